@@ -1,0 +1,1 @@
+"""Code that knows one corpus and nothing else, as in Kaldi."""

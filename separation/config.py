@@ -1,0 +1,270 @@
+"""Typed recipe configs: conf/default.yml, then the recipe's conf.yml, then --set."""
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from separation.errors import MissingInputError, UserError
+from separation.files import hash_value
+
+
+@dataclass(frozen=True)
+class CorpusConf:
+    """Which recordings, and which of them are good enough."""
+
+    source: str  # local/prepare_<source>.py lists the utterances
+    channel: str  # mono (refuse stereo) | first | mean
+    min_duration_s: float  # shorter recordings are left out
+    skip_bad: bool  # leave corrupt, silent or stereo files out in place of stopping
+
+    def __post_init__(self) -> None:
+        _one_of("corpus.channel", self.channel, ("mono", "first", "mean"))
+
+
+@dataclass(frozen=True)
+class SplitsConf:
+    """Who is never heard in training, and how much of the others is held out."""
+
+    unseen_speakers: list  # fixed by name; empty: drawn by a keyed hash
+    n_unseen: int  # how many to draw where none is named
+    dev_share: float
+    test_share: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.dev_share + self.test_share < 0.8:
+            raise UserError("splits.dev_share + splits.test_share must lie between 0 and 0.8.")
+
+
+@dataclass(frozen=True)
+class MixturesConf:
+    """The fixed mixtures, and the levels of all mixtures."""
+
+    n_src: int
+    n_dev: int
+    n_test: int  # in each of the two test sets
+    min_utterance_s: float  # shorter utterances only serve training
+    loudness_min_lufs: float
+    loudness_max_lufs: float
+    peak_max: float  # a mixture above this is scaled down to it
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.loudness_min_lufs > self.loudness_max_lufs:
+            raise UserError("mixtures.loudness_min_lufs is above mixtures.loudness_max_lufs.")
+        _one_of("mixtures.n_src", self.n_src, (2, 3))
+
+
+@dataclass(frozen=True)
+class AudioConf:
+    sample_rate: int  # Hz, of mixtures and model
+
+    def __post_init__(self) -> None:
+        if not 4000 <= self.sample_rate <= 48000:
+            raise UserError(f"audio.sample_rate={self.sample_rate} is not within 4000..48000 Hz.")
+
+
+@dataclass(frozen=True)
+class ModelConf:
+    """Arguments of asteroid.models.ConvTasNet."""
+
+    name: str
+    n_filters: int
+    kernel_size: int
+    stride: int
+    bn_chan: int
+    hid_chan: int
+    skip_chan: int
+    conv_kernel_size: int
+    n_blocks: int
+    n_repeats: int
+    mask_act: str
+    norm_type: str
+    causal: bool
+
+    def __post_init__(self) -> None:
+        _one_of("model.name", self.name, ("ConvTasNet",))
+        if self.stride < 1 or self.kernel_size % self.stride or self.kernel_size == self.stride:
+            raise UserError(
+                f"model.stride={self.stride} does not fit model.kernel_size={self.kernel_size}: "
+                "windows must overlap evenly; use model.stride="
+                f"{max(1, self.kernel_size // 2)} (half the kernel)."
+            )
+        if self.causal and self.norm_type != "cLN":
+            raise UserError("model.causal=true needs model.norm_type=cLN: gLN looks ahead.")
+
+    def receptive_field(self) -> int:
+        """Samples that one output sample depends on (Luo and Mesgarani 2019, Fig. 1)."""
+        span = self.n_repeats * (self.conv_kernel_size - 1) * (2**self.n_blocks - 1)
+        return span * self.stride + self.kernel_size
+
+
+@dataclass(frozen=True)
+class TrainingConf:
+    segment_s: float
+    batch_size: int
+    epoch_mixtures: int  # mixtures drawn for one epoch
+    epochs: int
+    budget_min: float  # training stops after these minutes, whichever comes first
+    lr: float
+    warmup_steps: int
+    halve_after: int  # epochs without improvement
+    anneal_share: float  # last share of the budget over which the rate falls to zero
+    early_stop: int  # epochs without improvement
+    clip: float
+    num_workers: int
+    precision: str  # auto | fp32 | bf16
+    compile: str  # auto | on | off
+    seed: int
+
+    def __post_init__(self) -> None:
+        _one_of("training.precision", self.precision, ("auto", "fp32", "bf16"))
+        _one_of("training.compile", self.compile, ("auto", "on", "off"))
+        for name in ("segment_s", "batch_size", "epoch_mixtures", "epochs", "budget_min", "lr"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"training.{name}={getattr(self, name)} must be above 0.")
+
+
+@dataclass(frozen=True)
+class EvaluationConf:
+    estimators: list  # of model, mixture, irm
+    stft_window_s: float  # of the oracle mask
+    stft_hop_s: float
+
+    def __post_init__(self) -> None:
+        for name in self.estimators:
+            _one_of("evaluation.estimators", name, ("mixture", "model", "irm"))
+
+
+@dataclass(frozen=True)
+class ReportConf:
+    title: str
+
+
+@dataclass(frozen=True)
+class Conf:
+    corpus: CorpusConf
+    splits: SplitsConf
+    mixtures: MixturesConf
+    audio: AudioConf
+    model: ModelConf
+    training: TrainingConf
+    evaluation: EvaluationConf
+    report: ReportConf
+
+    def section(self, *names: str) -> dict[str, Any]:
+        """The named sections as plain values."""
+        return {name: dataclasses.asdict(getattr(self, name)) for name in names}
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def fingerprint(self, *names: str) -> str:
+        return hash_value(self.section(*names))
+
+
+def _one_of(key: str, value: Any, allowed: tuple) -> None:
+    if value not in allowed:
+        raise UserError(f"{key}={value} is unknown; choose one of {', '.join(map(str, allowed))}.")
+
+
+def load_conf(root: Path, recipe: str, overrides: list[str]) -> Conf:
+    """Resolve a recipe's config.
+
+    Args:
+        root: the repository.
+        recipe: ``MIX/MODEL``, a folder under ``egs/``.
+        overrides: ``section.key=value`` strings, later ones win.
+
+    Raises:
+        UserError: an unknown key, a value of the wrong type or a contradiction.
+        MissingInputError: no such recipe.
+    """
+    recipe_conf = root / "egs" / recipe / "conf.yml"
+    if not recipe_conf.is_file():
+        known = sorted(
+            str(p.parent.relative_to(root / "egs")) for p in root.glob("egs/*/*/conf.yml")
+        )
+        raise MissingInputError(f"--recipe {recipe}: no {recipe_conf}; there are: {', '.join(known)}.")
+    values = _read_yaml(root / "conf" / "default.yml")
+    _merge(values, _read_yaml(recipe_conf), str(recipe_conf))
+    for override in overrides:
+        _merge(values, _parse_override(override), f"--set {override}")
+    return build_conf(values)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+    if not all(isinstance(section, dict) for section in values.values()):
+        raise UserError(f"{path}: every entry must be a section of key: value lines.")
+    return values
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, equals, text = override.partition("=")
+    section, dot, name = key.partition(".")
+    if not equals or not dot:
+        raise UserError(f"--set {override}: write it as section.key=value.")
+    return {section: {name: yaml.safe_load(text)}}
+
+
+def _merge(values: dict[str, Any], changes: dict[str, Any], origin: str) -> None:
+    for section, keys in changes.items():
+        _known(section, list(values), origin, "")
+        for key, value in keys.items():
+            _known(key, list(values[section]), origin, f"{section}.")
+            values[section][key] = _convert(f"{section}.{key}", value, values[section][key], origin)
+
+
+def _known(name: str, known: list[str], origin: str, prefix: str) -> None:
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}."
+    raise UserError(f"{origin}: unknown key {prefix}{name}; {hint}")
+
+
+def _convert(key: str, value: Any, default: Any, origin: str) -> Any:
+    """``value`` in the type of the default, which conf/default.yml fixes."""
+    kind = type(default)
+    if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
+        try:
+            value = float(value)
+        except ValueError:
+            pass
+    if kind is float and type(value) is int:
+        value = float(value)
+    if kind is str and isinstance(value, bool):  # YAML 1.1 reads on and off as booleans
+        value = "on" if value else "off"
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
+        raise UserError(f"{origin}: {key}={value!r} should be a {kind.__name__}, as {default!r}.")
+    return value
+
+
+def build_conf(values: dict[str, Any]) -> Conf:
+    """A :class:`Conf` from plain values, as a saved conf.yml holds them."""
+    sections = {}
+    for field in dataclasses.fields(Conf):
+        try:
+            sections[field.name] = field.type(**values[field.name])  # type: ignore[operator]
+        except (KeyError, TypeError) as error:
+            raise UserError(f"the config's section {field.name} does not fit: {error}.") from error
+    return Conf(**sections)
+
+
+def list_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """``section.key: old -> new`` for every value that differs."""
+    return [
+        f"{section}.{key}: {old.get(section, {}).get(key)} -> {value}"
+        for section, keys in new.items()
+        for key, value in keys.items()
+        if old.get(section, {}).get(key) != value
+    ]
