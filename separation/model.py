@@ -1,0 +1,126 @@
+"""Asteroid models: built by name, loaded safely, saved in Asteroid's format.
+
+The one place that imports Asteroid.
+"""
+
+import dataclasses
+import importlib
+import importlib.util
+import logging
+import pickle
+import shutil
+import sys
+import types
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from separation.config import ModelConf
+from separation.errors import MissingInputError, UserError
+from separation.files import write_whole
+
+logger = logging.getLogger(__name__)
+
+
+class _MissingStoi(nn.Module):
+    """Stands in for torch_stoi where torchaudio's native library cannot load."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise UserError("STOI as a loss needs a torchaudio that loads here; install one.")
+
+
+def import_asteroid(name: str) -> Any:
+    """Import ``asteroid.<name>``, with a stand-in for a torch_stoi that cannot load."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return importlib.import_module(f"asteroid.{name}")
+        except OSError:
+            stoi = types.ModuleType("torch_stoi")
+            stoi.NegSTOILoss = _MissingStoi  # type: ignore[attr-defined]
+            sys.modules["torch_stoi"] = stoi
+            for loaded in [key for key in sys.modules if key.split(".")[0] == "asteroid"]:
+                del sys.modules[loaded]
+            return importlib.import_module(f"asteroid.{name}")
+
+
+def build_model(conf: ModelConf, n_src: int, sample_rate: int) -> nn.Module:
+    """Build the Asteroid model class that the config names.
+
+    Args:
+        conf: the model's arguments.
+        n_src: number of speakers.
+        sample_rate: Hz.
+
+    Returns:
+        a model ``(batch, time) -> (batch, n_src, time)``.
+    """
+    arguments = dataclasses.asdict(conf)
+    model_class = getattr(import_asteroid("models"), arguments.pop("name"))
+    return model_class(n_src=n_src, sample_rate=sample_rate, **arguments)
+
+
+def save_model(model: nn.Module, path: Path) -> None:
+    """Write Asteroid's ``serialize()`` dict, which ``BaseModel.from_pretrained(path)`` loads.
+
+    Version strings are stored as plain text: Asteroid itself stores a ``TorchVersion``, which
+    ``torch.load`` of torch >= 2.6 refuses.
+    """
+    package = model.serialize()  # type: ignore[operator]
+    versions = package["infos"]["software_versions"]
+    package["infos"]["software_versions"] = {key: str(value) for key, value in versions.items()}
+    with write_whole(path) as partial:
+        torch.save(package, partial)
+
+
+def load_model(path: Path) -> nn.Module:
+    """Load a checkpoint in Asteroid's format (a file, or an experiment folder holding one).
+
+    Never unpickles anything but tensors and a short list of harmless types.
+
+    Raises:
+        MissingInputError: no such file.
+        UserError: not an Asteroid checkpoint.
+    """
+    if path.is_dir():
+        path = path / "best_model.pth"
+    if not path.is_file():
+        raise MissingInputError(f"--model {path}: no such checkpoint; train one or check the path.")
+    harmless = [
+        torch.torch_version.TorchVersion,
+        np.dtype,
+        np.dtypes.Float64DType,
+        np.dtypes.Float32DType,
+        np._core.multiarray.scalar,  # type: ignore[attr-defined]
+    ]
+    try:
+        with torch.serialization.safe_globals(harmless):
+            package = torch.load(path, map_location="cpu", weights_only=True)
+        base = import_asteroid("models").BaseModel
+        return base.from_pretrained(package).eval()
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:120]
+    raise UserError(
+        f"--model {path}: is not a checkpoint in Asteroid's format ({reason}); give a "
+        "best_model.pth made by stage 4."
+    )
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether torch.compile can work here: it needs a C++ compiler (CPU) or Triton (CUDA)."""
+    if device.type == "cuda":
+        return importlib.util.find_spec("triton") is not None
+    return shutil.which("g++") is not None or shutil.which("clang++") is not None
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 arithmetic is done by the hardware."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
