@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from separation.corpus import Recording
+from separation.recordings import Recording
 from separation.errors import MissingInputError
 
 

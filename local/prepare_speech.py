@@ -7,7 +7,7 @@ from pathlib import Path
 
 import soundfile
 
-from separation.corpus import Recording
+from separation.recordings import Recording
 from separation.errors import MissingInputError, UserError
 
 SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {

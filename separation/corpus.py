@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib
 import logging
 import math
 from collections.abc import Iterable
@@ -18,23 +17,12 @@ from separation.config import CorpusConf
 from separation.errors import UserError
 from separation.files import format_rows, hash_text, read_rows
 from separation.loudness import measure_loudness_lufs
+from separation.recordings import Recording
 
 logger = logging.getLogger(__name__)
 
 SILENCE_PEAK = 1e-4
 MAX_COMPLAINTS = 20
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What a corpus's own code (local/) knows of one file."""
-
-    speaker: str
-    sex: str  # F, M or empty where unknown
-    path: str  # relative to the corpus root
-    prompt: str  # the same text in the same voice has the same prompt name
-    channel: str = ""  # overrides corpus.channel where the corpus itself is known
-    transcript: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,13 +45,6 @@ class Utterance:
     @property
     def duration_s(self) -> float:
         return self.n_samples / self.sample_rate
-
-
-def list_recordings(source: str, root: Path) -> list[Recording]:
-    """Ask ``local/prepare_<source>.py`` for the recordings under ``root``."""
-    if not (Path(__file__).parents[1] / "local" / f"prepare_{source}.py").is_file():
-        raise UserError(f"corpus.source={source}: there is no local/prepare_{source}.py.")
-    return importlib.import_module(f"local.prepare_{source}").list_recordings(root)
 
 
 def scan_recordings(
