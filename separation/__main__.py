@@ -1,0 +1,101 @@
+"""``python -m separation COMMAND``: the stages that run.sh calls, and ``separate``."""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+from separation.errors import UserError
+from separation.stages import ROOT, STAGES, open_experiment
+
+STAGE_HELP = {
+    "preflight": "stage 0: check the machine, fetch what is missing",
+    "corpus": "stage 1: corpus table with splits",
+    "metadata": "stage 2: fixed mixture tables with fingerprints",
+    "audio": "stage 3: packed audio for training",
+    "train": "stage 4: train, or go on training",
+    "evaluate": "stage 5: score model, mixture and oracle on both test sets",
+    "report": "stage 6: RESULTS.md and report.html",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        raise UserError(f"{message}; see {self.prog} --help.")
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m separation", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    for stage in STAGES:
+        command = commands.add_parser(stage, help=STAGE_HELP[stage], allow_abbrev=False)
+        _add_recipe_options(command)
+    separate = commands.add_parser(
+        "separate", help="separate recordings: one WAV per speaker", allow_abbrev=False
+    )
+    separate.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    separate.add_argument("--model", type=Path, required=True, metavar="PATH")
+    separate.add_argument("--out", type=Path, required=True, metavar="DIR")
+    separate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    return parser
+
+
+def _add_recipe_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--recipe", default="mini/ConvTasNet", metavar="MIX/MODEL")
+    command.add_argument("--tag", default="default", metavar="NAME")
+    command.add_argument("--corpus", action="append", default=[], metavar="NAME=DIR")
+    command.add_argument("--data", type=Path, default=ROOT / "data", metavar="DIR")
+    command.add_argument("--exp", type=Path, default=ROOT / "exp", metavar="DIR")
+    command.add_argument("--nj", type=int, default=os.cpu_count() or 1, metavar="N")
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    command.add_argument("--set", action="append", default=[], dest="sets", metavar="KEY=VALUE")
+
+
+def _run_separate(args: argparse.Namespace) -> None:
+    from separation.separate import check_outputs, separate_files
+
+    for path in args.files:
+        if not path.is_file():
+            raise UserError(f"{path}: no such audio file; check the path.")
+    check_outputs(args.out)
+    from separation.model import load_model
+    from separation.run_stages import choose_device
+
+    device = choose_device(args.device)
+    model = load_model(args.model).to(device)
+    for path in separate_files(model, args.files, args.out, device):
+        print(path)
+
+
+def _run_command(args: argparse.Namespace) -> None:
+    if args.command == "separate":
+        _run_separate(args)
+        return
+    from separation.run_stages import run_stage
+
+    experiment = open_experiment(
+        *(args.recipe, args.sets, args.tag, args.corpus),
+        *(args.data.resolve(), args.exp.resolve(), args.nj, args.device),
+    )
+    run_stage(experiment, args.command)
+
+
+def main() -> int:
+    """Parse and call; a user's mistake is one sentence and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    for noisy in ("matplotlib", "pytorch_lightning", "lightning", "torch", "httpx", "lightning_fabric"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        _run_command(_build_parser().parse_args())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: run the same command to go on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
