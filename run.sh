@@ -37,7 +37,7 @@ fail() {
 absolute() {  # paths are the caller's, not ours
   case $1 in
     /*) echo "$1" ;;
-    '~/'*) echo "$HOME/${1#'~/'}" ;;
+    \~/*) echo "$HOME/${1:2}" ;;
     *) echo "$caller/$1" ;;
   esac
 }

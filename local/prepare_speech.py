@@ -7,8 +7,8 @@ from pathlib import Path
 
 import soundfile
 
-from separation.recordings import Recording
 from separation.errors import MissingInputError, UserError
+from separation.recordings import Recording
 
 SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {
     ".g722",
@@ -30,7 +30,9 @@ def list_recordings(root: Path) -> list[Recording]:
     if not root.is_dir():
         raise MissingInputError(f"--corpus speech={root}: no such folder; check the path.")
     found = [
-        Recording(folder.name, _tell_sex(folder.name), str(path.relative_to(root)), path.stem.lower())
+        Recording(
+            folder.name, _tell_sex(folder.name), str(path.relative_to(root)), path.stem.lower()
+        )
         for folder in sorted(root.iterdir())
         if folder.is_dir() and not folder.name.startswith(".")
         for path in sorted(folder.rglob("*"))

@@ -84,7 +84,14 @@ def _run_command(args: argparse.Namespace) -> None:
 def main() -> int:
     """Parse and call; a user's mistake is one sentence and exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    for noisy in ("matplotlib", "pytorch_lightning", "lightning", "torch", "httpx", "lightning_fabric"):
+    for noisy in (
+        "matplotlib",
+        "pytorch_lightning",
+        "lightning",
+        "torch",
+        "httpx",
+        "lightning_fabric",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         _run_command(_build_parser().parse_args())

@@ -190,7 +190,9 @@ def load_conf(root: Path, recipe: str, overrides: list[str]) -> Conf:
         known = sorted(
             str(p.parent.relative_to(root / "egs")) for p in root.glob("egs/*/*/conf.yml")
         )
-        raise MissingInputError(f"--recipe {recipe}: no {recipe_conf}; there are: {', '.join(known)}.")
+        raise MissingInputError(
+            f"--recipe {recipe}: no {recipe_conf}; there are: {', '.join(known)}."
+        )
     values = _read_yaml(root / "conf" / "default.yml")
     _merge(values, _read_yaml(recipe_conf), str(recipe_conf))
     for override in overrides:

@@ -20,7 +20,9 @@ def make_generator(seed: int, split: str, index: int) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(split.encode()), index])
 
 
-def draw_level_db(generator: np.random.Generator, loudness_lufs: float, conf: MixturesConf) -> float:
+def draw_level_db(
+    generator: np.random.Generator, loudness_lufs: float, conf: MixturesConf
+) -> float:
     """Gain in dB that brings an utterance to a loudness drawn as LibriMix draws it."""
     target = generator.uniform(conf.loudness_min_lufs, conf.loudness_max_lufs)
     return float(target - loudness_lufs)

@@ -7,6 +7,7 @@ from torch.utils.data import Dataset, Sampler
 from separation.config import MixturesConf
 from separation.draw import draw_level_db, make_generator
 from separation.pack import PackedAudio
+from separation.render import Mixture
 
 
 class DynamicMixtures(Dataset):
@@ -48,6 +49,21 @@ class DynamicMixtures(Dataset):
             source[filled : filled + len(piece)] = piece * np.float32(gain)
             filled += len(piece)
         return source
+
+
+class FixedMixtures(Dataset):
+    """Rendered mixtures as they are: whole, none dropped, always in the same order."""
+
+    def __init__(self, mixtures: list[Mixture]) -> None:
+        self.mixtures = mixtures
+
+    def __len__(self) -> int:
+        return len(self.mixtures)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns mixture ``(time,)`` and sources ``(n_src, time)``, float32."""
+        mixture = self.mixtures[index]
+        return torch.from_numpy(mixture.mixture), torch.from_numpy(mixture.sources)
 
 
 class RunningSampler(Sampler[int]):

@@ -16,7 +16,8 @@ class FusedGlobalNorm(nn.Module):
 
     def __init__(self, original: nn.Module) -> None:
         super().__init__()
-        self.gamma, self.beta = original.gamma, original.beta
+        self.gamma: nn.Parameter = original.gamma  # type: ignore[assignment]
+        self.beta: nn.Parameter = original.beta  # type: ignore[assignment]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``(batch, channels, time)`` to the same shape."""
@@ -31,6 +32,7 @@ class ShiftedDepthwiseConv(nn.Module):
 
     def __init__(self, original: nn.Conv1d) -> None:
         super().__init__()
+        assert original.bias is not None and not isinstance(original.padding, str)
         self.weight, self.bias = original.weight, original.bias
         self.dilation, self.padding = original.dilation[0], original.padding[0]
 

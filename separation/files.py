@@ -23,7 +23,7 @@ def write_whole(path: Path) -> Iterator[Path]:
         yield partial
         with open(partial, "rb") as handle:
             os.fsync(handle.fileno())
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

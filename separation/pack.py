@@ -50,7 +50,9 @@ def pack_speakers(
         if not (folder / f"{speaker}.csv").is_file()
     ]
     if len(jobs) < len(speakers):
-        logger.info("%d of %d speakers are packed already", len(speakers) - len(jobs), len(speakers))
+        logger.info(
+            "%d of %d speakers are packed already", len(speakers) - len(jobs), len(speakers)
+        )
     with ProcessPoolExecutor(max(1, n_jobs)) as pool:
         for _ in tqdm(pool.map(_pack_one, jobs), total=len(jobs), desc="pack", unit="speaker"):
             pass
@@ -98,7 +100,9 @@ class PackedAudio:
                 raise MissingInputError(f"{index}: not there; run stage 3 again.")
             rows = [_read_packed(row) for row in read_rows(index)]
             if samples.stat().st_size != 2 * sum(row.n_samples for row in rows):
-                raise UserError(f"{samples}: its size does not fit {index}; remove both, run stage 3.")
+                raise UserError(
+                    f"{samples}: its size does not fit {index}; remove both, run stage 3."
+                )
             self.utterances.append(rows)
             self._samples.append(np.memmap(samples, "<i2", mode="r"))
 

@@ -28,7 +28,9 @@ def run_stage(experiment: Experiment, stage: str) -> None:
     experiment.refuse_other_config()
     experiment.require(*NEEDS[stage])
     if experiment.is_done(stage):
-        print(f"stage {number} {stage}: done already ({experiment.marker(stage).parent})", flush=True)
+        print(
+            f"stage {number} {stage}: done already ({experiment.marker(stage).parent})", flush=True
+        )
     else:
         print(f"stage {number} {stage}: running", flush=True)
         began = time.monotonic()

@@ -126,7 +126,9 @@ def separate_files(
     stems = [path.stem for path in paths]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:
-        raise UserError(f"several inputs are called {', '.join(twice)}: separate them into two --out.")
+        raise UserError(
+            f"several inputs are called {', '.join(twice)}: separate them into two --out."
+        )
     written = []
     for path in paths:
         written += separate_file(model, path, folder, device)

@@ -71,7 +71,8 @@ def check_disjoint(utterances: list[Utterance]) -> None:
         UserError: an unseen speaker occurs in another split, or one voice's prompt in two.
     """
     splits_of: dict[tuple[str, str], set[str]] = defaultdict(set)
-    unseen, heard = set(), set()
+    unseen: set[str] = set()
+    heard: set[str] = set()
     for row in utterances:
         splits_of[row.speaker, row.prompt].add(row.split)
         (unseen if row.split == "test_unseen" else heard).add(row.speaker)

@@ -187,9 +187,13 @@ def open_experiment(
         conf = dataclasses.replace(conf, corpus=corpus, splits=splits)
     unknown = sorted(set(roots) - {"speech", conf.corpus.source})
     if unknown:
-        raise UserError(f"--corpus {unknown[0]}=...: this recipe reads speech or {conf.corpus.source}.")
+        raise UserError(
+            f"--corpus {unknown[0]}=...: this recipe reads speech or {conf.corpus.source}."
+        )
     if conf.corpus.source == "speech" and "speech" not in roots:
-        raise UserError(f"{recipe} needs --corpus speech=DIR, a folder with one sub-folder a speaker.")
+        raise UserError(
+            f"{recipe} needs --corpus speech=DIR, a folder with one sub-folder a speaker."
+        )
     mix = recipe.split("/")[0]
     return Experiment(recipe, conf, data / mix, exp / recipe / tag, roots, n_jobs, device)
 

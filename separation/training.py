@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
@@ -16,7 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from separation.config import Conf, TrainingConf
-from separation.dynamic_mixing import DynamicMixtures, RunningSampler
+from separation.dynamic_mixing import DynamicMixtures, FixedMixtures, RunningSampler
 from separation.fast_layers import make_fast
 from separation.files import format_rows, read_rows, write_text, write_whole
 from separation.model import build_model, can_compile, has_fast_bf16, import_asteroid, save_model
@@ -74,7 +73,7 @@ class SeparationModule(pl.LightningModule):
                 warnings.simplefilter("ignore")
                 self._run(compiled, noise).square().mean().backward()
             self._forms["train"] = compiled
-        except Exception as error:  # noqa: BLE001  whatever the compiler lacks, eager works
+        except Exception as error:
             logger.warning("no compilation here (%s); going on eager", str(error).splitlines()[0])
         self.zero_grad()
 
@@ -173,7 +172,10 @@ class KeepResults(pl.Callback):
 
     def _add_row(self, trainer, module: SeparationModule, dev_loss: float, lr: float) -> None:
         before = self.rows[-1] if self.rows else {"step": 0, "elapsed_s": 0.0}
-        steps, seconds = trainer.global_step - before["step"], module.elapsed_s - before["elapsed_s"]
+        steps, seconds = (
+            trainer.global_step - before["step"],
+            module.elapsed_s - before["elapsed_s"],
+        )
         row = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
@@ -202,7 +204,7 @@ def train(
         conf: the recipe.
         audio: packed training utterances.
         dev: rendered dev mixtures, used whole.
-        folder: gets ``best_model.pth``, ``curves.csv``, ``checkpoints/last.ckpt``, ``tensorboard/``.
+        folder: gets ``best_model.pth``, ``curves.csv``, ``checkpoints/`` and ``tensorboard/``.
         device: cpu or cuda.
 
     Raises:
@@ -226,7 +228,7 @@ def train(
         trainer.fit(
             module,
             _make_loader(conf, audio, n_samples),
-            DataLoader([_as_tensors(mixture) for mixture in dev], batch_size=1),
+            DataLoader(FixedMixtures(dev), batch_size=1),
             ckpt_path=last if last.is_file() else None,
             weights_only=True,
         )
@@ -263,8 +265,3 @@ def _make_trainer(
         use_distributed_sampler=False,
         log_every_n_steps=20,
     )
-
-
-def _as_tensors(mixture: Mixture) -> tuple[torch.Tensor, torch.Tensor]:
-    sources = np.ascontiguousarray(mixture.sources, np.float32)
-    return torch.from_numpy(mixture.mixture.astype(np.float32)), torch.from_numpy(sources)
