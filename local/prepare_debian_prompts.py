@@ -57,8 +57,9 @@ def _list_voice(voice: Voice, root: Path) -> list[Recording]:
         raise MissingInputError(
             f"{folder}: the package {voice.package} is not unpacked there; run stage 0 again."
         )
-    # The packages hold links such as digits/fr -> fr/digits: real files only.
+    # The packages hold links such as digits/fr -> fr/digits, and ru's is.g722 is empty.
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+    paths = [p for p in paths if p.stat().st_size > 0]
     return [
         Recording(
             voice.speaker,

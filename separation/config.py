@@ -1,5 +1,6 @@
 """Typed recipe configs: conf/default.yml, then the recipe's conf.yml, then --set."""
 
+import contextlib
 import dataclasses
 import difflib
 import math
@@ -238,10 +239,8 @@ def _convert(key: str, value: Any, default: Any, origin: str) -> Any:
     """``value`` in the type of the default, which conf/default.yml fixes."""
     kind = type(default)
     if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
-        try:
+        with contextlib.suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     if kind is float and type(value) is int:
         value = float(value)
     if kind is str and isinstance(value, bool):  # YAML 1.1 reads on and off as booleans

@@ -105,11 +105,17 @@ class Experiment:
     def is_done(self, stage: str) -> bool:
         """Whether the stage finished with this very config and its outputs are still whole."""
         marker = read_json(self.marker(stage))
-        if marker is None:
+        if marker is None or not self._corpus_is_there():
             return False
         sizes = marker["outputs"].items()
         whole = all(_size_of(Path(path)) == size for path, size in sizes)
         return whole and marker["key"] == self.key(stage)
+
+    def _corpus_is_there(self) -> bool:
+        try:
+            return bool(self.recordings)
+        except UserError:
+            return False
 
     def mark_done(self, stage: str, outputs: list[Path]) -> None:
         """Write the marker, last of all."""
