@@ -49,13 +49,10 @@ class SeparationModule(pl.LightningModule):
         # Not registered as sub-modules: they share the parameters of self.model.
         self._forms: dict[str, Any] = {}
 
-    def setup(self, stage: str) -> None:
-        """Choose precision and fast forms for the device."""
-        plain = make_fast(self.model, fuse_depthwise=False)
-        self._forms = {"train": plain, "eval": plain}
-
     def prepare_speed(self, n_samples: int) -> None:
         """Pick bf16 and compilation where they work; say what was picked."""
+        plain = make_fast(self.model, fuse_depthwise=False)
+        self._forms = {"train": plain, "eval": plain}
         precision, compiling = self.conf.precision, self.conf.compile
         self.use_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(self.device))
         if compiling == "on" or (compiling == "auto" and can_compile(self.device)):
@@ -216,7 +213,6 @@ def train(
         build_model(conf.model, conf.mixtures.n_src, conf.audio.sample_rate), conf.training
     )
     module.to(device)
-    module.setup("fit")
     module.prepare_speed(n_samples)
     keep = KeepResults(folder, conf.training.batch_size * conf.training.segment_s)
     trainer = _make_trainer(conf.training, folder, device, keep)
