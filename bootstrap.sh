@@ -6,7 +6,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 find_python() {
   local name
-  for name in "${PYTHON:-}" python3.12 python3.11 python3; do
+  for name in "${PYTHON:-}" python3 python3.12 python3.11; do
     if [[ -n "$name" ]] && "$name" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' \
       2>/dev/null; then
       echo "$name"

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Formatting, lint, types, shell scripts and tests; installs what it needs.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source ./bootstrap.sh
+ensure_environment requirements.txt requirements-dev.txt
+export PATH="${python%/*}:$PATH"
+
+ruff format --check .
+ruff check .
+mypy
+shellcheck run.sh bootstrap.sh .ci/run tests/run.sh local/*.sh egs/*/*/run.sh
+exec "$python" -m pytest "$@"

@@ -1,0 +1,100 @@
+"""Reading, rendering, packing and dynamic mixing on real files."""
+
+import numpy as np
+import pytest
+import soundfile
+from scipy.signal import resample_poly
+
+from separation.audio import read_mono
+from separation.config import load_conf
+from separation.corpus import format_table, read_table, scan_recordings
+from separation.draw import draw_mixtures
+from separation.dynamic_mixing import DynamicMixtures, RunningSampler
+from separation.errors import UserError
+from separation.pack import PackedAudio, pack_speakers
+from separation.recordings import list_recordings
+from separation.render import render_row
+from separation.splits import assign_splits
+from tests.conftest import ROOT, make_voice
+
+CONF = load_conf(ROOT, "mini/ConvTasNet", ["splits.unseen_speakers=[]", "splits.dev_share=0.2"])
+
+
+@pytest.fixture(scope="module")
+def table(speech_folder):
+    recordings = list_recordings("speech", speech_folder)
+    rows = assign_splits(scan_recordings(recordings, speech_folder, CONF.corpus, 2), CONF.splits)
+    return rows
+
+
+def test_table_survives_the_file(table, tmp_path):
+    (tmp_path / "corpus.csv").write_text(format_table(table))
+    assert read_table(tmp_path / "corpus.csv") == table
+    assert len(table) == 72
+
+
+def test_rendering_follows_librimix_order_of_operations(table, speech_folder):
+    row = draw_mixtures(table, "test_unseen", 1, CONF.mixtures)[0]
+    mixture = render_row(row, speech_folder, 8000)
+    sources = []
+    for number in (1, 2):
+        samples, rate = soundfile.read(
+            speech_folder / row[f"source_{number}_path"], dtype="float32"
+        )
+        samples = samples * float(row[f"source_{number}_gain"])
+        sources.append(resample_poly(samples, 8000, rate) if rate != 8000 else samples)
+    shortest = min(map(len, sources))
+    assert np.array_equal(mixture.sources, np.stack([s[:shortest] for s in sources]))
+    assert np.array_equal(mixture.mixture, sources[0][:shortest] + sources[1][:shortest])
+
+
+def test_packed_samples_are_within_one_step_of_the_resampled_ones(table, speech_folder, tmp_path):
+    rows = [row for row in table if row.split == "train"]
+    pack_speakers(rows, speech_folder, tmp_path, 8000, 2)
+    speakers = sorted({row.speaker for row in rows})
+    audio = PackedAudio(tmp_path, speakers)
+    first = next(row for row in rows if row.speaker == speakers[0])
+    samples, rate = read_mono(speech_folder / first.path)
+    expected = resample_poly(samples, 8000, rate)
+    assert np.abs(audio.read(0, 0, 0, 10**9) - expected).max() < 1 / 32767
+
+    mixtures = DynamicMixtures(audio, 24000, CONF.mixtures, seed=3)
+    mixture, sources = mixtures[17]
+    assert sources.shape == (2, 24000) and mixture.equal(sources.sum(dim=0))
+    again = DynamicMixtures(PackedAudio(tmp_path, speakers), 24000, CONF.mixtures, seed=3)
+    assert again[17][1].equal(sources) and not again[18][1].equal(sources)
+
+
+def test_items_are_counted_over_the_whole_training():
+    sampler = RunningSampler(4)
+    sampler.set_epoch(2)
+    assert list(sampler) == [8, 9, 10, 11]
+
+
+@pytest.mark.parametrize("fault", ["corrupt", "silent", "stereo", "empty"])
+def test_bad_files_are_named(fault, tmp_path):
+    folder = tmp_path / "anna"
+    folder.mkdir()
+    voice = make_voice(0, 200, 2, 8000)
+    soundfile.write(folder / "good.wav", voice, 8000)
+    bad = folder / "bad.wav"
+    if fault == "corrupt":
+        bad.write_bytes(b"RIFF but no more than that")
+    elif fault == "silent":
+        soundfile.write(bad, 0 * voice, 8000)
+    elif fault == "stereo":
+        soundfile.write(bad, np.stack([voice, voice], axis=1), 8000)
+    else:
+        soundfile.write(bad, voice[:0], 8000)
+    recordings = list_recordings("speech", tmp_path)
+    with pytest.raises(UserError, match="bad.wav"):
+        scan_recordings(recordings, tmp_path, CONF.corpus, 1)
+
+
+def test_copies_under_other_names_are_dropped(tmp_path):
+    (tmp_path / "anna").mkdir()
+    voice = make_voice(0, 200, 2, 8000)
+    soundfile.write(tmp_path / "anna" / "a.wav", voice, 8000, subtype="PCM_16")
+    soundfile.write(tmp_path / "anna" / "b.flac", voice, 8000, subtype="PCM_16")
+    rows = scan_recordings(list_recordings("speech", tmp_path), tmp_path, CONF.corpus, 1)
+    assert len(rows) == 1
