@@ -207,6 +207,13 @@ def train(
     Raises:
         KeyboardInterrupt: the user stopped it; the last epoch's checkpoint stays.
     """
+    for chatty in (
+        "pytorch_lightning",
+        "lightning.pytorch",
+        "lightning_fabric",
+        "lightning.fabric",
+    ):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     pl.seed_everything(conf.training.seed, verbose=False)
     n_samples = round(conf.training.segment_s * conf.audio.sample_rate)
     module = SeparationModule(

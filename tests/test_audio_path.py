@@ -23,8 +23,7 @@ CONF = load_conf(ROOT, "mini/ConvTasNet", ["splits.unseen_speakers=[]", "splits.
 @pytest.fixture(scope="module")
 def table(speech_folder):
     recordings = list_recordings("speech", speech_folder)
-    rows = assign_splits(scan_recordings(recordings, speech_folder, CONF.corpus, 2), CONF.splits)
-    return rows
+    return assign_splits(scan_recordings(recordings, speech_folder, CONF.corpus, 2), CONF.splits)
 
 
 def test_table_survives_the_file(table, tmp_path):
@@ -87,7 +86,7 @@ def test_bad_files_are_named(fault, tmp_path):
     else:
         soundfile.write(bad, voice[:0], 8000)
     recordings = list_recordings("speech", tmp_path)
-    with pytest.raises(UserError, match="bad.wav"):
+    with pytest.raises(UserError, match=r"bad\.wav"):
         scan_recordings(recordings, tmp_path, CONF.corpus, 1)
 
 

@@ -9,10 +9,20 @@ RECIPES = sorted(str(p.parent.relative_to(ROOT / "egs")) for p in ROOT.glob("egs
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_shipped_recipe_builds_its_model(recipe):
+    import torch
+
     from separation.model import build_model
 
     conf = load_conf(ROOT, recipe, [])
     model = build_model(conf.model, conf.mixtures.n_src, conf.audio.sample_rate)
+    assert model(torch.randn(1, 8000)).shape == (1, conf.mixtures.n_src, 8000)
+
+
+def test_small_configuration_has_the_published_number_of_parameters():
+    from separation.model import build_model
+
+    conf = load_conf(ROOT, "mini/ConvTasNet", ["model.kernel_size=40", "model.stride=20"])
+    model = build_model(conf.model, 2, 8000)
     assert sum(p.numel() for p in model.parameters()) == 1_472_157
 
 
@@ -23,7 +33,7 @@ def test_every_shipped_recipe_builds_its_model(recipe):
         ("trainning.lr=3", "did you mean training"),
         ("training.lr=fast", "should be a float"),
         ("training.epochs=2.5", "should be a int"),
-        ("model.stride=30", "use model.stride=20"),
+        ("model.stride=30", "use model.stride=32"),
         ("model.causal=true", "cLN"),
         ("training.precision=fp8", "choose one of"),
         ("lr=1", "section.key=value"),
@@ -40,7 +50,7 @@ def test_scientific_notation_and_switches_are_understood():
 
 
 def test_receptive_field_is_that_of_the_paper():
-    conf = load_conf(ROOT, "mini/ConvTasNet", [])
+    conf = load_conf(ROOT, "mini/ConvTasNet", ["model.kernel_size=40", "model.stride=20"])
     assert conf.model.receptive_field() / 8000 == pytest.approx(1.28, abs=0.01)
 
 

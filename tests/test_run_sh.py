@@ -50,7 +50,7 @@ def options(folder: Path, speech: Path | None, **changes) -> list[str]:
         (["--tag", "../x"], "--tag"),
         (["--corpus", "speech"], "NAME=DIR"),
         (["--set", "training.batchsize=4"], "did you mean training.batch_size"),
-        (["--set", "model.stride=7"], "use model.stride=20"),
+        (["--set", "model.stride=7"], "use model.stride=32"),
         (["--corpus", "speech=/no/such/folder"], "no such folder"),
         (["--data", "/proc/no"], "cannot be written"),
     ],
