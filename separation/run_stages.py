@@ -159,10 +159,23 @@ def run_audio(experiment: Experiment) -> list[Path]:
     if read_json(key_file) != experiment.key("audio"):
         shutil.rmtree(experiment.packed, ignore_errors=True)
         write_json(key_file, experiment.key("audio"))
-    rows = [row for row in read_table(experiment.table) if row.split == "train"]
+    table = read_table(experiment.table)
     rate = experiment.conf.audio.sample_rate
+    _refuse_low_rates(table, rate)
+    rows = [row for row in table if row.split == "train"]
     pack_speakers(rows, experiment.corpus_root, experiment.packed, rate, experiment.n_jobs)
     return sorted(experiment.packed.iterdir())
+
+
+def _refuse_low_rates(table: list, sample_rate: int) -> None:
+    """Raising a recording's rate would leave its upper band empty: a silent lie in every score."""
+    low = [row for row in table if row.sample_rate < sample_rate]
+    if low:
+        raise UserError(
+            f"{len(low)} recordings have a lower sample rate than audio.sample_rate={sample_rate} "
+            f"({low[0].path}: {low[0].sample_rate} Hz, the first): set audio.sample_rate="
+            f"{min(row.sample_rate for row in low)}, or leave them out."
+        )
 
 
 def run_train(experiment: Experiment) -> list[Path]:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def test_killed_run_ends_with_a_complete_result(finished):
     with open(folder / "curves.csv") as handle:
         assert [row["epoch"] for row in csv.DictReader(handle)] == ["0", "1", "2"]
     page = (folder / "report.html").read_text()
-    assert page.count("<audio") == 2 * 3 * 5 and "http" not in page.replace("https://", "")
+    assert page.count("<audio") == 2 * 3 * 5 and 'src="http' not in page
     assert not list(finished.rglob("*.partial"))
 
 
@@ -140,8 +141,7 @@ def test_edited_training_asks_for_a_new_tag(finished, speech_folder, call):
 
 def test_separate_takes_the_trained_model(finished, call, tmp_path):
     soundfile.write(tmp_path / "two.wav", make_voice(1, 100, 1, 11025), 11025)
-    python = Path(os.environ.get("VIRTUAL_ENV", ROOT / ".venv")) / "bin" / "python"
-    separate = [python, "-m", "separation", "separate", tmp_path / "two.wav"]
+    separate = [sys.executable, "-m", "separation", "separate", tmp_path / "two.wav"]
     ending = ["--model", experiment(finished), "--out", tmp_path / "out"]
     done = call(*separate, *ending)
     assert done.returncode == 0, done.stdout
