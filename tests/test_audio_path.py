@@ -92,8 +92,8 @@ def test_bad_files_are_named(fault, tmp_path):
 
 def test_copies_under_other_names_are_dropped(tmp_path):
     (tmp_path / "anna").mkdir()
-    voice = make_voice(0, 200, 2, 8000)
-    soundfile.write(tmp_path / "anna" / "a.wav", voice, 8000, subtype="PCM_16")
-    soundfile.write(tmp_path / "anna" / "b.flac", voice, 8000, subtype="PCM_16")
+    voice = (20000 * make_voice(0, 200, 2, 8000)).astype(np.int16)
+    soundfile.write(tmp_path / "anna" / "a.wav", voice, 8000)
+    soundfile.write(tmp_path / "anna" / "b.flac", voice, 8000)
     rows = scan_recordings(list_recordings("speech", tmp_path), tmp_path, CONF.corpus, 1)
     assert len(rows) == 1

@@ -37,6 +37,9 @@ def test_fast_form_gives_asteroids_outputs_and_gradients(n_src, causal, n_sample
     (expected * weights).sum().backward()
     (ours * weights).sum().backward()
     for (name, mine), theirs in zip(model.named_parameters(), peer.parameters(), strict=True):
+        if theirs.grad is None:  # the last block's residual goes nowhere
+            assert mine.grad is None, name
+            continue
         scale = theirs.grad.abs().max().clamp(min=1e-6)
         assert torch.allclose(mine.grad / scale, theirs.grad / scale, atol=2e-3), name
 

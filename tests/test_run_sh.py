@@ -43,7 +43,7 @@ def options(folder: Path, speech: Path | None, **changes) -> list[str]:
     ("arguments", "message"),
     [
         (["--stages", "1"], "unknown option --stages"),
-        (["--stage"], "needs a value"),
+        (["--set", ""], "needs a value"),
         (["--stage", "one"], "whole number"),
         (["--stage", "5", "--stop-stage", "2"], "stages run from 0 to 6"),
         (["--recipe", "mini/ConvTasnet"], "mini/ConvTasNet"),
@@ -77,7 +77,7 @@ def test_help_prints_the_stage_table(call):
 
 @pytest.fixture(scope="module")
 def finished(speech_folder, tmp_path_factory) -> Path:
-    """A whole run that was killed -9 once in every stage on its way."""
+    """A whole run that was killed -9 again and again, later each time, on its way."""
     folder = tmp_path_factory.mktemp("run")
     command = ["bash", "run.sh", *options(folder, speech_folder)]
     for seconds in (0.5, 1.5, 3, 5, 8, 12):
