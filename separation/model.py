@@ -102,8 +102,9 @@ def load_model(path: Path) -> nn.Module:
             package = torch.load(path, map_location="cpu", weights_only=True)
         base = import_asteroid("models").BaseModel
         return base.from_pretrained(package).eval()
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError):
+        # torch's own text advises full unpickling, which runs whatever the file says
+        reason = "it holds more or less than tensors and plain values"
     except (ValueError, AttributeError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())[:120]
     raise UserError(

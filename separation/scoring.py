@@ -9,6 +9,7 @@ values, their plain mean, and the improvement over the mixture scored in the sam
 import itertools
 
 import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.linalg import solve_toeplitz
 
 from separation.errors import UserError
@@ -58,12 +59,12 @@ def sdr_db(reference: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     reference = np.asarray(reference, np.float64)
     estimates = np.asarray(estimates, np.float64)
     n_samples = reference.shape[-1]
-    n_fft = 1 << int(np.ceil(np.log2(n_samples + FILTER_TAPS)))
-    spectrum = np.fft.rfft(reference, n_fft)
-    autocorrelation = np.fft.irfft(np.abs(spectrum) ** 2, n_fft)[:FILTER_TAPS]
-    cross = np.fft.irfft(np.conj(spectrum) * np.fft.rfft(estimates, n_fft), n_fft)[:, :FILTER_TAPS]
+    n_fft = next_fast_len(n_samples + FILTER_TAPS, real=True)
+    spectrum = rfft(reference, n_fft)
+    autocorrelation = irfft(np.abs(spectrum) ** 2, n_fft)[:FILTER_TAPS]
+    cross = irfft(np.conj(spectrum) * rfft(estimates, n_fft), n_fft)[:, :FILTER_TAPS]
     filters = solve_toeplitz(autocorrelation, cross.T).T
-    targets = np.fft.irfft(spectrum * np.fft.rfft(filters, n_fft), n_fft)
+    targets = irfft(spectrum * rfft(filters, n_fft), n_fft)
     targets = targets[:, : n_samples + FILTER_TAPS - 1]
     padded = np.pad(estimates, ((0, 0), (0, FILTER_TAPS - 1)))
     return _ratio_db((targets**2).sum(axis=-1), ((padded - targets) ** 2).sum(axis=-1))
