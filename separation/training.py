@@ -228,15 +228,16 @@ def train(
         logger.info("going on after epoch %s", read_rows(folder / "curves.csv")[-1]["epoch"])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        trainer.fit(
-            module,
-            _make_loader(conf, audio, n_samples),
-            DataLoader(FixedMixtures(dev), batch_size=1),
-            ckpt_path=last if last.is_file() else None,
-            weights_only=True,
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        try:
+            trainer.fit(
+                module,
+                _make_loader(conf, audio, n_samples),
+                DataLoader(FixedMixtures(dev), batch_size=1),
+                ckpt_path=last if last.is_file() else None,
+                weights_only=True,
+            )
+        except SystemExit:  # Lightning's answer to Ctrl-C, which says nothing to the user
+            raise KeyboardInterrupt from None
 
 
 def _make_loader(conf: Conf, audio: PackedAudio, n_samples: int) -> DataLoader:
