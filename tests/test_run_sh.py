@@ -9,9 +9,15 @@ import sys
 import time
 from pathlib import Path
 
+import mir_eval
 import pytest
 import soundfile
 
+from separation.config import load_conf
+from separation.estimators import estimate_mixture, make_ratio_mask
+from separation.files import read_rows
+from separation.render import render_row
+from separation.scoring import sdr_db
 from tests.conftest import ROOT, make_voice
 
 TINY = {
@@ -168,3 +174,17 @@ def test_mini_recipe_on_real_speech_where_apt_answers(call, tmp_path):
     done = call("bash", "run.sh", *paths, *words)
     assert done.returncode == 0, done.stdout
     assert "test_unseen | irm" in done.stdout and "it_carlo (M)" in done.stdout
+    _compare_scores_on_real_speech(tmp_path / "data" / "mini")
+
+
+def _compare_scores_on_real_speech(data: Path) -> None:
+    """SDR of mixtures and of oracle estimates of recorded speech against mir_eval."""
+    for row in read_rows(data / "metadata" / "test_unseen.csv")[:4]:
+        mixture = render_row(row, data / "corpus", 8000)
+        conf = load_conf(ROOT, "mini/ConvTasNet", []).evaluation
+        for estimates in (make_ratio_mask(conf, 8000)(mixture), estimate_mixture(mixture)):
+            peer = mir_eval.separation.bss_eval_sources(mixture.sources, estimates, False)[0]
+            pairs = zip(mixture.sources, estimates, strict=True)
+            assert [sdr_db(ref, est[None])[0] for ref, est in pairs] == pytest.approx(
+                peer, abs=1e-3
+            )
