@@ -33,7 +33,6 @@ class SeparationModule(pl.LightningModule):
     Args:
         model: Asteroid model ``(batch, time) -> (batch, n_src, time)``.
         conf: training config.
-        elapsed_s: seconds trained in earlier, interrupted calls.
     """
 
     def __init__(self, model: nn.Module, conf: TrainingConf) -> None:

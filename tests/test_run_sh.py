@@ -81,19 +81,30 @@ def test_help_prints_the_stage_table(call):
     assert done.returncode == 0 and "6 report" in done.stdout
 
 
+def _kill_in_stage(command: list[str], number: int) -> None:
+    """Start the command and kill its whole process group once stage ``number`` says it runs."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    started = any(
+        line.startswith(f"stage {number} ") and line.endswith(": running\n")
+        for line in process.stdout
+    )
+    assert started, f"stage {number} never ran"
+    time.sleep(0.2 * number)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 @pytest.fixture(scope="module")
 def finished(speech_folder, tmp_path_factory) -> Path:
-    """A whole run that was killed -9 again and again, later each time, on its way."""
+    """A whole run that was killed -9 in each of its stages, then called once more."""
     folder = tmp_path_factory.mktemp("run")
     command = ["bash", "run.sh", *options(folder, speech_folder)]
-    for seconds in (0.5, 1.5, 3, 5, 8, 12):
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        time.sleep(seconds)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    for number in range(7):
+        _kill_in_stage(command, number)
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SI-SDRi" in done.stdout
