@@ -1,16 +1,18 @@
 """Reading recordings of any format into mono samples, with clear complaints."""
 
 import math
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
+from scipy.signal import firwin, resample_poly
 
 from separation.errors import MissingInputError, UserError
 
-G722_SAMPLES_PER_BYTE = 2
-GSM_FRAME_BYTES, GSM_FRAME_SAMPLES = 33, 160
+RESAMPLE_HALF_LENGTH = 10  # of resample_poly's filter, in periods of the lower rate
+DECIMATE_BLOCK = 32768
+INT32_MAX_FLOAT32 = 2147483520.0  # the largest float32 that fits 32 bits
 
 
 def read_audio(path: Path) -> tuple[np.ndarray, int]:
@@ -75,11 +77,79 @@ def read_mono(path: Path, channel: str = "mono") -> tuple[np.ndarray, int]:
 
 
 def resample(samples: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
-    """Polyphase resampling along the last axis, as LibriMix does it.
+    """``scipy.signal.resample_poly`` along the last axis, to the bit, its filter made once.
 
     At equal rates the samples come back as they are.
     """
     if rate_in == rate_out:
         return samples
     factor = math.gcd(rate_in, rate_out)
-    return resample_poly(samples, rate_out // factor, rate_in // factor, axis=-1)
+    up, down = rate_out // factor, rate_in // factor
+    dtype = samples.dtype if samples.dtype == np.float32 else np.dtype(np.float64)
+    taps = _make_filter(up, down, dtype)
+    if up == 1 and samples.ndim == 1 and samples.dtype == dtype:
+        return _decimate(samples, down, taps)
+    return resample_poly(samples, up, down, axis=-1, window=taps)
+
+
+def _decimate(samples: np.ndarray, down: int, taps: np.ndarray) -> np.ndarray:
+    """``resample_poly(samples, 1, down)`` to the bit, about three times as fast.
+
+    SciPy sums the taps of one output after another; here a tap is added to a block of outputs
+    at a time, which vectorises and keeps each output's order of additions, oldest sample first.
+    """
+    half = len(taps) // 2
+    n_out = -(-len(samples) // down)
+    n_columns = -(-(len(samples) + 2 * half) // down) + 1
+    padded = np.zeros(n_columns * down, samples.dtype)
+    padded[half : half + len(samples)] = samples
+    phases = np.ascontiguousarray(padded.reshape(n_columns, down).T)
+    decimated, product = np.empty(n_out, samples.dtype), np.empty(DECIMATE_BLOCK, samples.dtype)
+    for start in range(0, n_out, DECIMATE_BLOCK):
+        total = decimated[start : start + DECIMATE_BLOCK]
+        length = len(total)
+        np.multiply(phases[0, start : start + length], taps[-1], total)
+        for number, tap in enumerate(taps[-2::-1], 1):
+            first = start + number // down
+            piece = phases[number % down, first : first + length]
+            np.multiply(piece, tap, product[:length])
+            np.add(total, product[:length], total)
+    return decimated
+
+
+@lru_cache(maxsize=32)
+def _make_filter(up: int, down: int, dtype: np.dtype) -> np.ndarray:
+    """The anti-aliasing filter that ``resample_poly`` designs anew at every call."""
+    widest = max(up, down)
+    taps = firwin(2 * RESAMPLE_HALF_LENGTH * widest + 1, 1.0 / widest, window=("kaiser", 5.0))
+    return taps.astype(dtype)
+
+
+def count_resampled(n_samples: int, rate_in: int, rate_out: int) -> int:
+    """Length of :func:`resample`'s result.
+
+    >>> count_resampled(5, 16000, 8000)
+    3
+    """
+    factor = math.gcd(rate_in, rate_out)
+    return -(-n_samples * (rate_out // factor) // (rate_in // factor))
+
+
+def quantise(samples: np.ndarray) -> np.ndarray:
+    """Samples as libsndfile writes them into 16 bits: saturating, half a step goes down.
+
+    libsndfile rounds to 32 bits and keeps the upper 16.
+
+    >>> quantise(np.float32([0.5, 1.5, -1.5, 0.99996948, -1e-12]))
+    array([ 16384,  32767, -32768,  32767,      0], dtype=int16)
+    """
+    highest = INT32_MAX_FLOAT32 if samples.dtype == np.float32 else 2.0**31 - 1
+    wide = samples * samples.dtype.type(2.0**31)
+    np.clip(wide, samples.dtype.type(-(2.0**31)), samples.dtype.type(highest), out=wide)
+    np.rint(wide, out=wide)
+    return (wide.astype(np.int32) >> 16).astype(np.int16)
+
+
+def to_float(samples: np.ndarray) -> np.ndarray:
+    """16-bit samples as float32, as a WAV reader gives them."""
+    return samples * np.float32(2.0**-15)

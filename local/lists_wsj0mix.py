@@ -1,0 +1,170 @@
+"""WSJ0-2mix and WSJ0-3mix: the published lists and active levels of pywsj0-mix."""
+
+import os
+import re
+from pathlib import Path
+
+from separation.errors import MissingInputError, UserError
+
+# git blobs at commit 6ca4c92; 20,000, 5,000 and 3,000 mixtures
+BLOBS = {
+    (2, "tr"): "44ce8101818fce02fa775388708e3c68b3e00c10",
+    (2, "cv"): "fd4cea0ed9d5f94de20c70ca306d29ca76985bec",
+    (2, "tt"): "3ba063af6654f9f097d0994e9713afd862e9328f",
+    (3, "tr"): "0a683dc6d70452389c3325ee679105e964b01f7b",
+    (3, "cv"): "2a351f1c0c75aafa72d7e07e12266a91552990f2",
+    (3, "tt"): "07ddc8464dc93e49094127e64c33948bf62c7704",
+}
+AUDIO_SUFFIXES = (".wav", ".wv1", ".flac", ".sph")
+FOLDERS = ("si_tr_s", "si_dt_05", "si_et_05")
+
+
+SAMPLE_RATE = 16000
+MIN_SAMPLES = 1
+
+
+def name_lists(train: str) -> dict[str, str]:
+    """Our split -> the published list; there is one for training."""
+    if train not in ("train", "tr"):
+        raise UserError(f"metadata.train={train}: wsj0-mix has one training list, tr.")
+    return {"train": "tr", "dev": "cv", "test": "tt"}
+
+
+def parse_name(path: Path) -> tuple[int, str]:
+    """Number of speakers and condition that a list's file name tells.
+
+    >>> parse_name(Path("mix_2_spk_tt.txt"))
+    (2, 'tt')
+    """
+    found = re.fullmatch(r"mix_([23])_spk_(tr|cv|tt)", path.stem)
+    if not found:
+        raise UserError(f"{path}: a list of wsj0-mix is named mix_2_spk_tr.txt or the like.")
+    return int(found[1]), found[2]
+
+
+def list_path(root: Path, n_src: int, name: str) -> Path:
+    """Where a clone of pywsj0-mix holds a list; ``root`` may also be its metadata folder."""
+    folder = root / "metadata" if (root / "metadata").is_dir() else root
+    return folder / f"mix_{n_src}_spk_{name}.txt"
+
+
+def read_list(root: Path, n_src: int, name: str, speech: Path) -> list[dict[str, str]]:
+    """One list as rows ``mixture_ID, source_i_path, source_i_level, source_i_snr_db``.
+
+    The paths are those under which this copy of WSJ0 holds the files.
+
+    Args:
+        root: a clone of pywsj0-mix, or its ``metadata`` folder.
+        n_src: 2 or 3.
+        name: ``tr``, ``cv`` or ``tt``.
+        speech: the WSJ0 corpus, as shipped (discs in sub-folders, .wv1) or converted (.wav).
+
+    Raises:
+        MissingInputError: the list, the levels, or utterances are not there.
+    """
+    path = list_path(root, n_src, name)
+    if not path.is_file():
+        raise MissingInputError(
+            f"{path}: not there; clone https://github.com/mpariente/pywsj0-mix and give "
+            "--corpus wsj0mix=DIR."
+        )
+    entries = _read_entries(path, n_src)
+    files = index_corpus(speech)
+    wanted = {text for names, _ in entries for text in names}
+    absent = sorted(text for text in wanted if name_utterance(text) not in files)
+    if absent:
+        raise MissingInputError(
+            "\n".join(absent[:20]) + f"\n{len(absent)} of {len(wanted)} utterances of "
+            f"{path.name} are not in --corpus wsj0={speech}; is it whole (si_tr_s, si_dt_05, "
+            "si_et_05)?"
+        )
+    levels = read_levels(path.parent / "activlev")
+    return [_make_row(names, snrs, files, levels, path) for names, snrs in entries]
+
+
+def _read_entries(path: Path, n_src: int) -> list[tuple[list[str], list[str]]]:
+    entries = []
+    for number, line in enumerate(path.read_text(encoding="ascii").splitlines(), 1):
+        fields = line.split()
+        if len(fields) != 2 * n_src:
+            raise UserError(
+                f"{path}: line {number} has {len(fields)} fields where {2 * n_src} are expected "
+                f"for mixtures.n_src={n_src}."
+            )
+        entries.append((fields[::2], fields[1::2]))
+    return entries
+
+
+def is_published(root: Path, n_src: int, name: str) -> bool:
+    """Whether the list is, byte for byte, the one at pywsj0-mix's commit 6ca4c92."""
+    from separation.download import hash_git_blob
+
+    return hash_git_blob(list_path(root, n_src, name)) == BLOBS[n_src, name]
+
+
+def read_lengths(root: Path, names: list[str]) -> dict[str, int]:
+    """No lengths are published."""
+    return {}
+
+
+def _make_row(
+    names: list[str], snrs: list[str], files: dict[str, str], levels: dict[str, str], path: Path
+) -> dict[str, str]:
+    stems = [Path(name).stem for name in names]
+    missing = [stem for stem in stems if stem not in levels]
+    if missing:
+        raise UserError(f"{path.parent / 'activlev'}: has no active level of {missing[0]}.")
+    row = {"mixture_ID": name_mixture(stems, [float(snr) for snr in snrs])}
+    for k, (name, stem, snr) in enumerate(zip(names, stems, snrs, strict=True), 1):
+        row[f"source_{k}_path"] = files[name_utterance(name)]
+        row[f"source_{k}_level"] = levels[stem]
+        row[f"source_{k}_snr_db"] = snr
+    for k, stem in enumerate(stems, 1):
+        row[f"speaker_{k}_ID"] = stem[:3]
+        row[f"speaker_{k}_sex"] = ""
+    return row
+
+
+def name_mixture(stems: list[str], snrs_db: list[float]) -> str:
+    """The published file name, without suffix.
+
+    >>> name_mixture(["01to030v", "20ga010m"], [0.76421, -0.76421])
+    '01to030v_0.76421_20ga010m_-0.76421'
+    """
+    pairs = zip(stems, snrs_db, strict=True)
+    return "_".join(f"{stem}_{format(snr, '12.8g').strip()}" for stem, snr in pairs)
+
+
+def name_utterance(path: str) -> str:
+    """``si_tr_s/01t/01to030v`` for any spelling of an utterance's path."""
+    parts = Path(path).with_suffix("").parts[-3:]
+    return "/".join(parts).lower()
+
+
+def index_corpus(speech: Path) -> dict[str, str]:
+    """Relative path of every first-microphone file of WSJ0, by :func:`name_utterance`."""
+    if not speech.is_dir():
+        raise MissingInputError(f"--corpus wsj0={speech}: no such folder; check the path.")
+    files: dict[str, str] = {}
+    for folder, folders, names in os.walk(speech):
+        folders.sort()
+        parts = Path(folder).parts
+        if len(parts) < 2 or parts[-2].lower() not in FOLDERS:
+            continue
+        for path in (Path(folder, name) for name in sorted(names)):
+            if path.suffix.lower() in AUDIO_SUFFIXES:
+                files.setdefault(name_utterance(str(path)), str(path.relative_to(speech)))
+    if not files:
+        raise MissingInputError(
+            f"--corpus wsj0={speech}: holds no si_tr_s, si_dt_05, si_et_05 with .wv1 or .wav files."
+        )
+    return files
+
+
+def read_levels(folder: Path) -> dict[str, str]:
+    """Active level (ITU-T P.56, as power) of every utterance, as published."""
+    tables = sorted(folder.glob("activlev_*.txt"))
+    if not tables:
+        raise MissingInputError(f"{folder}: holds no activlev_*.txt; clone pywsj0-mix whole.")
+    lines = (line.split() for table in tables for line in table.read_text().splitlines())
+    return {fields[0]: fields[1] for fields in lines if len(fields) >= 2}

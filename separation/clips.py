@@ -1,0 +1,132 @@
+"""Where the samples of sources come from: the corpus's files, or a lossless pack of them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import soundfile
+
+from separation.audio import read_mono
+from separation.errors import MissingInputError, UserError
+
+DECODED_WHOLE = (".g722", ".gsm")
+
+
+class Clip(Protocol):
+    """One recording, opened: its length is known before its samples are read."""
+
+    n_samples: int
+    sample_rate: int
+
+    def read(self, n_samples: int, gain: float) -> np.ndarray:
+        """The first ``n_samples``, float32 ``(time,)``, times ``gain`` (in float32)."""
+        ...
+
+
+class ArrayClip:
+    """A recording that is in memory already."""
+
+    def __init__(self, samples: np.ndarray, sample_rate: int) -> None:
+        self.samples, self.sample_rate = samples, sample_rate
+        self.n_samples = len(samples)
+
+    def read(self, n_samples: int, gain: float) -> np.ndarray:
+        # A Python float keeps float32; np.float64 would promote it and change bits.
+        return self.samples[:n_samples] * float(gain)
+
+
+class FileClip:
+    """A file that libsndfile reads; only what is asked for is decoded."""
+
+    def __init__(self, path: Path, channel: str) -> None:
+        if not path.is_file():
+            raise MissingInputError(f"{path}: no such audio file; check the path.")
+        try:
+            self._file = soundfile.SoundFile(path)
+        except soundfile.LibsndfileError as error:
+            raise UserError(f"{explain(path, error)}.") from error
+        self.path, self.channel = path, channel
+        self.n_samples, self.sample_rate = self._file.frames, self._file.samplerate
+        if self._file.channels > 1 and channel == "mono":
+            raise UserError(f"{path}: has {self._file.channels} channels where one is expected.")
+
+    def read(self, n_samples: int, gain: float) -> np.ndarray:
+        wanted = min(n_samples, self.n_samples)
+        try:
+            self._file.seek(0)
+            samples = self._file.read(wanted, dtype="float32")
+        except soundfile.LibsndfileError as error:
+            raise UserError(f"{explain(self.path, error)}.") from error
+        if len(samples) < wanted:
+            raise UserError(
+                f"{self.path}: is truncated: {len(samples)} samples where {wanted} are said "
+                "to be; fetch it again."
+            )
+        if samples.ndim > 1:
+            samples = samples.mean(axis=1) if self.channel == "mean" else samples[:, 0]
+        return samples * float(gain)
+
+
+def explain(path: Path, error: Exception) -> str:
+    """Why libsndfile cannot read a file, and what to do."""
+    with open(path, "rb") as handle:
+        head = handle.read(1024)
+    if head.startswith(b"NIST_1A") and b"shorten" in head:
+        return (
+            f"{path}: is Shorten-compressed NIST sphere, which libsndfile does not read; convert "
+            "the corpus once with sph2pipe -f wav IN.wv1 OUT.wav (LDC's tool)"
+        )
+    reason = str(error).split(": ")[-1].rstrip(".") or "it is truncated or corrupt"
+    return f"{path}: cannot be decoded ({reason}); fetch it again"
+
+
+@dataclass
+class Corpora:
+    """The roots that the paths of mixture tables are relative to.
+
+    Attributes:
+        speech: root of the sources.
+        noise: root of the noises; None where none is used.
+        pack: a lossless pack that holds the sources; None to read the files.
+    """
+
+    speech: Path
+    noise: Path | None = None
+    pack: "ExactSource | None" = field(default=None, repr=False)
+
+    def open_source(self, path: str, channel: str = "mono") -> Clip:
+        """Open a source by its path in a mixture table."""
+        if self.pack is not None:
+            clip = self.pack.find(path)
+            if clip is not None:
+                return clip
+        return open_clip(self.speech / path, channel)
+
+    def open_noise(self, path: str) -> Clip:
+        """Open a noise, channel 0 of however many."""
+        if self.noise is None:
+            raise UserError(
+                "the mixtures have noise but no noise corpus was given: add --corpus wham=DIR."
+            )
+        return open_clip(self.noise / path, "first")
+
+
+class ExactSource(Protocol):
+    """A lossless store of sources, by path."""
+
+    def find(self, path: str) -> Clip | None:
+        """The clip kept under this path, or None."""
+        ...
+
+
+def open_clip(path: Path, channel: str = "mono") -> Clip:
+    """Open any file that :func:`separation.audio.read_mono` reads.
+
+    Raises:
+        MissingInputError: it is not there.
+        UserError: it cannot be decoded, or is stereo where ``channel`` is ``mono``.
+    """
+    if path.suffix in DECODED_WHOLE:
+        return ArrayClip(*read_mono(path, channel))
+    return FileClip(path, channel)
