@@ -91,8 +91,8 @@ while (($#)); do
   shift 2
 done
 
-[[ -f "egs/$recipe/conf.yml" ]] || fail "--recipe $recipe: there is no egs/$recipe/conf.yml; there are:" \
-  "$(printf '%s ' egs/*/*/conf.yml | sed 's#egs/##g; s#/conf.yml##g')"
+[[ -f "egs/$recipe/conf.yml" || -f "egs/$recipe.yml" ]] || fail "--recipe $recipe: there is no egs/$recipe/conf.yml; there are:" \
+  "$(printf "%s " egs/*/*/*.yml | sed "s#egs/##g; s#/conf[.]yml##g; s#[.]yml##g")"
 ((10#$stage <= 10#$stop_stage && 10#$stop_stage <= 6)) || \
   fail "--stage $stage --stop-stage $stop_stage: stages run from 0 to 6, the first not above the last."
 

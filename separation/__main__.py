@@ -1,4 +1,4 @@
-"""``python -m separation COMMAND``: the stages that run.sh calls, and ``separate``."""
+"""``python -m separation COMMAND``: the stages that run.sh calls, ``separate``, ``render``."""
 
 import argparse
 import logging
@@ -38,7 +38,23 @@ def _build_parser() -> argparse.ArgumentParser:
     separate.add_argument("--model", type=Path, required=True, metavar="PATH")
     separate.add_argument("--out", type=Path, required=True, metavar="DIR")
     separate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    _add_render_options(commands)
     return parser
+
+
+def _add_render_options(commands) -> None:
+    render = commands.add_parser(
+        "render", help="mixture tables -> WAV trees in LibriMix's layout", allow_abbrev=False
+    )
+    add = render.add_argument
+    add("tables", nargs="+", type=Path, metavar="METADATA", help="CSV, or wsj0-mix's .txt")
+    add("--corpus", action="append", default=[], metavar="NAME=DIR")
+    add("--out", type=Path, required=True, metavar="DIR")
+    add("--rates", nargs="+", type=int, default=[8000], metavar="HZ")
+    add("--modes", nargs="+", default=["min"], metavar="min|max")
+    add("--types", nargs="+", default=["mix_clean"], metavar="TYPE")
+    add("--absolute-paths", action="store_true", help="as Asteroid's own recipe expects")
+    add("--nj", type=int, default=os.cpu_count() or 1, metavar="N")
 
 
 def _add_recipe_options(command: argparse.ArgumentParser) -> None:
@@ -60,7 +76,7 @@ def _run_separate(args: argparse.Namespace) -> None:
             raise UserError(f"{path}: no such audio file; check the path.")
     check_outputs(args.out)
     from separation.model import load_model
-    from separation.run_stages import choose_device
+    from separation.model_stages import choose_device
 
     device = choose_device(args.device)
     model = load_model(args.model).to(device)
@@ -71,6 +87,11 @@ def _run_separate(args: argparse.Namespace) -> None:
 def _run_command(args: argparse.Namespace) -> None:
     if args.command == "separate":
         _run_separate(args)
+        return
+    if args.command == "render":
+        from separation.render_command import render_tables
+
+        render_tables(args)
         return
     from separation.run_stages import run_stage
 

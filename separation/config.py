@@ -18,7 +18,8 @@ from separation.files import hash_value
 class CorpusConf:
     """Which recordings, and which of them are good enough."""
 
-    source: str  # local/prepare_<source>.py lists the utterances
+    source: str  # local/prepare_<source>.py lists the utterances; also the name in --corpus
+    roots: list  # NAME=DIR, as --corpus
     channel: str  # mono (refuse stereo) | first | mean
     min_duration_s: float  # shorter recordings are left out
     skip_bad: bool  # leave corrupt, silent or stereo files out in place of stopping
@@ -31,6 +32,7 @@ class CorpusConf:
 class SplitsConf:
     """Who is never heard in training, and how much of the others is held out."""
 
+    by: str  # prompts | speakers | subset
     unseen_speakers: list  # fixed by name; empty: drawn by a keyed hash
     n_unseen: int  # how many to draw where none is named
     dev_share: float
@@ -38,8 +40,29 @@ class SplitsConf:
     seed: int
 
     def __post_init__(self) -> None:
+        _one_of("splits.by", self.by, ("prompts", "speakers", "subset"))
         if not 0 < self.dev_share + self.test_share < 0.8:
             raise UserError("splits.dev_share + splits.test_share must lie between 0 and 0.8.")
+
+    def fixed_splits(self) -> tuple[str, ...]:
+        """The splits of fixed mixtures that this kind of division gives."""
+        return ("dev", "test_seen", "test_unseen") if self.by == "prompts" else ("dev", "test")
+
+
+@dataclass(frozen=True)
+class MetadataConf:
+    """Where the lists of mixtures come from."""
+
+    draw: bool  # draw them by our rules; false: read the published lists
+    lists: str  # none | librimix | wsj0mix: local/lists_<name>.py
+    train: str  # which published list to train on, such as train-100
+    rules: str  # of a draw: teams | librimix
+
+    def __post_init__(self) -> None:
+        _one_of("metadata.rules", self.rules, ("teams", "librimix"))
+        _one_of("metadata.lists", self.lists, ("none", "librimix", "wsj0mix"))
+        if not self.draw and self.lists == "none":
+            raise UserError("metadata.draw=false needs published lists: set metadata.lists.")
 
 
 @dataclass(frozen=True)
@@ -47,23 +70,33 @@ class MixturesConf:
     """The fixed mixtures, and the levels of all mixtures."""
 
     n_src: int
+    task: str  # sep_clean | sep_noisy
+    mode: str  # min | max
+    n_train: int  # of a fixed training list; 0: each utterance once (rules librimix)
     n_dev: int
     n_test: int  # in each of the two test sets
     min_utterance_s: float  # shorter utterances only serve training
     loudness_min_lufs: float
     loudness_max_lufs: float
+    noise_loudness_min_lufs: float
+    noise_loudness_max_lufs: float
     peak_max: float  # a mixture above this is scaled down to it
     seed: int
 
     def __post_init__(self) -> None:
         if self.loudness_min_lufs > self.loudness_max_lufs:
             raise UserError("mixtures.loudness_min_lufs is above mixtures.loudness_max_lufs.")
+        if self.noise_loudness_min_lufs > self.noise_loudness_max_lufs:
+            raise UserError("mixtures.noise_loudness_min_lufs is above noise_loudness_max_lufs.")
         _one_of("mixtures.n_src", self.n_src, (2, 3))
+        _one_of("mixtures.task", self.task, ("sep_clean", "sep_noisy"))
+        _one_of("mixtures.mode", self.mode, ("min", "max"))
 
 
 @dataclass(frozen=True)
 class AudioConf:
     sample_rate: int  # Hz, of mixtures and model
+    exact_pack: bool  # keep a lossless copy of the lists' sources, faster to render from
 
     def __post_init__(self) -> None:
         if not 4000 <= self.sample_rate <= 48000:
@@ -78,6 +111,7 @@ class ModelConf:
     n_filters: int
     kernel_size: int
     stride: int
+    kernel_rate: int  # Hz that kernel_size and stride are given for; 0: for any
     bn_chan: int
     hid_chan: int
     skip_chan: int
@@ -107,9 +141,10 @@ class ModelConf:
 
 @dataclass(frozen=True)
 class TrainingConf:
+    dynamic_mixing: bool  # mix anew for every step; false: the fixed training list
     segment_s: float
     batch_size: int
-    epoch_mixtures: int  # mixtures drawn for one epoch
+    epoch_mixtures: int  # mixtures drawn for one epoch; 0: as many as the training list has
     epochs: int
     budget_min: float  # training stops after these minutes, whichever comes first
     lr: float
@@ -126,7 +161,7 @@ class TrainingConf:
     def __post_init__(self) -> None:
         _one_of("training.precision", self.precision, ("auto", "fp32", "bf16"))
         _one_of("training.compile", self.compile, ("auto", "on", "off"))
-        for name in ("segment_s", "batch_size", "epoch_mixtures", "epochs", "budget_min", "lr"):
+        for name in ("segment_s", "batch_size", "epochs", "budget_min", "lr"):
             if getattr(self, name) <= 0:
                 raise UserError(f"training.{name}={getattr(self, name)} must be above 0.")
 
@@ -151,6 +186,7 @@ class ReportConf:
 class Conf:
     corpus: CorpusConf
     splits: SplitsConf
+    metadata: MetadataConf
     mixtures: MixturesConf
     audio: AudioConf
     model: ModelConf
@@ -179,26 +215,57 @@ def load_conf(root: Path, recipe: str, overrides: list[str]) -> Conf:
 
     Args:
         root: the repository.
-        recipe: ``MIX/MODEL``, a folder under ``egs/``.
+        recipe: ``MIX/MODEL``, a folder under ``egs/``, or ``MIX/MODEL/VARIANT`` for a
+            ``VARIANT.yml`` in it, which overrides the folder's ``conf.yml``.
         overrides: ``section.key=value`` strings, later ones win.
 
     Raises:
         UserError: an unknown key, a value of the wrong type or a contradiction.
         MissingInputError: no such recipe.
     """
-    recipe_conf = root / "egs" / recipe / "conf.yml"
-    if not recipe_conf.is_file():
-        known = sorted(
-            str(p.parent.relative_to(root / "egs")) for p in root.glob("egs/*/*/conf.yml")
-        )
-        raise MissingInputError(
-            f"--recipe {recipe}: no {recipe_conf}; there are: {', '.join(known)}."
-        )
     values = _read_yaml(root / "conf" / "default.yml")
-    _merge(values, _read_yaml(recipe_conf), str(recipe_conf))
+    for path in _find_confs(root / "egs", recipe):
+        _merge(values, _read_yaml(path), str(path))
     for override in overrides:
         _merge(values, _parse_override(override), f"--set {override}")
+    _scale_kernel(values)
     return build_conf(values)
+
+
+def list_recipes(root: Path) -> list[str]:
+    """All ``MIX/MODEL`` and ``MIX/MODEL/VARIANT``, sorted."""
+    files = (root / "egs").glob("*/*/*.yml")
+    names = (path.relative_to(root / "egs").with_suffix("").as_posix() for path in files)
+    return sorted(name.removesuffix("/conf") for name in names)
+
+
+def _find_confs(egs: Path, recipe: str) -> list[Path]:
+    """The recipe's conf.yml, then its variant's."""
+    parts = recipe.split("/")
+    paths = [egs.joinpath(*parts[:2], "conf.yml")]
+    if len(parts) == 3:
+        paths.append(egs.joinpath(*parts[:2], f"{parts[2]}.yml"))
+    if len(parts) not in (2, 3) or ".." in parts or not all(path.is_file() for path in paths):
+        known = ", ".join(list_recipes(egs.parent))
+        raise MissingInputError(f"--recipe {recipe}: no {paths[-1]}; there are: {known}.")
+    return paths
+
+
+def _scale_kernel(values: dict[str, Any]) -> None:
+    """Keep kernel and stride the same length in seconds whatever the sample rate."""
+    model, rate = values["model"], values["audio"]["sample_rate"]
+    if model["kernel_rate"] in (0, rate):
+        return
+    for name in ("kernel_size", "stride"):
+        scaled = model[name] * rate / model["kernel_rate"]
+        if scaled != int(scaled):
+            raise UserError(
+                f"model.{name}={model[name]}, given for model.kernel_rate={model['kernel_rate']} "
+                f"Hz, is no whole number at audio.sample_rate={rate}; set model.kernel_size, "
+                "model.stride and model.kernel_rate=0 for this rate."
+            )
+        model[name] = int(scaled)
+    model["kernel_rate"] = rate
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -5,19 +5,18 @@ import hashlib
 import logging
 import math
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from separation.audio import read_mono
 from separation.config import CorpusConf
 from separation.errors import UserError
 from separation.files import format_rows, hash_text, read_rows
+from separation.jobs import Journal, run_jobs
 from separation.loudness import measure_loudness_lufs
-from separation.recordings import Recording
+from separation.recordings import Recording, fingerprint_recordings
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +40,7 @@ class Utterance:
     channel: str
     prompt: str
     transcript: str
+    subset: str
 
     @property
     def duration_s(self) -> float:
@@ -48,36 +48,59 @@ class Utterance:
 
 
 def scan_recordings(
-    recordings: list[Recording], root: Path, conf: CorpusConf, n_jobs: int
+    recordings: list[Recording],
+    root: Path,
+    conf: CorpusConf,
+    n_jobs: int,
+    journal: Path,
+    label: str = "corpus",
 ) -> list[Utterance]:
     """Decode every recording once: length, loudness, peak; drop copies and short ones.
+
+    Args:
+        journal: where the results of an interrupted scan lie, to go on from.
 
     Raises:
         UserError: names the corrupt, silent or stereo files, unless corpus.skip_bad.
     """
-    measured, bad, digests = [], [], set()
-    jobs = [(recording, root, conf.channel) for recording in recordings]
-    with ProcessPoolExecutor(max(1, n_jobs)) as pool:
-        results = pool.map(_measure, jobs, chunksize=8)
-        for outcome in tqdm(results, total=len(jobs), desc="corpus", unit="file"):
-            if isinstance(outcome, str):
-                bad.append(outcome)
-                continue
-            utterance, digest = outcome
-            if digest not in digests and utterance.duration_s >= conf.min_duration_s:
-                digests.add(digest)
-                measured.append(utterance)
+    key = hash_text(f"{fingerprint_recordings(recordings, root)} {conf.channel}")
+    done = Journal(journal, key)
+    todo = [row for row in recordings if row.path not in done.done]
+    if len(todo) < len(recordings):
+        logger.info("%s: going on after %d files", label, len(recordings) - len(todo))
+    jobs = [(recording, root, conf.channel) for recording in todo]
+    bad = []
+    results = run_jobs(_measure, jobs, n_jobs, total=len(jobs), label=label, unit="file", chunk=4)
+    for recording, outcome in zip(todo, results, strict=True):
+        if isinstance(outcome, str):
+            bad.append(outcome)
+        else:
+            done.add(recording.path, outcome)
+    done.close()
     _complain(bad, conf.skip_bad)
+    measured = _drop_copies([done.done[r.path] for r in recordings if r.path in done.done], conf)
     if not measured:
         raise UserError(
             f"{root}: none of {len(recordings)} recordings is usable (at least "
             f"{conf.min_duration_s} s long, see corpus.min_duration_s)."
         )
-    logger.info("%d of %d recordings kept", len(measured), len(recordings))
+    logger.info("%s: %d of %d recordings kept", label, len(measured), len(recordings))
+    done.remove()
     return sorted(measured, key=lambda row: row.utterance)
 
 
-def _measure(job: tuple[Recording, Path, str]) -> tuple[Utterance, str] | str:
+def _drop_copies(outcomes: list[list], conf: CorpusConf) -> list[Utterance]:
+    """Of recordings with the same samples the first; none that is too short."""
+    measured, digests = [], set()
+    for values, digest in outcomes:
+        utterance = Utterance(**values)
+        if digest not in digests and utterance.duration_s >= conf.min_duration_s:
+            digests.add(digest)
+            measured.append(utterance)
+    return measured
+
+
+def _measure(job: tuple[Recording, Path, str]) -> list | str:
     """One recording measured, with the hash of its samples; or the complaint about it."""
     recording, root, channel = job
     channel = recording.channel or channel
@@ -105,8 +128,9 @@ def _measure(job: tuple[Recording, Path, str]) -> tuple[Utterance, str] | str:
         channel=channel,
         prompt=recording.prompt,
         transcript=recording.transcript,
+        subset=recording.subset,
     )
-    return utterance, hashlib.sha256(samples.tobytes()).hexdigest()
+    return [dataclasses.asdict(utterance), hashlib.sha256(samples.tobytes()).hexdigest()[:24]]
 
 
 def _complain(bad: list[str], skip: bool) -> None:

@@ -3,14 +3,12 @@
 import itertools
 import zlib
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 
 from separation.config import MixturesConf
 from separation.corpus import Utterance
 from separation.errors import UserError
-from separation.files import format_rows, hash_text
 
 GAIN_DECIMALS = 8
 
@@ -56,7 +54,7 @@ def draw_mixtures(
         order = generator.permutation(len(team))
         sources = [_next_utterance(voices, team[i], used, conf.seed) for i in order]
         gains = _draw_gains(generator, sources, conf)
-        rows.append(_format_row(f"{split}-{index:05d}", sources, gains))
+        rows.append(format_row(f"{split}-{index:05d}", sources, gains))
     return rows
 
 
@@ -99,7 +97,8 @@ def _draw_gains(
     return [gain * weight for gain in gains]
 
 
-def _format_row(mixture_id: str, sources: list[Utterance], gains: list[float]) -> dict[str, str]:
+def format_row(mixture_id: str, sources: list[Utterance], gains: list[float]) -> dict[str, str]:
+    """A row of a mixture table, gains as decimals of fixed length."""
     row = {"mixture_ID": mixture_id}
     for number, (source, gain) in enumerate(zip(sources, gains, strict=True), 1):
         row[f"source_{number}_path"] = source.path
@@ -109,16 +108,6 @@ def _format_row(mixture_id: str, sources: list[Utterance], gains: list[float]) -
         row[f"speaker_{number}_sex"] = source.sex
         row[f"source_{number}_channel"] = source.channel
     return row
-
-
-def format_mixtures(rows: list[dict[str, str]]) -> str:
-    """The mixture table's canonical text, whose hash is its fingerprint."""
-    return format_rows(rows)
-
-
-def fingerprint_mixtures(path: Path) -> str:
-    """Fingerprint of a mixture table on disk."""
-    return hash_text(path.read_text(encoding="utf-8"))
 
 
 def tell_pair(row: dict[str, str]) -> str:

@@ -1,21 +1,39 @@
-"""Packed audio: every training utterance decoded once, as memory-mapped 16-bit samples."""
+"""Packed audio: every utterance decoded once, as memory-mapped 16-bit samples."""
 
+import dataclasses
 import logging
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from separation.audio import read_mono, resample
-from separation.corpus import Utterance
+from separation.clips import Clip
 from separation.errors import MissingInputError, UserError
 from separation.files import format_rows, read_rows, write_text, write_whole
+from separation.jobs import run_jobs
+from separation.mixture_tables import count_sources
 
 logger = logging.getLogger(__name__)
 
-INT16_SCALE = 32767
+STEP = 2.0**-15  # of 16-bit samples: a file's own at its own rate, so packing loses nothing
+INT16_MAX = 32767
+
+
+class Packable(Protocol):
+    """What packing needs to know of a recording; corpus table rows are such."""
+
+    @property
+    def speaker(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def channel(self) -> str: ...
+    @property
+    def loudness_lufs(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -23,14 +41,40 @@ class PackedUtterance:
     """Where an utterance lies in the samples of its speaker's file."""
 
     speaker: str
+    path: str  # in the corpus
     offset: int
     n_samples: int
+    sample_rate: int
     scale: float  # int16 * scale are the corpus's samples
     loudness_lufs: float
 
 
+@dataclass(frozen=True)
+class ListedClip:
+    """A source that a mixture table names."""
+
+    speaker: str
+    path: str
+    channel: str
+    loudness_lufs: float = 0.0  # not known, and not needed for exact rendering
+
+
+def list_clips(rows: list[dict[str, str]]) -> list[ListedClip]:
+    """Every source of mixture tables once, sorted by speaker and path."""
+    found = {}
+    for row in rows:
+        for k in range(1, count_sources(row) + 1):
+            path, channel = row[f"source_{k}_path"], row.get(f"source_{k}_channel") or "first"
+            found[path] = ListedClip(row.get(f"speaker_{k}_ID") or "speaker", path, channel)
+    return sorted(found.values(), key=lambda clip: (clip.speaker, clip.path))
+
+
 def pack_speakers(
-    utterances: list[Utterance], root: Path, folder: Path, sample_rate: int, n_jobs: int
+    utterances: Sequence[Packable],
+    root: Path,
+    folder: Path,
+    sample_rate: int | None,
+    n_jobs: int,
 ) -> None:
     """Pack every speaker's utterances into ``folder/<speaker>.i16`` and ``.csv``.
 
@@ -40,46 +84,48 @@ def pack_speakers(
         utterances: rows of a corpus table, of any rates.
         root: the corpus root.
         folder: made if absent; holds the packs of one table and one rate only.
-        sample_rate: Hz of the packed samples.
+        sample_rate: Hz of the packed samples; None: each file's own, which is lossless for
+            16-bit recordings.
         n_jobs: processes.
     """
     speakers = sorted({row.speaker for row in utterances})
+    own: dict[str, list[Packable]] = {name: [] for name in speakers}
+    for row in utterances:
+        own[row.speaker].append(row)
     jobs = [
-        ([row for row in utterances if row.speaker == speaker], root, folder / speaker, sample_rate)
+        (own[speaker], root, folder / speaker, sample_rate)
         for speaker in speakers
         if not (folder / f"{speaker}.csv").is_file()
     ]
     if len(jobs) < len(speakers):
-        logger.info(
-            "%d of %d speakers are packed already", len(speakers) - len(jobs), len(speakers)
-        )
-    with ProcessPoolExecutor(max(1, n_jobs)) as pool:
-        for _ in tqdm(pool.map(_pack_one, jobs), total=len(jobs), desc="pack", unit="speaker"):
-            pass
+        logger.info("%d of %d are packed already", len(speakers) - len(jobs), len(speakers))
+    folder.mkdir(parents=True, exist_ok=True)
+    for _ in run_jobs(_pack_one, jobs, n_jobs, total=len(jobs), label="pack", unit="speaker"):
+        pass
 
 
-def _pack_one(job: tuple[list[Utterance], Path, Path, int]) -> None:
+def _pack_one(job: tuple[list[Packable], Path, Path, int | None]) -> None:
     utterances, root, stem, sample_rate = job
     rows, offset = [], 0
-    with write_whole(stem.with_suffix(".i16")) as partial, open(partial, "wb") as handle:
+    samples_path = stem.with_name(f"{stem.name}.i16")
+    with write_whole(samples_path) as partial, open(partial, "wb") as handle:
         for utterance in utterances:
             samples, rate = read_mono(root / utterance.path, utterance.channel)
-            samples = resample(samples, rate, sample_rate)
-            scale = max(1.0, float(np.abs(samples).max())) / INT16_SCALE
-            handle.write(np.round(samples / scale).astype("<i2").tobytes())
-            rows.append(
-                {
-                    "speaker": utterance.speaker,
-                    "offset": offset,
-                    "n_samples": len(samples),
-                    "scale": repr(scale),
-                    "loudness_lufs": utterance.loudness_lufs,
-                }
+            samples = resample(samples, rate, sample_rate or rate)
+            peak = float(np.abs(samples).max())
+            scale = STEP if peak <= INT16_MAX * STEP else max(peak / INT16_MAX, STEP)
+            handle.write(
+                np.rint(samples / np.float32(scale)).clip(-32768, 32767).astype("<i2").tobytes()
             )
+            packed = PackedUtterance(
+                *(utterance.speaker, utterance.path, offset, len(samples)),
+                *(sample_rate or rate, scale, utterance.loudness_lufs),
+            )
+            rows.append(dataclasses.asdict(packed) | {"scale": repr(scale)})
             offset += len(samples)
         handle.flush()
     # The index comes last: it says that the samples are whole.
-    write_text(stem.with_suffix(".csv"), format_rows(rows))
+    write_text(stem.with_name(f"{stem.name}.csv"), format_rows(rows))
 
 
 class PackedAudio:
@@ -104,21 +150,64 @@ class PackedAudio:
                     f"{samples}: its size does not fit {index}; remove both, run stage 3."
                 )
             self.utterances.append(rows)
-            self._samples.append(np.memmap(samples, "<i2", mode="r"))
+            self._samples.append(np.memmap(samples, "<i2", mode="r").view(np.ndarray))
 
-    def read(self, speaker: int, utterance: int, start: int, n_samples: int) -> np.ndarray:
-        """At most ``n_samples`` float32 samples of an utterance from ``start`` on, ``(time,)``."""
+    @property
+    def n_utterances(self) -> int:
+        return sum(map(len, self.utterances))
+
+    def read(
+        self, speaker: int, utterance: int, start: int, n_samples: int, gain: float = 1.0
+    ) -> np.ndarray:
+        """At most ``n_samples`` of an utterance from ``start`` on, times ``gain``.
+
+        Returns:
+            float32 ``(time,)``.
+        """
         row = self.utterances[speaker][utterance]
         stop = min(start + n_samples, row.n_samples)
         piece = self._samples[speaker][row.offset + start : row.offset + stop]
-        return piece.astype(np.float32) * np.float32(row.scale)
+        # In this order a power-of-two scale leaves the bits of gain * samples as they are.
+        return piece * np.float32(np.float32(gain) * np.float32(row.scale))
 
 
 def _read_packed(row: dict[str, str]) -> PackedUtterance:
-    return PackedUtterance(
-        row["speaker"],
-        int(row["offset"]),
-        int(row["n_samples"]),
-        float(row["scale"]),
-        float(row["loudness_lufs"]),
-    )
+    numbers = (int(row["offset"]), int(row["n_samples"]), int(row["sample_rate"]))
+    floats = (float(row["scale"]), float(row["loudness_lufs"]))
+    return PackedUtterance(row["speaker"], row["path"], *numbers, *floats)
+
+
+class ExactPack:
+    """A pack at the files' own rate, to render mixture tables from: source path -> clip."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def _audio(self) -> PackedAudio:
+        return PackedAudio(self.folder, sorted(path.stem for path in self.folder.glob("*.i16")))
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        return {
+            row.path: (speaker, utterance)
+            for speaker, rows in enumerate(self._audio.utterances)
+            for utterance, row in enumerate(rows)
+        }
+
+    def find(self, path: str) -> Clip | None:
+        """The clip of this path, or None where it is not packed, or not losslessly."""
+        place = self._places.get(path)
+        if place is None or self._audio.utterances[place[0]][place[1]].scale != STEP:
+            return None
+        return _PackedClip(self._audio, *place)
+
+
+class _PackedClip:
+    def __init__(self, audio: PackedAudio, speaker: int, utterance: int) -> None:
+        row = audio.utterances[speaker][utterance]
+        self.n_samples, self.sample_rate = row.n_samples, row.sample_rate
+        self._read = lambda n_samples, gain: audio.read(speaker, utterance, 0, n_samples, gain)
+
+    def read(self, n_samples: int, gain: float) -> np.ndarray:
+        return self._read(n_samples, gain)

@@ -21,6 +21,7 @@ class Recording:
     prompt: str  # the same text in the same voice has the same prompt name
     channel: str = ""  # overrides corpus.channel where the corpus itself is known
     transcript: str = ""
+    subset: str = ""  # the corpus's own division, such as train-clean-100
 
 
 def list_recordings(source: str, root: Path) -> list[Recording]:
@@ -32,5 +33,5 @@ def list_recordings(source: str, root: Path) -> list[Recording]:
 
 def fingerprint_recordings(recordings: list[Recording], root: Path) -> str:
     """Hash of names, speakers and sizes: changes when files come, go or are replaced."""
-    lines = [f"{row}\t{(root / row.path).stat().st_size}" for row in recordings]
+    lines = [f"{row}\t{Path(root, row.path).stat().st_size}" for row in recordings]
     return hash_text("\n".join(sorted(lines)))

@@ -14,7 +14,7 @@ from separation.estimators import make_model_estimator
 from separation.files import read_json, read_rows, write_text
 from separation.model import load_model
 from separation.plots import plot_curves, plot_histogram, plot_spectrogram
-from separation.render import Mixture, render_row
+from separation.render import Mixture
 from separation.separate import match_level
 from separation.stages import Experiment
 from separation.summary import format_scores
@@ -28,6 +28,7 @@ audio{width:340px;height:30px;display:block}pre{background:#f5f5f5;padding:1em;o
 TEST_SETS = {
     "test_seen": "(a) speakers heard in training, prompts not",
     "test_unseen": "(b) speakers never heard",
+    "test": "speakers never heard in training",
 }
 
 
@@ -52,12 +53,13 @@ def format_results(experiment: Experiment, summary: dict[str, Any], run: dict[st
     minutes = float(curve[-1]["elapsed_s"]) / 60
     prints = ", ".join(f"{split} `{value}`" for split, value in run["fingerprints"].items())
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    sets = "; ".join(f"{name} {TEST_SETS[name]}" for name in experiment.test_splits)
     return f"""# {experiment.conf.report.title}
 
 {format_scores(summary)}
 
 SI-SDR with zero-mean signals, SDR of BSS Eval v3; dB, means over mixtures with 95 % bootstrap
-intervals. Sets: test_seen {TEST_SETS["test_seen"]}; test_unseen {TEST_SETS["test_unseen"]}.
+intervals. Sets: {sets}.
 {tell_gap(summary)}
 
 - recipe {run["recipe"]}, commit {run["commit"]}, seed {run["seed"]},
@@ -72,9 +74,10 @@ intervals. Sets: test_seen {TEST_SETS["test_seen"]}; test_unseen {TEST_SETS["tes
 def tell_gap(summary: dict[str, Any]) -> str:
     """One sentence on what the difference of the two test sets says."""
     scores = summary["scores"]
-    if any("model" not in scores[name] for name in TEST_SETS):
+    if any("model" not in scores.get(name, {}) for name in ("test_seen", "test_unseen")):
         return ""
-    seen, unseen = (scores[name]["model"]["all"]["si_sdri"]["mean"] for name in TEST_SETS)
+    pair = ("test_seen", "test_unseen")
+    seen, unseen = (scores[name]["model"]["all"]["si_sdri"]["mean"] for name in pair)
     return (
         f"The model improves voices it knows by {seen:.2f} dB and voices it never heard by "
         f"{unseen:.2f} dB: {seen - unseen:.2f} dB do not carry over to new voices."
@@ -92,7 +95,7 @@ def _format_page(experiment: Experiment, summary: dict[str, Any], run: dict[str,
     ]
     if "model" in experiment.conf.evaluation.estimators:
         parts += ["<h2>SI-SDRi of single mixtures</h2>", _show_histogram(experiment)]
-        parts += [_show_examples(experiment, split) for split in TEST_SETS]
+        parts += [_show_examples(experiment, split) for split in experiment.test_splits]
     parts += ["<h2>What produced this</h2>", f"<pre>{escape(yaml.safe_dump(run))}</pre>"]
     parts.append(f"<pre>{escape(yaml.safe_dump(experiment.conf.as_dict(), sort_keys=False))}</pre>")
     body = "\n".join(parts)
@@ -111,7 +114,7 @@ def _read_scores(experiment: Experiment, split: str) -> list[dict[str, str]]:
 def _show_histogram(experiment: Experiment) -> str:
     gains = {
         split: [float(row["si_sdri"]) for row in _read_scores(experiment, split)]
-        for split in TEST_SETS
+        for split in experiment.test_splits
     }
     return f'<img alt="histogram of SI-SDRi" src="{plot_histogram(gains)}">'
 
@@ -120,14 +123,15 @@ def _show_examples(experiment: Experiment, split: str) -> str:
     """Best, median and worst mixture of a set, to see and hear."""
     ranked = sorted(_read_scores(experiment, split), key=lambda row: float(row["si_sdri"]))
     chosen = {"best": ranked[-1], "median": ranked[len(ranked) // 2], "worst": ranked[0]}
-    rows = {row["mixture_ID"]: row for row in read_rows(experiment.mixture_table(split))}
+    mixtures = experiment.mixtures(split)
+    places = {row["mixture_ID"]: place for place, row in enumerate(mixtures.rows)}
     import torch
 
     estimator = make_model_estimator(load_model(experiment.checkpoint), torch.device("cpu"))
     rate = experiment.conf.audio.sample_rate
     parts = [f"<h2>{escape(split)}: {escape(TEST_SETS[split])}</h2>"]
     for name, score in chosen.items():
-        mixture = render_row(rows[score["mixture_ID"]], experiment.corpus_root, rate)
+        mixture = mixtures[places[score["mixture_ID"]]]
         order = [int(index) for index in score["permutation"].split()]
         estimates = match_level(mixture.mixture, estimator(mixture)[order])
         gain, voices = float(score["si_sdri"]), _name_voices(mixture)
@@ -138,7 +142,7 @@ def _show_examples(experiment: Experiment, split: str) -> str:
 
 def _name_voices(mixture: Mixture) -> str:
     numbers = range(1, len(mixture.sources) + 1)
-    return escape(" and ".join(mixture.row[f"speaker_{number}_ID"] for number in numbers))
+    return escape(" and ".join(mixture.row.get(f"speaker_{number}_ID", "?") for number in numbers))
 
 
 def _show_signals(mixture: Mixture, estimates: np.ndarray, rate: int) -> str:

@@ -1,4 +1,8 @@
-"""Train, dev, test_seen (speakers heard, prompts not) and test_unseen (speakers never heard)."""
+"""Who is heard in training, and what dev and test consist of.
+
+By ``prompts``: train, dev, test_seen (speakers heard, prompts not), test_unseen (speakers never
+heard). By ``speakers`` or by the corpus's own ``subset``: train, dev, test, no speaker in two.
+"""
 
 import dataclasses
 from collections import defaultdict
@@ -8,18 +12,62 @@ from separation.corpus import Utterance
 from separation.errors import UserError
 from separation.files import hash_text
 
-SPLITS = ("train", "dev", "test_seen", "test_unseen")
-FIXED_SPLITS = SPLITS[1:]
-
 
 def assign_splits(utterances: list[Utterance], conf: SplitsConf) -> list[Utterance]:
     """Give every utterance its split, by keyed hashes of names and never by file order.
 
-    All encodings and repetitions of a prompt in one voice go to the same split.
+    By prompts, all encodings and repetitions of a prompt in one voice go to the same split.
 
     Raises:
-        UserError: fewer than four speakers, or a named speaker who is not there.
+        UserError: too few speakers, a named speaker or a subset that is not there.
     """
+    if conf.by == "speakers":
+        assigned = _split_speakers(utterances, conf)
+    elif conf.by == "subset":
+        assigned = _split_subsets(utterances)
+    else:
+        assigned = _split_prompts(utterances, conf)
+    assigned.sort(key=lambda row: row.utterance)
+    check_disjoint(assigned, conf.by)
+    return assigned
+
+
+def copy_subsets(utterances: list[Utterance]) -> list[Utterance]:
+    """The corpus's own splits: ``train-clean-100`` is train."""
+    return [dataclasses.replace(row, split=row.subset.split("-")[0]) for row in utterances]
+
+
+def _split_subsets(utterances: list[Utterance]) -> list[Utterance]:
+    rows = copy_subsets(utterances)
+    missing = {"train", "dev", "test"} - {row.split for row in rows}
+    if missing:
+        raise UserError(
+            f"the corpus has no subset for {', '.join(sorted(missing))}: fetch it, or divide the "
+            "speakers that are there with --set splits.by=speakers."
+        )
+    return rows
+
+
+def _split_speakers(utterances: list[Utterance], conf: SplitsConf) -> list[Utterance]:
+    """Dev and test get their share of each sex's speakers, by a keyed hash of their names."""
+    splits: dict[str, str] = {}
+    sexes = {row.speaker: row.sex for row in utterances}
+    for sex in sorted(set(sexes.values())):
+        names = sorted(name for name in sexes if sexes[name] == sex)
+        names.sort(key=lambda name: hash_text(f"{conf.seed}/{name}"))
+        n_test = max(1, round(conf.test_share * len(names)))
+        n_dev = max(1, round(conf.dev_share * len(names)))
+        for rank, name in enumerate(names):
+            late = "dev" if rank < n_test + n_dev else "train"
+            splits[name] = "test" if rank < n_test else late
+    if len(set(splits.values())) < 3:
+        raise UserError(
+            f"{len(sexes)} speaker(s) are too few for train, dev and test without a common one."
+        )
+    return [dataclasses.replace(row, split=splits[row.speaker]) for row in utterances]
+
+
+def _split_prompts(utterances: list[Utterance], conf: SplitsConf) -> list[Utterance]:
     unseen = _choose_unseen(utterances, conf)
     prompts: dict[str, dict[str, list[Utterance]]] = defaultdict(lambda: defaultdict(list))
     for row in utterances:
@@ -30,8 +78,6 @@ def assign_splits(utterances: list[Utterance], conf: SplitsConf) -> list[Utteran
         for rank, name in enumerate(names):
             split = "test_unseen" if speaker in unseen else _split_of(rank / len(names), conf)
             assigned += [dataclasses.replace(row, split=split) for row in groups[name]]
-    assigned.sort(key=lambda row: row.utterance)
-    check_disjoint(assigned)
     return assigned
 
 
@@ -64,20 +110,18 @@ def _choose_unseen(utterances: list[Utterance], conf: SplitsConf) -> set[str]:
     return set(order[:count])
 
 
-def check_disjoint(utterances: list[Utterance]) -> None:
+def check_disjoint(utterances: list[Utterance], by: str = "prompts") -> None:
     """Check what the scores rest on.
 
     Raises:
         UserError: an unseen speaker occurs in another split, or one voice's prompt in two.
     """
     splits_of: dict[tuple[str, str], set[str]] = defaultdict(set)
-    unseen: set[str] = set()
-    heard: set[str] = set()
     for row in utterances:
-        splits_of[row.speaker, row.prompt].add(row.split)
-        (unseen if row.split == "test_unseen" else heard).add(row.speaker)
-    if unseen & heard:
-        raise UserError(f"speakers both heard and unseen: {', '.join(sorted(unseen & heard))}.")
+        split = "unseen" if row.split == "test_unseen" else "heard"
+        splits_of[row.speaker, ""].add(split if by == "prompts" else row.split)
+        if by == "prompts":
+            splits_of[row.speaker, f"prompt {row.prompt}"].add(row.split)
     shared = sorted(key for key, splits in splits_of.items() if len(splits) > 1)
     if shared:
-        raise UserError(f"prompts in several splits: {shared[:5]}.")
+        raise UserError(f"in several splits at once: {shared[:5]}.")

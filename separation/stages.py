@@ -7,6 +7,7 @@ sizes of its outputs. A marker whose key differs, or whose outputs are gone, cou
 
 import dataclasses
 import logging
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +17,26 @@ import yaml
 
 from separation.config import Conf, list_differences, load_conf
 from separation.errors import MissingInputError, UserError
-from separation.files import hash_text, hash_value, read_json, write_json, write_text
+from separation.existing_audio import find_splits, list_mixtures
+from separation.files import (
+    hash_text,
+    hash_value,
+    read_json,
+    read_rows,
+    write_json,
+    write_text,
+)
+from separation.published import keep_subsets, list_utterances, read_published
 from separation.recordings import Recording, fingerprint_recordings, list_recordings
 
 logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("preflight", "corpus", "metadata", "audio", "train", "evaluate", "report")
-TRAINING_SECTIONS = ("corpus", "splits", "mixtures", "audio", "model", "training")
-FIXED_SPLITS = ("dev", "test_seen", "test_unseen")
+TRAINING_SECTIONS = ("corpus", "splits", "metadata", "mixtures", "audio", "model", "training")
+EXISTING = ("train", "dev", "test")
+DOWNLOADED_AS = {"librispeech": "LibriSpeech", "wham": "wham_noise"}
+ENVIRONMENT_PREFIX = "SEPARATION_CORPUS_"
 
 
 @dataclass
@@ -32,9 +44,12 @@ class Experiment:
     """One recipe with its options: where everything lies, and what each stage depends on.
 
     Attributes:
-        recipe: ``MIX/MODEL``.
+        recipe: ``MIX/MODEL`` or ``MIX/MODEL/VARIANT``.
         conf: the resolved config.
+        data: tables and packed audio of this kind of mixtures.
+        folder: the experiment.
         corpus_roots: ``--corpus`` by name.
+        downloads: corpora fetched by stage 0.
     """
 
     recipe: str
@@ -42,25 +57,79 @@ class Experiment:
     data: Path
     folder: Path
     corpus_roots: dict[str, Path]
+    downloads: Path = ROOT / "data" / "corpora"
     n_jobs: int = 2
     device: str = "auto"
     _keys: dict[str, str] = field(default_factory=dict)
 
     @property
+    def origin(self) -> str:
+        """Where the mixtures come from: ``existing`` audio, ``published`` lists, or ``drawn``."""
+        if {"mixtures", *EXISTING} & set(self.corpus_roots):
+            return "existing"
+        return "drawn" if self.conf.metadata.draw else "published"
+
+    def root(self, name: str) -> Path:
+        """Root of a corpus: given with --corpus, or downloaded under data/."""
+        if name in self.corpus_roots:
+            return self.corpus_roots[name]
+        if name == "debian_prompts":
+            return self.data / "corpus"
+        return self.downloads / DOWNLOADED_AS.get(name, name)
+
+    @property
     def corpus_root(self) -> Path:
-        """Where the recordings lie: given with --corpus, or downloaded under data/."""
-        return self.corpus_roots.get(self.conf.corpus.source, self.data / "corpus")
+        """Where the recordings lie."""
+        return self.root(self.conf.corpus.source)
+
+    @property
+    def noisy(self) -> bool:
+        return self.conf.mixtures.task == "sep_noisy" and self.origin != "existing"
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits of fixed mixtures that are validated and tested on."""
+        if self.origin == "drawn":
+            return self.conf.splits.fixed_splits()
+        return ("dev", "test")
+
+    @property
+    def test_splits(self) -> tuple[str, ...]:
+        return self.splits[1:]
+
+    @property
+    def has_train_list(self) -> bool:
+        """Whether there is a fixed training list."""
+        drawn = self.conf.metadata.rules == "librimix" or self.conf.mixtures.n_train > 0
+        return self.origin != "drawn" or drawn
+
+    @property
+    def mixes_dynamically(self) -> bool:
+        return self.origin != "existing" and self.conf.training.dynamic_mixing
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Every split that has a mixture table."""
+        return ("train", *self.splits) if self.has_train_list else self.splits
 
     @property
     def table(self) -> Path:
         return self.data / "corpus.csv"
+
+    @property
+    def noise_table(self) -> Path:
+        return self.data / "noise.csv"
 
     def mixture_table(self, split: str) -> Path:
         return self.data / "metadata" / f"{split}.csv"
 
     @property
     def packed(self) -> Path:
-        return self.data / "packed"
+        return self.data / f"packed_{self.conf.audio.sample_rate}"
+
+    @property
+    def exact(self) -> Path:
+        return self.data / "exact"
 
     @property
     def checkpoint(self) -> Path:
@@ -68,7 +137,61 @@ class Experiment:
 
     @cached_property
     def recordings(self) -> list[Recording]:
-        return list_recordings(self.conf.corpus.source, self.corpus_root)
+        """What training can draw from, and what a draw of fixed mixtures does."""
+        if self.origin == "published":
+            return list_utterances(self.published["train"])
+        found = list_recordings(self.conf.corpus.source, self.corpus_root)
+        return keep_subsets(found, self.conf.metadata.lists, self.conf.metadata.train)
+
+    @cached_property
+    def published(self) -> dict[str, list[dict[str, str]]]:
+        """The published lists of train, dev and test."""
+        metadata = self.conf.metadata
+        root = self.root(metadata.lists)
+        n_src = self.conf.mixtures.n_src
+        return read_published(metadata.lists, root, self.corpus_root, n_src, metadata.train)
+
+    @cached_property
+    def existing(self) -> dict[str, list[dict[str, str]]]:
+        """Rows of audio that exists already, by split."""
+        mixtures, folders = self.conf.mixtures, {}
+        if "mixtures" in self.corpus_roots:
+            where = (self.conf.audio.sample_rate, mixtures.mode, self.conf.metadata.train)
+            folders = find_splits(self.corpus_roots["mixtures"], *where)
+        folders |= {name: self.corpus_roots[name] for name in EXISTING if name in self.corpus_roots}
+        missing = [name for name in EXISTING if name not in folders]
+        if missing:
+            raise UserError(f"mixtures for {', '.join(missing)}: add --corpus {missing[0]}=DIR.")
+        return {
+            split: list_mixtures(folders[split], mixtures.n_src, mixtures.task)
+            for split in EXISTING
+        }
+
+    def corpora(self) -> Any:
+        """The :class:`separation.clips.Corpora` that the mixture tables' paths belong to."""
+        from separation.clips import Corpora
+        from separation.pack import ExactPack
+
+        pack = ExactPack(self.exact) if self.conf.audio.exact_pack and self.exact.is_dir() else None
+        return Corpora(self.corpus_root, self.root("wham") if self.noisy else None, pack)
+
+    def mixtures(self, split: str) -> Any:
+        """A split's :class:`separation.mixture_set.MixtureSet`."""
+        from separation.mixture_set import MixtureSet
+
+        rows = read_rows(self.mixture_table(split))
+        kind = "mix_both" if self.noisy else ""
+        conf = self.conf
+        where = (conf.audio.sample_rate, conf.mixtures.mode, kind)
+        return MixtureSet(rows, self.corpora(), *where)
+
+    def inputs_fingerprint(self) -> str:
+        """Hash of names and sizes of what the first stages read."""
+        if self.origin == "existing":
+            return hash_value(self.existing)
+        listing = fingerprint_recordings(self.recordings, self.corpus_root)
+        lists = hash_value(self.published) if self.origin == "published" else ""
+        return hash_value([self.origin, listing, lists, str(self.root("wham")) * self.noisy])
 
     def key(self, stage: str) -> str:
         """Hash of what ``stage`` depends on: config sections and the stages before it."""
@@ -80,12 +203,13 @@ class Experiment:
         conf = self.conf
         match stage:
             case "preflight":
-                return [conf.corpus.source, str(self.corpus_root)]
+                roots = {name: str(path) for name, path in self.corpus_roots.items()}
+                return [conf.corpus.source, str(self.corpus_root), roots, self.noisy]
             case "corpus":
-                listing = fingerprint_recordings(self.recordings, self.corpus_root)
-                return [listing, conf.section("corpus", "splits")]
+                return [self.inputs_fingerprint(), conf.section("corpus", "splits")]
             case "metadata":
-                return [self.key("corpus"), conf.section("mixtures")]
+                rate = conf.audio.sample_rate if self.origin == "existing" else 0
+                return [self.key("corpus"), conf.section("metadata", "mixtures"), rate]
             case "audio":
                 return [self.key("corpus"), conf.section("audio")]
             case "train":
@@ -105,16 +229,16 @@ class Experiment:
     def is_done(self, stage: str) -> bool:
         """Whether the stage finished with this very config and its outputs are still whole."""
         marker = read_json(self.marker(stage))
-        if marker is None or not self._corpus_is_there():
+        if marker is None or not self._inputs_are_there():
             return False
         sizes = marker["outputs"].items()
         whole = all(_size_of(Path(path)) == size for path, size in sizes)
         return whole and marker["key"] == self.key(stage)
 
-    def _corpus_is_there(self) -> bool:
+    def _inputs_are_there(self) -> bool:
         try:
-            return bool(self.recordings)
-        except UserError:
+            return bool(self.inputs_fingerprint())
+        except (UserError, FileNotFoundError):
             return False
 
     def mark_done(self, stage: str, outputs: list[Path]) -> None:
@@ -152,11 +276,13 @@ class Experiment:
         write_text(self.folder / "conf.yml", text)
 
     def read_fingerprints(self) -> dict[str, str]:
-        """Fingerprint of each fixed mixture table."""
-        return {
-            split: hash_text(self.mixture_table(split).read_text(encoding="utf-8"))
-            for split in FIXED_SPLITS
-        }
+        """Fingerprint of each mixture table."""
+        return {split: hash_text_file(self.mixture_table(split)) for split in self.tables}
+
+
+def hash_text_file(path: Path) -> str:
+    """Fingerprint of a table on disk."""
+    return hash_text(path.read_text(encoding="utf-8"))
 
 
 def hash_file(path: Path) -> str:
@@ -182,29 +308,75 @@ def open_experiment(
 ) -> Experiment:
     """Resolve the options of one call into an :class:`Experiment`.
 
+    Corpus roots come from the config's ``corpus.roots``, then from the environment
+    (``SEPARATION_CORPUS_LIBRISPEECH=DIR``), then from ``--corpus``; later ones win.
     ``--corpus speech=DIR`` makes any recipe run on that folder of recordings.
     """
     conf = load_conf(ROOT, recipe, overrides)
-    roots = dict(_parse_corpus(text) for text in corpora or [])
+    roots = read_roots(conf, corpora or [])
     if "speech" in roots and conf.corpus.source != "speech":
-        corpus = dataclasses.replace(conf.corpus, source="speech")
-        # The recipe's own unseen speakers are not in that folder: draw some.
-        splits = dataclasses.replace(conf.splits, unseen_speakers=[])
-        conf = dataclasses.replace(conf, corpus=corpus, splits=splits)
-    unknown = sorted(set(roots) - {"speech", conf.corpus.source})
+        conf = _use_own_speech(conf)
+    _check_roots(recipe, conf, roots)
+    mix, model, *variant = recipe.split("/")
+    if variant and tag == "default":
+        tag = variant[0]
+    experiment = Experiment(
+        *(recipe, conf, data / mix, exp / mix / model / tag, roots),
+        *(data / "corpora", n_jobs, device),
+    )
+    experiment.data /= name_data(experiment)
+    return experiment
+
+
+def name_data(experiment: Experiment) -> str:
+    """Folder that keeps apart what different kinds of mixtures of one data set need."""
+    n_src, metadata = experiment.conf.mixtures.n_src, experiment.conf.metadata
+    noisy = "-noisy" if experiment.noisy else ""
+    if experiment.origin == "published":
+        return f"{metadata.train}-{n_src}spk{noisy}"
+    kind = {"existing": "existing", "drawn": "drawn"}[experiment.origin]
+    plain = kind == "drawn" and metadata.lists == "none" and n_src == 2 and not noisy
+    return "" if plain else f"{kind}-{n_src}spk{noisy}"
+
+
+def read_roots(conf: Conf, options: list[str]) -> dict[str, Path]:
+    """Corpus roots by name, of the config, the environment and ``--corpus``."""
+    found = [
+        f"{name.removeprefix(ENVIRONMENT_PREFIX).lower()}={value}"
+        for name, value in sorted(os.environ.items())
+        if name.startswith(ENVIRONMENT_PREFIX) and value
+    ]
+    mine = {"speech", conf.corpus.source, conf.metadata.lists, "wham"}
+    ambient = [text for text in found if text.split("=")[0] in mine - {"speech"}]
+    return dict(parse_corpus(str(text)) for text in [*conf.corpus.roots, *ambient, *options])
+
+
+def _use_own_speech(conf: Conf) -> Conf:
+    """The recipe on someone's own folder: its speakers and lists are not the recipe's."""
+    by = "speakers" if conf.splits.by == "subset" else conf.splits.by
+    return dataclasses.replace(
+        conf,
+        corpus=dataclasses.replace(conf.corpus, source="speech"),
+        splits=dataclasses.replace(conf.splits, unseen_speakers=[], by=by),
+        metadata=dataclasses.replace(conf.metadata, draw=True),
+    )
+
+
+def _check_roots(recipe: str, conf: Conf, roots: dict[str, Path]) -> None:
+    known = {"speech", conf.corpus.source, conf.metadata.lists, "wham", "mixtures", *EXISTING}
+    unknown = sorted(set(roots) - known)
     if unknown:
         raise UserError(
-            f"--corpus {unknown[0]}=...: this recipe reads speech or {conf.corpus.source}."
+            f"--corpus {unknown[0]}=...: this recipe reads {', '.join(sorted(known - {'none'}))}."
         )
-    if conf.corpus.source == "speech" and "speech" not in roots:
+    if conf.corpus.source == "speech" and not {"speech", "mixtures", *EXISTING} & set(roots):
         raise UserError(
             f"{recipe} needs --corpus speech=DIR, a folder with one sub-folder a speaker."
         )
-    mix = recipe.split("/")[0]
-    return Experiment(recipe, conf, data / mix, exp / recipe / tag, roots, n_jobs, device)
 
 
-def _parse_corpus(text: str) -> tuple[str, Path]:
+def parse_corpus(text: str) -> tuple[str, Path]:
+    """``NAME=DIR`` of a ``--corpus`` option."""
     name, equals, folder = text.partition("=")
     if not equals or not folder:
         raise UserError(f"--corpus {text}: write it as NAME=DIR.")

@@ -15,12 +15,16 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from separation.config import Conf, TrainingConf
-from separation.dynamic_mixing import DynamicMixtures, FixedMixtures, RunningSampler
+from separation.dynamic_mixing import (
+    DynamicMixtures,
+    FixedMixtures,
+    ListedSegments,
+    RunningSampler,
+)
 from separation.fast_layers import make_fast
 from separation.files import format_rows, read_rows, write_text, write_whole
+from separation.mixture_set import MixtureSet
 from separation.model import build_model, can_compile, has_fast_bf16, import_asteroid, save_model
-from separation.pack import PackedAudio
-from separation.render import Mixture
 
 logger = logging.getLogger(__name__)
 
@@ -192,14 +196,18 @@ class KeepResults(pl.Callback):
 
 
 def train(
-    conf: Conf, audio: PackedAudio, dev: list[Mixture], folder: Path, device: torch.device
+    conf: Conf,
+    segments: DynamicMixtures | ListedSegments,
+    dev: MixtureSet,
+    folder: Path,
+    device: torch.device,
 ) -> None:
     """Train until the budget, the epochs or early stopping end it; resume what was interrupted.
 
     Args:
         conf: the recipe.
-        audio: packed training utterances.
-        dev: rendered dev mixtures, used whole.
+        segments: training items by their number, counted over the whole training.
+        dev: dev mixtures, used whole.
         folder: gets ``best_model.pth``, ``curves.csv``, ``checkpoints/`` and ``tensorboard/``.
         device: cpu or cuda.
 
@@ -230,8 +238,8 @@ def train(
         try:
             trainer.fit(
                 module,
-                _make_loader(conf, audio, n_samples),
-                DataLoader(FixedMixtures(dev), batch_size=1),
+                _make_loader(conf, segments),
+                DataLoader(FixedMixtures(dev), batch_size=1, num_workers=conf.training.num_workers),
                 ckpt_path=last if last.is_file() else None,
                 weights_only=True,
             )
@@ -239,12 +247,14 @@ def train(
             raise KeyboardInterrupt from None
 
 
-def _make_loader(conf: Conf, audio: PackedAudio, n_samples: int) -> DataLoader:
+def _make_loader(conf: Conf, segments: DynamicMixtures | ListedSegments) -> DataLoader:
     training = conf.training
-    n_items = max(1, training.epoch_mixtures // training.batch_size) * training.batch_size
-    mixtures = DynamicMixtures(audio, n_samples, conf.mixtures, training.seed)
+    wanted = training.epoch_mixtures
+    if wanted == 0:
+        wanted = segments.n_epoch
+    n_items = max(1, wanted // training.batch_size) * training.batch_size
     return DataLoader(
-        mixtures,
+        segments,
         batch_size=training.batch_size,
         sampler=RunningSampler(n_items),
         num_workers=training.num_workers,

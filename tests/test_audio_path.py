@@ -6,6 +6,7 @@ import soundfile
 from scipy.signal import resample_poly
 
 from separation.audio import read_mono
+from separation.clips import Corpora
 from separation.config import load_conf
 from separation.corpus import format_table, read_table, scan_recordings
 from separation.draw import draw_mixtures
@@ -13,7 +14,7 @@ from separation.dynamic_mixing import DynamicMixtures, RunningSampler
 from separation.errors import UserError
 from separation.pack import PackedAudio, pack_speakers
 from separation.recordings import list_recordings
-from separation.render import render_row
+from separation.render import render_mixture
 from separation.splits import assign_splits
 from tests.conftest import ROOT, make_voice
 
@@ -21,9 +22,11 @@ CONF = load_conf(ROOT, "mini/ConvTasNet", ["splits.unseen_speakers=[]", "splits.
 
 
 @pytest.fixture(scope="module")
-def table(speech_folder):
+def table(speech_folder, tmp_path_factory):
     recordings = list_recordings("speech", speech_folder)
-    return assign_splits(scan_recordings(recordings, speech_folder, CONF.corpus, 2), CONF.splits)
+    journal = tmp_path_factory.mktemp("scan") / ".journal"
+    found = scan_recordings(recordings, speech_folder, CONF.corpus, 2, journal)
+    return assign_splits(found, CONF.splits)
 
 
 def test_table_survives_the_file(table, tmp_path):
@@ -32,9 +35,9 @@ def test_table_survives_the_file(table, tmp_path):
     assert len(table) == 72
 
 
-def test_rendering_follows_librimix_order_of_operations(table, speech_folder):
+def test_rendering_follows_librimix_order_of_operations(table, speech_folder, tmp_path):
     row = draw_mixtures(table, "test_unseen", 1, CONF.mixtures)[0]
-    mixture = render_row(row, speech_folder, 8000)
+    mixture = render_mixture(row, Corpora(speech_folder), 8000)
     sources = []
     for number in (1, 2):
         samples, rate = soundfile.read(
@@ -43,8 +46,11 @@ def test_rendering_follows_librimix_order_of_operations(table, speech_folder):
         samples = samples * float(row[f"source_{number}_gain"])
         sources.append(resample_poly(samples, 8000, rate) if rate != 8000 else samples)
     shortest = min(map(len, sources))
-    assert np.array_equal(mixture.sources, np.stack([s[:shortest] for s in sources]))
-    assert np.array_equal(mixture.mixture, sources[0][:shortest] + sources[1][:shortest])
+    expected = np.stack([s[:shortest] for s in sources])
+    soundfile.write(tmp_path / "sources.wav", expected.T, 8000, "PCM_16")
+    soundfile.write(tmp_path / "mixture.wav", expected.sum(axis=0), 8000, "PCM_16")
+    for name, signal in (("sources", mixture.sources.T), ("mixture", mixture.mixture)):
+        assert np.array_equal(signal, soundfile.read(tmp_path / f"{name}.wav", dtype="float32")[0])
 
 
 def test_packed_samples_are_within_one_step_of_the_resampled_ones(table, speech_folder, tmp_path):
@@ -87,7 +93,7 @@ def test_bad_files_are_named(fault, tmp_path):
         soundfile.write(bad, voice[:0], 8000)
     recordings = list_recordings("speech", tmp_path)
     with pytest.raises(UserError, match=r"bad\.wav"):
-        scan_recordings(recordings, tmp_path, CONF.corpus, 1)
+        scan_recordings(recordings, tmp_path, CONF.corpus, 1, tmp_path / ".journal")
 
 
 def test_copies_under_other_names_are_dropped(tmp_path):
@@ -95,5 +101,6 @@ def test_copies_under_other_names_are_dropped(tmp_path):
     voice = (20000 * make_voice(0, 200, 2, 8000)).astype(np.int16)
     soundfile.write(tmp_path / "anna" / "a.wav", voice, 8000)
     soundfile.write(tmp_path / "anna" / "b.flac", voice, 8000)
-    rows = scan_recordings(list_recordings("speech", tmp_path), tmp_path, CONF.corpus, 1)
+    recordings = list_recordings("speech", tmp_path)
+    rows = scan_recordings(recordings, tmp_path, CONF.corpus, 1, tmp_path / ".journal")
     assert len(rows) == 1

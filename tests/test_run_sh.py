@@ -13,10 +13,11 @@ import mir_eval
 import pytest
 import soundfile
 
+from separation.clips import Corpora
 from separation.config import load_conf
 from separation.estimators import estimate_mixture, make_ratio_mask
 from separation.files import read_rows
-from separation.render import render_row
+from separation.render import render_mixture
 from separation.scoring import sdr_db
 from tests.conftest import ROOT, make_voice
 
@@ -191,7 +192,7 @@ def test_mini_recipe_on_real_speech_where_apt_answers(call, tmp_path):
 def _compare_scores_on_real_speech(data: Path) -> None:
     """SDR of mixtures and of oracle estimates of recorded speech against mir_eval."""
     for row in read_rows(data / "metadata" / "test_unseen.csv")[:4]:
-        mixture = render_row(row, data / "corpus", 8000)
+        mixture = render_mixture(row, Corpora(data / "corpus"), 8000)
         conf = load_conf(ROOT, "mini/ConvTasNet", []).evaluation
         for estimates in (make_ratio_mask(conf, 8000)(mixture), estimate_mixture(mixture)):
             peer = mir_eval.separation.bss_eval_sources(mixture.sources, estimates, False)[0]

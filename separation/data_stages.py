@@ -1,0 +1,320 @@
+"""Stages 0 to 3: corpora, corpus table, mixture tables, packed audio."""
+
+import importlib
+import logging
+import shutil
+import subprocess
+from pathlib import Path
+
+from separation.errors import MissingInputError, UserError
+from separation.files import format_rows, read_json, read_rows, write_json, write_text
+from separation.mixture_tables import list_noises, list_sources
+from separation.published import check_speakers, describe, import_lists
+from separation.stages import ROOT, Experiment
+
+logger = logging.getLogger(__name__)
+
+BYTES_PER_SAMPLE = 2
+MAX_LISTED = 20
+
+
+def run_preflight(experiment: Experiment) -> list[Path]:
+    """Stage 0: download what is missing, look at what is there."""
+    if experiment.origin == "existing":
+        for split, rows in experiment.existing.items():
+            folder = Path(rows[0]["mixture_path"]).parent
+            print(f"  {split}: {len(rows)} mixtures in {folder}", flush=True)
+        return []
+    _fetch_corpora(experiment)
+    if experiment.origin == "published":
+        for split, rows in experiment.published.items():
+            print(f"  {split}: {describe(rows)}", flush=True)
+        _refuse_missing(experiment)
+    source = experiment.conf.corpus.source
+    count = len(experiment.recordings)
+    speakers = len({row.speaker for row in experiment.recordings})
+    print(f"  corpus {source}: {count} recordings of {speakers} speakers", flush=True)
+    _tell_cost(experiment)
+    return []
+
+
+def _fetch_corpora(experiment: Experiment) -> None:
+    """Download what was not given with --corpus and has a ``local/download_<name>``."""
+    source, metadata = experiment.conf.corpus.source, experiment.conf.metadata
+    names = [source] + [metadata.lists] * (experiment.origin == "published")
+    names += ["wham"] * experiment.noisy
+    for name in names:
+        if name in experiment.corpus_roots:
+            _need_folder(name, experiment.corpus_roots[name])
+        elif (ROOT / "local" / f"download_{name}.sh").is_file():
+            _fetch_packages(experiment, name)
+        elif (ROOT / "local" / f"download_{name}.py").is_file():
+            _fetch(experiment, name)
+        else:
+            raise UserError(f"{experiment.recipe} needs --corpus {name}=DIR.")
+
+
+def _need_folder(name: str, folder: Path) -> None:
+    if not folder.is_dir():
+        raise MissingInputError(f"--corpus {name}={folder}: no such folder; check the path.")
+
+
+def _fetch_packages(experiment: Experiment, name: str) -> None:
+    folder = experiment.root(name)
+    packages = importlib.import_module(f"local.prepare_{name}").PACKAGES
+    print(f"  fetching {len(packages)} packages into {folder}", flush=True)
+    script = ROOT / "local" / f"download_{name}.sh"
+    if subprocess.run(["bash", str(script), str(folder), *packages], check=False).returncode:
+        raise MissingInputError(f"the download of {name} failed, see above.")
+
+
+def _fetch(experiment: Experiment, name: str) -> None:
+    """Download one corpus into data/corpora; what is there already is kept."""
+    module = importlib.import_module(f"local.download_{name}")
+    conf = experiment.conf
+    print(f"  {name} was not given with --corpus: looking in {experiment.downloads}", flush=True)
+    if name == "wham":
+        module.download(experiment.downloads)
+        return
+    lists = import_lists(conf.metadata.lists)
+    subsets = [lists.SUBSETS[p] for p in lists.name_lists(conf.metadata.train).values()]
+    if name == "librimix":
+        module.download(experiment.root(name), conf.mixtures.n_src, subsets)
+    else:
+        module.download(experiment.downloads, subsets)
+
+
+def _refuse_missing(experiment: Experiment) -> None:
+    """All sources and noises that the lists name must be there: a look at names only."""
+    wanted = {
+        experiment.corpus_root / path
+        for rows in experiment.published.values()
+        for path, _ in list_sources(rows)
+    }
+    if experiment.noisy:
+        root = experiment.root("wham")
+        rows = [row for rows in experiment.published.values() for row in rows]
+        wanted |= {root / path for path, _ in list_noises(rows)}
+    absent = sorted(str(path) for path in wanted if not path.is_file())
+    if absent:
+        more = f"\n... and {len(absent) - MAX_LISTED} more" if len(absent) > MAX_LISTED else ""
+        hint = ""
+        if any("sp08" in path or "sp12" in path for path in absent):
+            hint = " (sp08 and sp12 files: LibriMix's scripts/augment_train_noise.py makes them)"
+        raise MissingInputError(
+            "\n".join(absent[:MAX_LISTED]) + more + f"\n{len(absent)} of {len(wanted)} files "
+            f"that the lists name are not there{hint}; check --corpus, or fetch them again."
+        )
+
+
+def _tell_cost(experiment: Experiment) -> None:
+    """What the next stages will take of the disk."""
+    root = experiment.corpus_root
+    total = sum((root / row.path).stat().st_size for row in experiment.recordings)
+    free = shutil.disk_usage(experiment.data).free
+    print(
+        f"  disk: the corpus's training files are {total / 1e9:.2f} GB; packed for dynamic mixing "
+        f"they take about as much or less; {free / 1e9:.0f} GB are free; no mixtures are written",
+        flush=True,
+    )
+
+
+def run_corpus(experiment: Experiment) -> list[Path]:
+    """Stage 1: the corpus table, with splits; of the noise corpus too where it is used."""
+    if experiment.origin == "existing":
+        print("  not needed: the mixtures exist as audio", flush=True)
+        return []
+    if experiment.origin == "published" and not experiment.mixes_dynamically:
+        print("  not needed: training takes the published list", flush=True)
+        return []
+    from separation.corpus import format_table, scan_recordings
+    from separation.splits import assign_splits, copy_subsets
+
+    conf = experiment.conf
+    journal = experiment.data / ".corpus.jsonl"
+    found = scan_recordings(
+        experiment.recordings, experiment.corpus_root, conf.corpus, experiment.n_jobs, journal
+    )
+    published = experiment.origin == "published"
+    utterances = copy_subsets(found) if published else assign_splits(found, conf.splits)
+    write_text(experiment.table, format_table(utterances))
+    print(_format_corpus(utterances), flush=True)
+    outputs = [experiment.table]
+    if experiment.noisy:
+        write_text(experiment.noise_table, format_table(_scan_noise(experiment)))
+        outputs.append(experiment.noise_table)
+    return outputs
+
+
+def _scan_noise(experiment: Experiment) -> list:
+    """Table of the noise corpus; of its training part where the lists are published."""
+    from separation.corpus import scan_recordings
+    from separation.recordings import list_recordings
+    from separation.splits import copy_subsets
+
+    recordings = list_recordings("wham", experiment.root("wham"))
+    if experiment.origin == "published":
+        used = {path for path, _ in list_noises(experiment.published["train"])}
+        recordings = [row for row in recordings if row.path in used]
+    journal = experiment.data / ".noise.jsonl"
+    conf = experiment.conf.corpus
+    found = scan_recordings(
+        recordings, experiment.root("wham"), conf, experiment.n_jobs, journal, label="noise"
+    )
+    return copy_subsets(found)
+
+
+def _format_corpus(utterances: list) -> str:
+    lines = []
+    for split in sorted({row.split for row in utterances}, key=_rank_split):
+        rows = [row for row in utterances if row.split == split]
+        minutes = sum(row.duration_s for row in rows) / 60
+        speakers = sorted({f"{row.speaker} ({row.sex or '?'})" for row in rows})
+        named = ", ".join(speakers) if len(speakers) <= 12 else f"{len(speakers)} speakers"
+        lines.append(f"  {split}: {len(rows)} utterances, {minutes:.1f} min, {named}")
+    return "\n".join(lines)
+
+
+def _rank_split(name: str) -> int:
+    order = ("train", "dev", "test", "test_seen", "test_unseen")
+    return order.index(name) if name in order else len(order)
+
+
+def run_metadata(experiment: Experiment) -> list[Path]:
+    """Stage 2: the mixture tables and their fingerprints."""
+    makers = {"existing": _list_existing, "published": _check_published, "drawn": _draw}
+    tables = makers[experiment.origin](experiment)
+    outputs = []
+    for split in experiment.tables:
+        write_text(experiment.mixture_table(split), format_rows(tables[split]))
+        outputs.append(experiment.mixture_table(split))
+    for split, fingerprint in experiment.read_fingerprints().items():
+        count = len(read_rows(experiment.mixture_table(split)))
+        print(f"  {split}: {count} mixtures, fingerprint {fingerprint}", flush=True)
+    return outputs
+
+
+def _list_existing(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
+    from separation.existing_audio import check_mixtures
+
+    rate = experiment.conf.audio.sample_rate
+    for split, rows in experiment.existing.items():
+        check_mixtures(rows, rate, experiment.n_jobs, f"check {split}")
+    return experiment.existing
+
+
+def _check_published(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
+    """The published lists, their files opened one by one."""
+    from separation.check_files import check_files
+
+    conf = experiment.conf
+    name, n_src = conf.metadata.lists, conf.mixtures.n_src
+    module, root = import_lists(name), experiment.root(name)
+    lists = experiment.published
+    check_speakers(name, lists)
+    for split, published in module.name_lists(conf.metadata.train).items():
+        if not module.is_published(root, n_src, published):
+            logger.warning(
+                "%s: %s is not the list that was published; its scores compare with nobody's",
+                split,
+                module.list_path(root, n_src, published),
+            )
+    speech = experiment.corpus_root
+    names = list(module.name_lists(conf.metadata.train).values())
+    lengths = {speech / path: n for path, n in module.read_lengths(root, names).items()}
+    sources = {
+        (speech / path, "first") for rows in lists.values() for path, _ in list_sources(rows)
+    }
+    files = sorted(sources)
+    if experiment.noisy:
+        noise = experiment.root("wham")
+        rows = [row for rows in lists.values() for row in rows]
+        files += [(noise / path, channel) for path, channel in list_noises(rows)]
+    check_files(
+        *(files, experiment.n_jobs, "check files", module.SAMPLE_RATE, lengths),
+        min_samples=module.MIN_SAMPLES,
+    )
+    return lists
+
+
+def _draw(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
+    from separation.corpus import read_table
+    from separation.draw import draw_mixtures
+    from separation.draw_librimix import draw_librimix
+    from separation.splits import check_disjoint
+
+    conf = experiment.conf
+    utterances = read_table(experiment.table)
+    check_disjoint(utterances, conf.splits.by)
+    noises = read_table(experiment.noise_table) if experiment.noisy else []
+    tables = {}
+    for split in experiment.tables:
+        counts = {"train": conf.mixtures.n_train, "dev": conf.mixtures.n_dev}
+        count = counts.get(split, conf.mixtures.n_test)
+        if conf.metadata.rules == "librimix":
+            corpora = experiment.corpora()
+            tables[split] = draw_librimix(
+                utterances, noises, split, count, conf.mixtures, corpora, experiment.n_jobs
+            )
+        else:
+            tables[split] = draw_mixtures(utterances, split, count, conf.mixtures)
+    return tables
+
+
+def run_audio(experiment: Experiment) -> list[Path]:
+    """Stage 3: pack the training utterances, and the lists' sources losslessly if asked for."""
+    outputs = []
+    if experiment.mixes_dynamically:
+        outputs += _pack_training(experiment)
+    if experiment.conf.audio.exact_pack and experiment.origin != "existing":
+        outputs += _pack_exact(experiment)
+    if not outputs:
+        print("  not needed: nothing is mixed anew, and the lists are rendered from the files")
+    return outputs
+
+
+def _pack_training(experiment: Experiment) -> list[Path]:
+    from separation.corpus import read_table
+    from separation.pack import pack_speakers
+
+    folder, rate = experiment.packed, experiment.conf.audio.sample_rate
+    _begin_pack(folder, experiment.key("audio"))
+    rows = [row for row in read_table(experiment.table) if row.split == "train"]
+    _refuse_low_rates(rows, rate)
+    pack_speakers(rows, experiment.corpus_root, folder, rate, experiment.n_jobs)
+    if experiment.noisy:
+        noises = [row for row in read_table(experiment.noise_table) if row.split == "train"]
+        pack_speakers(noises, experiment.root("wham"), folder / "noise", rate, experiment.n_jobs)
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _pack_exact(experiment: Experiment) -> list[Path]:
+    """Sources of the mixture tables at their own rate, grouped by speaker."""
+    from separation.pack import list_clips, pack_speakers
+
+    folder = experiment.exact
+    _begin_pack(folder, experiment.key("metadata"))
+    rows = [
+        row for split in experiment.tables for row in read_rows(experiment.mixture_table(split))
+    ]
+    pack_speakers(list_clips(rows), experiment.corpus_root, folder, None, experiment.n_jobs)
+    return sorted(folder.iterdir())
+
+
+def _begin_pack(folder: Path, key: str) -> None:
+    """Keep a pack of this very key to go on from; remove one of another."""
+    key_file = folder / "key.json"
+    if read_json(key_file) != key:
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(key_file, key)
+
+
+def _refuse_low_rates(table: list, sample_rate: int) -> None:
+    """Raising a recording's rate would leave its upper band empty: a silent lie in every score."""
+    low = [row for row in table if row.sample_rate < sample_rate]
+    if low:
+        raise UserError(
+            f"{len(low)} recordings have a lower sample rate than audio.sample_rate={sample_rate} "
+            f"({low[0].path}: {low[0].sample_rate} Hz, the first): set audio.sample_rate="
+            f"{min(row.sample_rate for row in low)}, or leave them out."
+        )

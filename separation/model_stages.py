@@ -1,0 +1,165 @@
+"""Stages 4 to 6: training, evaluation, report. Heavy imports stay inside."""
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from separation.errors import UserError
+from separation.files import hash_value, read_json, write_json
+from separation.stages import ROOT, Experiment, hash_file
+
+PACKAGES = ("torch", "pytorch-lightning", "asteroid", "numpy", "scipy", "soundfile", "g722")
+
+
+def find_version(package: str) -> str:
+    """Version of an installed package, or empty."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def run_train(experiment: Experiment) -> list[Path]:
+    """Stage 4: train, or go on training."""
+    from separation.training import train
+
+    conf = experiment.conf
+    _refuse_other_data(experiment)
+    experiment.save_conf()
+    device = choose_device(experiment.device)
+    write_json(experiment.folder / "run.json", describe_run(experiment, device))
+    field_s = conf.model.receptive_field() / conf.audio.sample_rate
+    print(f"  receptive field {field_s:.2f} s, device {device}", flush=True)
+    dev = experiment.mixtures("dev").keep(experiment.n_jobs, "render dev")
+    train(conf, open_training(experiment), dev, experiment.folder, device)
+    return [experiment.checkpoint, experiment.folder / "curves.csv", experiment.folder / "conf.yml"]
+
+
+def open_training(experiment: Experiment) -> Any:
+    """What the training draws its segments from: packed speakers, or the fixed training list.
+
+    Raises:
+        UserError: the fixed list is asked for but there is none.
+    """
+    from separation.corpus import read_table
+    from separation.dynamic_mixing import DynamicMixtures, ListedSegments
+    from separation.pack import PackedAudio
+
+    conf = experiment.conf
+    n_samples = round(conf.training.segment_s * conf.audio.sample_rate)
+    if not experiment.mixes_dynamically:
+        if not experiment.has_train_list:
+            raise UserError(
+                "training.dynamic_mixing=false needs a training list: set mixtures.n_train, or "
+                "metadata.rules=librimix."
+            )
+        return ListedSegments(experiment.mixtures("train"), n_samples, conf.training.seed)
+    packs = []
+    for table, folder in _list_packs(experiment):
+        names = sorted({row.speaker for row in read_table(table) if row.split == "train"})
+        packs.append(PackedAudio(folder, names))
+    seed, noise = conf.training.seed, packs[1] if experiment.noisy else None
+    return DynamicMixtures(packs[0], n_samples, conf.mixtures, seed, noise)
+
+
+def _list_packs(experiment: Experiment) -> list[tuple[Path, Path]]:
+    packs = [(experiment.table, experiment.packed)]
+    if experiment.noisy:
+        packs.append((experiment.noise_table, experiment.packed / "noise"))
+    return packs
+
+
+def _refuse_other_data(experiment: Experiment) -> None:
+    saved = read_json(experiment.folder / "run.json")
+    key = experiment.key("train")
+    if saved is not None and saved["key"] != key:
+        raise UserError(
+            f"{experiment.folder} was begun on other recordings or mixtures; choose a new --tag."
+        )
+
+
+def choose_device(name: str) -> Any:
+    """``auto``, ``cpu`` or ``cuda`` as a torch device; refuses a CUDA that is not there."""
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no CUDA device; use --device cpu or auto.")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def describe_run(experiment: Experiment, device: Any) -> dict[str, Any]:
+    """What produced a result: versions, commit, device, seed, data."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "recipe": experiment.recipe,
+        "key": experiment.key("train"),
+        "commit": commit or "unknown",
+        "device": _name_device(device),
+        "seed": experiment.conf.training.seed,
+        "python": platform.python_version(),
+        "versions": {name: find_version(name) for name in PACKAGES},
+        "fingerprints": experiment.read_fingerprints(),
+        "conf_fingerprint": hash_value(experiment.conf.as_dict()),
+    }
+
+
+def _name_device(device: Any) -> str:
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return f"CPU {platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def run_evaluate(experiment: Experiment) -> list[Path]:
+    """Stage 5: every estimator on every test set, one row a mixture."""
+    from separation.evaluation import evaluate_set
+    from separation.summary import write_summary
+
+    folder = experiment.folder / "evaluation"
+    key_file = folder / "key.json"
+    if read_json(key_file) != experiment.key("evaluate"):
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(key_file, experiment.key("evaluate"))
+    results: dict[str, dict[str, list]] = {}
+    outputs = [folder / "summary.json"]
+    for split in experiment.test_splits:
+        mixtures = experiment.mixtures(split).keep(experiment.n_jobs, f"render {split}")
+        for name in experiment.conf.evaluation.estimators:
+            path = folder / split / f"{name}.csv"
+            estimator = _make_estimator(experiment, name)
+            results.setdefault(split, {})[name] = evaluate_set(
+                mixtures, estimator, path, experiment.n_jobs, f"{split} {name}"
+            )
+            outputs.append(path)
+    about = {"checkpoint_sha256": hash_file(experiment.checkpoint)} | experiment.read_fingerprints()
+    write_summary(folder / "summary.json", results, about)
+    return outputs
+
+
+def _make_estimator(experiment: Experiment, name: str) -> Any:
+    from separation import estimators
+
+    conf = experiment.conf
+    if name == "mixture":
+        return estimators.estimate_mixture
+    if name == "irm":
+        return estimators.make_ratio_mask(conf.evaluation, conf.audio.sample_rate)
+    from separation.model import load_model
+
+    model = load_model(experiment.checkpoint)
+    return estimators.make_model_estimator(model, choose_device(experiment.device))
+
+
+def run_report(experiment: Experiment) -> list[Path]:
+    """Stage 6: RESULTS.md and report.html."""
+    from separation.report import write_report
+
+    return write_report(experiment)
