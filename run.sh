@@ -3,11 +3,15 @@
 #
 # Usage: bash run.sh [options]
 #   --recipe MIX/MODEL   folder under egs/              (mini/ConvTasNet)
+#                        MIX/MODEL/VARIANT: with egs/MIX/MODEL/VARIANT.yml
 #   --stage N            first stage                    (0)
 #   --stop-stage N       last stage                     (6)
 #   --tag NAME           experiment under exp/MIX/MODEL (default)
 #   --corpus NAME=DIR    where a corpus lies; repeatable. speech=DIR: your own
-#                        recordings, one sub-folder per speaker, for any recipe
+#                        recordings, one sub-folder per speaker, for any recipe;
+#                        mixtures=DIR: audio that is mixed already (train/ dev/ test/,
+#                        each with mix/ s1/ s2/, or a LibriMix or wsj0-mix tree);
+#                        librispeech, librimix, wham, wsj0, wsj0mix as recipes need them
 #   --data DIR           tables and packed audio        (data)
 #   --exp DIR            experiments                    (exp)
 #   --nj N               processes                      (all cores)
@@ -17,9 +21,9 @@
 #
 # Stages:
 #   0 preflight  check versions, disk, config; fetch the corpus where it is missing
-#   1 corpus     corpus tree -> corpus table with splits (data/MIX/corpus.csv)
-#   2 metadata   corpus table -> fixed mixtures (data/MIX/metadata/*.csv) with fingerprints
-#   3 audio      training utterances, decoded and packed (data/MIX/packed/)
+#   1 corpus     corpus tree -> corpus table with splits (data/MIX/.../corpus.csv)
+#   2 metadata   corpus table or published lists -> fixed mixtures (.../metadata/*.csv)
+#   3 audio      training utterances, decoded and packed (.../packed_RATE/)
 #   4 train      exp/MIX/MODEL/TAG/: best_model.pth, curves.csv, checkpoints, TensorBoard
 #   5 evaluate   exp/.../evaluation/: one CSV row per mixture, summary.json
 #   6 report     exp/.../RESULTS.md and report.html

@@ -1,6 +1,6 @@
 """Runs LibriMix's official generator on the tests' tree and records what it makes.
 
-    python benchmarks/librimix_reference.py CLONE_OF_LIBRIMIX
+    python -m benchmarks.librimix_reference CLONE_OF_LIBRIMIX
 
 CLONE_OF_LIBRIMIX is https://github.com/JorisCos/LibriMix at commit b898ca3; nothing of it is
 kept but checksums and SNRs, in tests/data/librimix_reference.json.
@@ -12,8 +12,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from separation.files import read_rows, write_json
 from tests.librimix_tree import DATA, hash_folder, read_reference_rows, write_tree

@@ -1,6 +1,6 @@
 """Runs pywsj0-mix on the tests' small WSJ0 and records what it makes.
 
-    python benchmarks/wsj0mix_reference.py CLONE_OF_PYWSJ0_MIX
+    python -m benchmarks.wsj0mix_reference CLONE_OF_PYWSJ0_MIX
 
 CLONE_OF_PYWSJ0_MIX is https://github.com/mpariente/pywsj0-mix at commit 6ca4c92; nothing of it
 is kept but checksums, in tests/data/wsj0mix_reference.json.
@@ -11,8 +11,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from separation.files import write_json
 from tests.librimix_tree import DATA, hash_folder

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from separation.errors import UserError
-from separation.stages import ROOT, STAGES, open_experiment
+from separation.options import open_experiment
+from separation.stages import ROOT, STAGES
 
 STAGE_HELP = {
     "preflight": "stage 0: check the machine, fetch what is missing",

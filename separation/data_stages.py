@@ -1,122 +1,21 @@
-"""Stages 0 to 3: corpora, corpus table, mixture tables, packed audio."""
+"""Stages 1 to 3: corpus table, mixture tables, packed audio."""
 
-import importlib
 import logging
 import shutil
-import subprocess
 from pathlib import Path
 
-from separation.errors import MissingInputError, UserError
+from separation.download import check_space
+from separation.errors import UserError
 from separation.files import format_rows, read_json, read_rows, write_json, write_text
 from separation.mixture_tables import list_noises, list_sources
-from separation.published import check_speakers, describe, import_lists
-from separation.stages import ROOT, Experiment
+from separation.published import check_speakers, import_lists
+from separation.stages import Experiment
 
 logger = logging.getLogger(__name__)
 
 BYTES_PER_SAMPLE = 2
+SCANNED_PER_CORE_S = 500  # seconds of speech that stages 1 and 3 take in a core-second, about
 MAX_LISTED = 20
-
-
-def run_preflight(experiment: Experiment) -> list[Path]:
-    """Stage 0: download what is missing, look at what is there."""
-    if experiment.origin == "existing":
-        for split, rows in experiment.existing.items():
-            folder = Path(rows[0]["mixture_path"]).parent
-            print(f"  {split}: {len(rows)} mixtures in {folder}", flush=True)
-        return []
-    _fetch_corpora(experiment)
-    if experiment.origin == "published":
-        for split, rows in experiment.published.items():
-            print(f"  {split}: {describe(rows)}", flush=True)
-        _refuse_missing(experiment)
-    source = experiment.conf.corpus.source
-    count = len(experiment.recordings)
-    speakers = len({row.speaker for row in experiment.recordings})
-    print(f"  corpus {source}: {count} recordings of {speakers} speakers", flush=True)
-    _tell_cost(experiment)
-    return []
-
-
-def _fetch_corpora(experiment: Experiment) -> None:
-    """Download what was not given with --corpus and has a ``local/download_<name>``."""
-    source, metadata = experiment.conf.corpus.source, experiment.conf.metadata
-    names = [source] + [metadata.lists] * (experiment.origin == "published")
-    names += ["wham"] * experiment.noisy
-    for name in names:
-        if name in experiment.corpus_roots:
-            _need_folder(name, experiment.corpus_roots[name])
-        elif (ROOT / "local" / f"download_{name}.sh").is_file():
-            _fetch_packages(experiment, name)
-        elif (ROOT / "local" / f"download_{name}.py").is_file():
-            _fetch(experiment, name)
-        else:
-            raise UserError(f"{experiment.recipe} needs --corpus {name}=DIR.")
-
-
-def _need_folder(name: str, folder: Path) -> None:
-    if not folder.is_dir():
-        raise MissingInputError(f"--corpus {name}={folder}: no such folder; check the path.")
-
-
-def _fetch_packages(experiment: Experiment, name: str) -> None:
-    folder = experiment.root(name)
-    packages = importlib.import_module(f"local.prepare_{name}").PACKAGES
-    print(f"  fetching {len(packages)} packages into {folder}", flush=True)
-    script = ROOT / "local" / f"download_{name}.sh"
-    if subprocess.run(["bash", str(script), str(folder), *packages], check=False).returncode:
-        raise MissingInputError(f"the download of {name} failed, see above.")
-
-
-def _fetch(experiment: Experiment, name: str) -> None:
-    """Download one corpus into data/corpora; what is there already is kept."""
-    module = importlib.import_module(f"local.download_{name}")
-    conf = experiment.conf
-    print(f"  {name} was not given with --corpus: looking in {experiment.downloads}", flush=True)
-    if name == "wham":
-        module.download(experiment.downloads)
-        return
-    lists = import_lists(conf.metadata.lists)
-    subsets = [lists.SUBSETS[p] for p in lists.name_lists(conf.metadata.train).values()]
-    if name == "librimix":
-        module.download(experiment.root(name), conf.mixtures.n_src, subsets)
-    else:
-        module.download(experiment.downloads, subsets)
-
-
-def _refuse_missing(experiment: Experiment) -> None:
-    """All sources and noises that the lists name must be there: a look at names only."""
-    wanted = {
-        experiment.corpus_root / path
-        for rows in experiment.published.values()
-        for path, _ in list_sources(rows)
-    }
-    if experiment.noisy:
-        root = experiment.root("wham")
-        rows = [row for rows in experiment.published.values() for row in rows]
-        wanted |= {root / path for path, _ in list_noises(rows)}
-    absent = sorted(str(path) for path in wanted if not path.is_file())
-    if absent:
-        more = f"\n... and {len(absent) - MAX_LISTED} more" if len(absent) > MAX_LISTED else ""
-        hint = ""
-        if any("sp08" in path or "sp12" in path for path in absent):
-            hint = " (sp08 and sp12 files: LibriMix's scripts/augment_train_noise.py makes them)"
-        raise MissingInputError(
-            "\n".join(absent[:MAX_LISTED]) + more + f"\n{len(absent)} of {len(wanted)} files "
-            f"that the lists name are not there{hint}; check --corpus, or fetch them again."
-        )
-
-
-def _tell_cost(experiment: Experiment) -> None:
-    """What the next stages will take of the disk."""
-    root = experiment.corpus_root
-    total = sum((root / row.path).stat().st_size for row in experiment.recordings)
-    free = shutil.disk_usage(experiment.data).free
-    print(
-        f"  disk: the corpus's training files are {total / 1e9:.2f} GB; packed for dynamic mixing "
-        f"they take about as much or less; {free / 1e9:.0f} GB are free; no mixtures are written",
-        flush=True,
-    )
 
 
 def run_corpus(experiment: Experiment) -> list[Path]:
@@ -210,6 +109,11 @@ def _check_published(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
     conf = experiment.conf
     name, n_src = conf.metadata.lists, conf.mixtures.n_src
     module, root = import_lists(name), experiment.root(name)
+    if conf.audio.sample_rate > module.SAMPLE_RATE:
+        raise UserError(
+            f"audio.sample_rate={conf.audio.sample_rate}: the corpus has {module.SAMPLE_RATE} Hz; "
+            "set 8000 or 16000."
+        )
     lists = experiment.published
     check_speakers(name, lists)
     for split, published in module.name_lists(conf.metadata.train).items():
@@ -281,6 +185,8 @@ def _pack_training(experiment: Experiment) -> list[Path]:
     _begin_pack(folder, experiment.key("audio"))
     rows = [row for row in read_table(experiment.table) if row.split == "train"]
     _refuse_low_rates(rows, rate)
+    missing = [row for row in rows if not (folder / f"{row.speaker}.csv").is_file()]
+    check_space(folder, sum(round(row.duration_s * rate) * BYTES_PER_SAMPLE for row in missing))
     pack_speakers(rows, experiment.corpus_root, folder, rate, experiment.n_jobs)
     if experiment.noisy:
         noises = [row for row in read_table(experiment.noise_table) if row.split == "train"]

@@ -14,9 +14,9 @@ from separation.mixture_tables import (
     name_split,
     read_mixture_table,
 )
+from separation.options import parse_corpus
 from separation.published import import_lists
 from separation.render import MODES, TYPES
-from separation.stages import parse_corpus
 from separation.wav_tree import Tree, render_tree
 
 

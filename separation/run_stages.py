@@ -1,22 +1,12 @@
 """What each stage does. Heavy imports stay inside, where the work is really done."""
 
-import shutil
 import time
-from pathlib import Path
 
-from separation.data_stages import run_audio, run_corpus, run_metadata, run_preflight
-from separation.errors import UserError
+from separation.data_stages import run_audio, run_corpus, run_metadata
 from separation.files import read_json
-from separation.model_stages import (
-    PACKAGES,
-    find_version,
-    run_evaluate,
-    run_report,
-    run_train,
-)
+from separation.model_stages import run_evaluate, run_report, run_train
+from separation.preflight import check_machine, run_preflight
 from separation.stages import STAGES, Experiment
-
-NEEDED_DISK_GB = 1.0
 
 
 def run_stage(experiment: Experiment, stage: str) -> None:
@@ -38,40 +28,6 @@ def run_stage(experiment: Experiment, stage: str) -> None:
         print(f"stage {number} {stage}: done in {time.monotonic() - began:.0f} s", flush=True)
     if stage == "report":
         print_scores(experiment)
-
-
-def check_machine(experiment: Experiment) -> None:
-    """Check versions, disk, folders and corpus before anything long starts.
-
-    Raises:
-        UserError: what is missing, and how to get it.
-    """
-    missing = [name for name in PACKAGES if not find_version(name)]
-    if missing:
-        raise UserError(
-            f"the active Python environment lacks {', '.join(missing)}: deactivate it and bash "
-            "run.sh makes one, or run pip install -r requirements.txt && pip install --no-deps "
-            "-r requirements-nodeps.txt in it."
-        )
-    for folder in (experiment.data, experiment.folder):
-        _check_writable(folder)
-    free_gb = shutil.disk_usage(experiment.data).free / 1e9
-    if free_gb < NEEDED_DISK_GB:
-        raise UserError(
-            f"{experiment.data}: {free_gb:.1f} GB free where {NEEDED_DISK_GB} GB are needed; "
-            "free some or choose another disk with --data DIR."
-        )
-
-
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".probe").touch()
-        (folder / ".probe").unlink()
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written ({error.strerror}); choose another with --data or --exp."
-        ) from error
 
 
 def print_scores(experiment: Experiment) -> None:

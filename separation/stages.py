@@ -5,9 +5,7 @@ A stage's key is the hash of all it depends on; its marker, written last, holds 
 sizes of its outputs. A marker whose key differs, or whose outputs are gone, counts for nothing.
 """
 
-import dataclasses
 import logging
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from separation.config import Conf, list_differences, load_conf
+from separation.config import Conf, list_differences
 from separation.errors import MissingInputError, UserError
 from separation.existing_audio import find_splits, list_mixtures
 from separation.files import (
@@ -36,7 +34,6 @@ STAGES = ("preflight", "corpus", "metadata", "audio", "train", "evaluate", "repo
 TRAINING_SECTIONS = ("corpus", "splits", "metadata", "mixtures", "audio", "model", "training")
 EXISTING = ("train", "dev", "test")
 DOWNLOADED_AS = {"librispeech": "LibriSpeech", "wham": "wham_noise"}
-ENVIRONMENT_PREFIX = "SEPARATION_CORPUS_"
 
 
 @dataclass
@@ -185,6 +182,12 @@ class Experiment:
         where = (conf.audio.sample_rate, conf.mixtures.mode, kind)
         return MixtureSet(rows, self.corpora(), *where)
 
+    def forget_inputs(self) -> None:
+        """After a download: look again at what is there."""
+        for name in ("recordings", "published", "existing", "inputs_fingerprint"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
     def inputs_fingerprint(self) -> str:
         """Hash of names and sizes of what the first stages read."""
         if self.origin == "existing":
@@ -206,7 +209,7 @@ class Experiment:
                 roots = {name: str(path) for name, path in self.corpus_roots.items()}
                 return [conf.corpus.source, str(self.corpus_root), roots, self.noisy]
             case "corpus":
-                return [self.inputs_fingerprint(), conf.section("corpus", "splits")]
+                return [self.inputs_fingerprint, conf.section("corpus", "splits")]
             case "metadata":
                 rate = conf.audio.sample_rate if self.origin == "existing" else 0
                 return [self.key("corpus"), conf.section("metadata", "mixtures"), rate]
@@ -237,7 +240,7 @@ class Experiment:
 
     def _inputs_are_there(self) -> bool:
         try:
-            return bool(self.inputs_fingerprint())
+            return bool(self.inputs_fingerprint)
         except (UserError, FileNotFoundError):
             return False
 
@@ -294,90 +297,3 @@ def hash_file(path: Path) -> str:
 
 def _size_of(path: Path) -> int:
     return path.stat().st_size if path.is_file() else -1
-
-
-def open_experiment(
-    recipe: str,
-    overrides: list[str],
-    tag: str = "default",
-    corpora: list[str] | None = None,
-    data: Path = ROOT / "data",
-    exp: Path = ROOT / "exp",
-    n_jobs: int = 2,
-    device: str = "auto",
-) -> Experiment:
-    """Resolve the options of one call into an :class:`Experiment`.
-
-    Corpus roots come from the config's ``corpus.roots``, then from the environment
-    (``SEPARATION_CORPUS_LIBRISPEECH=DIR``), then from ``--corpus``; later ones win.
-    ``--corpus speech=DIR`` makes any recipe run on that folder of recordings.
-    """
-    conf = load_conf(ROOT, recipe, overrides)
-    roots = read_roots(conf, corpora or [])
-    if "speech" in roots and conf.corpus.source != "speech":
-        conf = _use_own_speech(conf)
-    _check_roots(recipe, conf, roots)
-    mix, model, *variant = recipe.split("/")
-    if variant and tag == "default":
-        tag = variant[0]
-    experiment = Experiment(
-        *(recipe, conf, data / mix, exp / mix / model / tag, roots),
-        *(data / "corpora", n_jobs, device),
-    )
-    experiment.data /= name_data(experiment)
-    return experiment
-
-
-def name_data(experiment: Experiment) -> str:
-    """Folder that keeps apart what different kinds of mixtures of one data set need."""
-    n_src, metadata = experiment.conf.mixtures.n_src, experiment.conf.metadata
-    noisy = "-noisy" if experiment.noisy else ""
-    if experiment.origin == "published":
-        return f"{metadata.train}-{n_src}spk{noisy}"
-    kind = {"existing": "existing", "drawn": "drawn"}[experiment.origin]
-    plain = kind == "drawn" and metadata.lists == "none" and n_src == 2 and not noisy
-    return "" if plain else f"{kind}-{n_src}spk{noisy}"
-
-
-def read_roots(conf: Conf, options: list[str]) -> dict[str, Path]:
-    """Corpus roots by name, of the config, the environment and ``--corpus``."""
-    found = [
-        f"{name.removeprefix(ENVIRONMENT_PREFIX).lower()}={value}"
-        for name, value in sorted(os.environ.items())
-        if name.startswith(ENVIRONMENT_PREFIX) and value
-    ]
-    mine = {"speech", conf.corpus.source, conf.metadata.lists, "wham"}
-    ambient = [text for text in found if text.split("=")[0] in mine - {"speech"}]
-    return dict(parse_corpus(str(text)) for text in [*conf.corpus.roots, *ambient, *options])
-
-
-def _use_own_speech(conf: Conf) -> Conf:
-    """The recipe on someone's own folder: its speakers and lists are not the recipe's."""
-    by = "speakers" if conf.splits.by == "subset" else conf.splits.by
-    return dataclasses.replace(
-        conf,
-        corpus=dataclasses.replace(conf.corpus, source="speech"),
-        splits=dataclasses.replace(conf.splits, unseen_speakers=[], by=by),
-        metadata=dataclasses.replace(conf.metadata, draw=True),
-    )
-
-
-def _check_roots(recipe: str, conf: Conf, roots: dict[str, Path]) -> None:
-    known = {"speech", conf.corpus.source, conf.metadata.lists, "wham", "mixtures", *EXISTING}
-    unknown = sorted(set(roots) - known)
-    if unknown:
-        raise UserError(
-            f"--corpus {unknown[0]}=...: this recipe reads {', '.join(sorted(known - {'none'}))}."
-        )
-    if conf.corpus.source == "speech" and not {"speech", "mixtures", *EXISTING} & set(roots):
-        raise UserError(
-            f"{recipe} needs --corpus speech=DIR, a folder with one sub-folder a speaker."
-        )
-
-
-def parse_corpus(text: str) -> tuple[str, Path]:
-    """``NAME=DIR`` of a ``--corpus`` option."""
-    name, equals, folder = text.partition("=")
-    if not equals or not folder:
-        raise UserError(f"--corpus {text}: write it as NAME=DIR.")
-    return name, Path(folder).expanduser().resolve()

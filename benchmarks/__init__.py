@@ -1,0 +1,1 @@
+"""Side-by-side measurements against peers; run as ``python -m benchmarks.NAME``."""
