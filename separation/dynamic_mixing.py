@@ -1,5 +1,8 @@
 """Training mixtures made on the fly: item number -> (mixture, sources)."""
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
@@ -8,8 +11,6 @@ from separation.config import MixturesConf
 from separation.draw import make_generator
 from separation.mixture_set import MixtureSet
 from separation.pack import PackedAudio
-
-NOISE_FLOOR = 1e-8
 
 
 class DynamicMixtures(Dataset):
@@ -40,56 +41,108 @@ class DynamicMixtures(Dataset):
         self.noise = noise
         self.n_samples = n_samples
         self.conf = conf
-        self.seed = seed
-        self.n_parts = conf.n_src + (noise is not None)
+        self.numbers = ItemNumbers(seed)
         self.n_epoch = audio.n_utterances // conf.n_src
+        self._levels = (conf.loudness_min_lufs, conf.loudness_max_lufs)
+        self._noise_levels = (conf.noise_loudness_min_lufs, conf.noise_loudness_max_lufs)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns mixture ``(time,)`` and sources ``(n_src, time)``, float32."""
-        parts = self.draw(index)
-        mixture = parts.sum(axis=0)
+        mixture, parts = self.draw(index)
         return torch.from_numpy(mixture), torch.from_numpy(parts[: self.conf.n_src])
 
-    def draw(self, index: int) -> np.ndarray:
-        """The sources and, last, the noise of one item, float32 ``(n_parts, time)``."""
-        generator = make_generator(self.seed, "train", index)
-        conf = self.conf
-        team = generator.choice(len(self.audio.speakers), conf.n_src, replace=False)
-        parts = np.empty((self.n_parts, self.n_samples), np.float32)
-        levels = (conf.loudness_min_lufs, conf.loudness_max_lufs)
+    def draw(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mixture ``(time,)`` and its parts, the noise last, ``(n_parts, time)``, float32."""
+        numbers = self.numbers.of_item(index)
+        n_src = self.conf.n_src
+        parts = np.empty((n_src + (self.noise is not None), self.n_samples), np.float32)
+        bound = 0.0
+        team = draw_different(numbers, len(self.audio.speakers), n_src)
         for part, speaker in zip(parts, team, strict=False):
-            self._fill(part, generator, self.audio, int(speaker), levels)
+            bound += self._fill(part, numbers, self.audio, speaker, self._levels)
         if self.noise is not None:
-            levels = (conf.noise_loudness_min_lufs, conf.noise_loudness_max_lufs)
-            group = int(generator.integers(len(self.noise.speakers)))
-            self._fill(parts[-1], generator, self.noise, group, levels)
-        mixture = parts.sum(axis=0)
-        peak = max(float(mixture.max()), -float(mixture.min()), NOISE_FLOOR)
-        if peak > conf.peak_max:
-            parts *= np.float32(conf.peak_max / peak)
-        return parts
+            group = int(next(numbers) * len(self.noise.speakers))
+            bound += self._fill(parts[-1], numbers, self.noise, group, self._noise_levels)
+        mixture = parts[0] + parts[1]
+        for part in parts[2:]:
+            mixture += part
+        if bound > self.conf.peak_max:  # else it cannot be too loud
+            self._limit(mixture, parts)
+        return mixture, parts
+
+    def _limit(self, mixture: np.ndarray, parts: np.ndarray) -> None:
+        peak = max(float(mixture.max()), -float(mixture.min()))
+        if peak > self.conf.peak_max:
+            weight = np.float32(self.conf.peak_max / peak)
+            mixture *= weight
+            parts *= weight
 
     @staticmethod
     def _fill(
         part: np.ndarray,
-        generator: np.random.Generator,
+        numbers: Iterator[float],
         audio: PackedAudio,
         speaker: int,
         levels: tuple[float, float],
-    ) -> None:
-        """Fill ``part`` with speech of one speaker at one loudness for the whole segment."""
+    ) -> float:
+        """Fill ``part`` with speech of one speaker at one loudness; returns a bound of its peak."""
         rows = audio.utterances[speaker]
-        target, filled = None, 0
-        while filled < len(part):
-            choice = int(generator.integers(len(rows)))
-            row, wanted = rows[choice], len(part) - filled
-            start = int(generator.integers(max(1, row.n_samples - wanted + 1)))
-            if target is None:
-                target = generator.uniform(*levels)
+        target = levels[0] + next(numbers) * (levels[1] - levels[0])
+        filled, bound, n_samples = 0, 0.0, len(part)
+        while filled < n_samples:
+            choice = int(next(numbers) * len(rows))
+            row, wanted = rows[choice], n_samples - filled
+            start = int(next(numbers) * max(1, row.n_samples - wanted + 1))
+            stop = min(start + wanted, row.n_samples)
             gain = 10 ** ((target - row.loudness_lufs) / 20)
-            piece = audio.read(speaker, choice, start, wanted, gain)
-            part[filled : filled + len(piece)] = piece
-            filled += len(piece)
+            bound = max(bound, gain * row.peak)
+            piece = part[filled : filled + stop - start]
+            audio.read_into(piece, speaker, choice, start, gain)
+            filled += stop - start
+        return bound
+
+
+class ItemNumbers:
+    """Uniform random numbers of an item, from ``(seed, item)`` alone.
+
+    Setting up a generator takes longer than mixing, so one serves a block of items; an item that
+    needs more numbers than its share goes on with a generator of its own.
+    """
+
+    BLOCK, SHARE = 256, 32
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._block: tuple[int, np.ndarray] = (-1, np.empty(0))
+
+    def of_item(self, index: int) -> Iterator[float]:
+        """Endless numbers in [0, 1)."""
+        block, place = divmod(index, self.BLOCK)
+        if self._block[0] != block:
+            generator = make_generator(self.seed, "train", block)
+            self._block = (block, generator.random((self.BLOCK, self.SHARE)))
+        share = self._block[1][place].tolist()
+        return itertools.chain(share, self._go_on(index))
+
+    def _go_on(self, index: int) -> Iterator[float]:
+        generator = make_generator(self.seed, "train/more", index)
+        while True:
+            yield from generator.random(self.SHARE).tolist()
+
+
+def draw_different(numbers: Iterator[float], n: int, count: int) -> list[int]:
+    """``count`` different whole numbers below ``n``, all sets equally likely.
+
+    >>> draw_different(iter([0.0, 0.0, 0.99]), 3, 3)
+    [0, 1, 2]
+    """
+    chosen: list[int] = []
+    for taken in range(count):
+        number = int(next(numbers) * (n - taken))
+        for other in sorted(chosen):
+            number += number >= other
+        chosen.append(number)
+    return chosen
 
 
 class ListedSegments(Dataset):

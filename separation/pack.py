@@ -46,6 +46,7 @@ class PackedUtterance:
     n_samples: int
     sample_rate: int
     scale: float  # int16 * scale are the corpus's samples
+    peak: float
     loudness_lufs: float
 
 
@@ -119,7 +120,7 @@ def _pack_one(job: tuple[list[Packable], Path, Path, int | None]) -> None:
             )
             packed = PackedUtterance(
                 *(utterance.speaker, utterance.path, offset, len(samples)),
-                *(sample_rate or rate, scale, utterance.loudness_lufs),
+                *(sample_rate or rate, scale, round(peak, 4) + 1e-4, utterance.loudness_lufs),
             )
             rows.append(dataclasses.asdict(packed) | {"scale": repr(scale)})
             offset += len(samples)
@@ -165,15 +166,24 @@ class PackedAudio:
             float32 ``(time,)``.
         """
         row = self.utterances[speaker][utterance]
-        stop = min(start + n_samples, row.n_samples)
-        piece = self._samples[speaker][row.offset + start : row.offset + stop]
+        samples = np.empty(max(0, min(n_samples, row.n_samples - start)), np.float32)
+        self.read_into(samples, speaker, utterance, start, gain)
+        return samples
+
+    def read_into(
+        self, samples: np.ndarray, speaker: int, utterance: int, start: int, gain: float
+    ) -> None:
+        """Fill float32 ``samples`` with those of an utterance from ``start`` on, times ``gain``."""
+        row = self.utterances[speaker][utterance]
+        first = row.offset + start
+        piece = self._samples[speaker][first : first + len(samples)]
         # In this order a power-of-two scale leaves the bits of gain * samples as they are.
-        return piece * np.float32(np.float32(gain) * np.float32(row.scale))
+        np.multiply(piece, np.float32(np.float32(gain) * np.float32(row.scale)), samples)
 
 
 def _read_packed(row: dict[str, str]) -> PackedUtterance:
     numbers = (int(row["offset"]), int(row["n_samples"]), int(row["sample_rate"]))
-    floats = (float(row["scale"]), float(row["loudness_lufs"]))
+    floats = (float(row["scale"]), float(row["peak"]), float(row["loudness_lufs"]))
     return PackedUtterance(row["speaker"], row["path"], *numbers, *floats)
 
 

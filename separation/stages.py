@@ -207,7 +207,7 @@ class Experiment:
         match stage:
             case "preflight":
                 roots = {name: str(path) for name, path in self.corpus_roots.items()}
-                return [conf.corpus.source, str(self.corpus_root), roots, self.noisy]
+                return [conf.corpus.source, roots, self.noisy, self.inputs_fingerprint]
             case "corpus":
                 return [self.inputs_fingerprint, conf.section("corpus", "splits")]
             case "metadata":

@@ -1,0 +1,109 @@
+"""AISHELL-3 (OpenSLR 93): ``DIR/{train,test}/wav/SSBxxxx/SSBxxxxyyyy.wav``, 44.1 kHz.
+
+``{train,test}/content.txt`` holds ``SSB00050001.wav<TAB>char pinyin1 char pinyin2 ...``,
+``spk-info.txt`` speaker, age group, sex and accent by TABs, ``#`` before comments.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from separation.errors import MissingInputError, UserError
+from separation.recordings import Recording
+
+SUBSETS = ("train", "test")
+# As published: utterances of each official split, speakers.
+COUNTS = {"train": 63262, "test": 24773}
+N_SPEAKERS = 218
+AGE_GROUPS = {"A": "< 14", "B": "14 - 25", "C": "26 - 40", "D": "> 41"}
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A line of ``spk-info.txt``."""
+
+    name: str
+    age_group: str
+    sex: str  # F or M
+    accent: str
+
+
+def list_recordings(root: Path) -> list[Recording]:
+    """List the utterances of both official splits, sorted by path; ``subset`` is the split.
+
+    Raises:
+        MissingInputError: no such folder, or it is not AISHELL-3's.
+        UserError: a recording of a speaker whom ``spk-info.txt`` does not have.
+    """
+    root = find_root(root)
+    speakers = read_speakers(root / "spk-info.txt")
+    found = []
+    for subset in SUBSETS:
+        words = read_contents(root / subset / "content.txt")
+        for path in sorted((root / subset / "wav").glob("SSB*/*.wav")):
+            name = path.stem[:7]
+            if name not in speakers:
+                raise UserError(f"{path}: speaker {name} is not in {root / 'spk-info.txt'}.")
+            relative = path.relative_to(root).as_posix()
+            sex, text = speakers[name].sex, words.get(path.name, "")
+            found.append(Recording(name, sex, relative, path.stem, "", text, subset))
+    if not found:
+        raise MissingInputError(f"--corpus aishell3={root}: holds no train/wav/SSB*/*.wav.")
+    return found
+
+
+def find_root(root: Path) -> Path:
+    """The folder itself: the archive has no top folder, so people unpack it into one of theirs.
+
+    Raises:
+        MissingInputError: nothing of AISHELL-3 is in it.
+    """
+    for folder in (root, root / "data_aishell3", root / "aishell3"):
+        if (folder / "spk-info.txt").is_file():
+            return folder
+    raise MissingInputError(
+        f"--corpus aishell3={root}: holds no spk-info.txt; give the folder into which "
+        "data_aishell3.tgz was unpacked, with train, test and spk-info.txt in it."
+    )
+
+
+def read_speakers(path: Path) -> dict[str, Speaker]:
+    """Read ``spk-info.txt``.
+
+    Raises:
+        UserError: a line that is none of speaker, age group, sex, accent.
+    """
+    speakers = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        fields = [field.strip() for field in line.split("\t") if field.strip()]
+        if not fields or line.startswith("#"):
+            continue
+        sex = {"female": "F", "male": "M"}.get(fields[2].lower(), "") if len(fields) == 4 else ""
+        if not sex:
+            raise UserError(f"{path}: line {number} should be speaker, age group, sex, accent.")
+        speakers[fields[0]] = Speaker(fields[0], fields[1], sex, fields[3])
+    return speakers
+
+
+def read_contents(path: Path) -> dict[str, str]:
+    """Characters of every utterance by file name; the pinyin between them is left out.
+
+    Raises:
+        MissingInputError: the file is not there.
+    """
+    if not path.is_file():
+        raise MissingInputError(f"{path}: not there; it comes with AISHELL-3's archive.")
+    contents = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, _, text = line.partition("\t")
+        contents[name.strip()] = split_content(text)[0]
+    return contents
+
+
+def split_content(text: str) -> tuple[str, str]:
+    """Characters and pinyin of an utterance.
+
+    >>> split_content("广 guang3 州 zhou1 女 nv3 大 da4 学 xue2 生 sheng1")
+    ('广州女大学生', 'guang3 zhou1 nv3 da4 xue2 sheng1')
+    """
+    fields = text.split()
+    return "".join(fields[::2]), " ".join(fields[1::2])
