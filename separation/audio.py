@@ -11,6 +11,7 @@ from scipy.signal import firwin, resample_poly
 from separation.errors import MissingInputError, UserError
 
 RESAMPLE_HALF_LENGTH = 10  # of resample_poly's filter, in periods of the lower rate
+NEGLIGIBLE = 2.0**-48  # taps that are zero but for rounding; every other one of a half-band filter
 DECIMATE_BLOCK = 131072  # fewer calls are worth more than a smaller cache footprint
 INT32_MAX_FLOAT32 = 2147483520.0  # the largest float32 that fits 32 bits
 
@@ -93,30 +94,40 @@ def resample(samples: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
 
 
 def _decimate(samples: np.ndarray, down: int, taps: np.ndarray) -> np.ndarray:
-    """``resample_poly(samples, 1, down)`` to the bit, about three times as fast.
+    """``resample_poly(samples, 1, down)`` to the bit, several times as fast.
 
     SciPy sums the taps of one output after another; here a tap is added to a block of outputs
     at a time, which vectorises and keeps each output's order of additions, oldest sample first.
+    In float32 the taps that would be zero but for rounding are left out: where a sum should be
+    zero it is, in place of 1e-21, and no other differs.
     """
     half = len(taps) // 2
     n_out = -(-len(samples) // down)
     n_columns = -(-(len(samples) + 2 * half) // down) + 1
-    padded = np.zeros(n_columns * down, samples.dtype)
-    padded[half : half + len(samples)] = samples
-    phases = np.ascontiguousarray(padded.reshape(n_columns, down).T)
+    phases = np.empty((down, n_columns), samples.dtype)
+    for phase in range(down):
+        first = (phase - half) % down
+        piece, start = samples[first::down], (first + half) // down
+        phases[phase, :start] = 0
+        phases[phase, start : start + len(piece)] = piece
+        phases[phase, start + len(piece) :] = 0
     decimated, product = (
         np.empty(n_out, samples.dtype),
         np.empty(min(DECIMATE_BLOCK, n_out), samples.dtype),
     )
+    least = NEGLIGIBLE if taps.dtype == np.float32 else 0.0
+    kept = [(number, tap) for number, tap in enumerate(taps[::-1]) if abs(tap) > least]
     for start in range(0, n_out, DECIMATE_BLOCK):
         total = decimated[start : start + DECIMATE_BLOCK]
         length = len(total)
-        np.multiply(phases[0, start : start + length], taps[-1], total)
-        for number, tap in enumerate(taps[-2::-1], 1):
+        for place, (number, tap) in enumerate(kept):
             first = start + number // down
             piece = phases[number % down, first : first + length]
-            np.multiply(piece, tap, product[:length])
-            np.add(total, product[:length], total)
+            if place == 0:
+                np.multiply(piece, tap, total)
+            else:
+                np.multiply(piece, tap, product[:length])
+                np.add(total, product[:length], total)
     return decimated
 
 
