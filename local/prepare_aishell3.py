@@ -1,20 +1,21 @@
 """AISHELL-3 (OpenSLR 93): ``DIR/{train,test}/wav/SSBxxxx/SSBxxxxyyyy.wav``, 44.1 kHz.
 
 ``{train,test}/content.txt`` holds ``SSB00050001.wav<TAB>char pinyin1 char pinyin2 ...``,
-``spk-info.txt`` speaker, age group, sex and accent by TABs, ``#`` before comments.
+``spk-info.txt`` speaker, age group, sex and accent by TABs, ``#`` before comments. The archive's
+ReadMe counts 175 women and 43 men, its ``spk-info.txt`` 176 and 42: the latter is taken.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from separation.errors import MissingInputError, UserError
-from separation.recordings import Recording
+from separation.recordings import CorpusCheck, Recording
 
 SUBSETS = ("train", "test")
 # As published: utterances of each official split, speakers.
 COUNTS = {"train": 63262, "test": 24773}
-N_SPEAKERS = 218
-AGE_GROUPS = {"A": "< 14", "B": "14 - 25", "C": "26 - 40", "D": "> 41"}
+N_SPEAKERS, N_WOMEN = 218, 176
+AGE_GROUPS = {"A": "< 14", "B": "14 - 25", "C": "26 - 40", "D": "> 41"}  # years
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Speaker:
 def list_recordings(root: Path) -> list[Recording]:
     """List the utterances of both official splits, sorted by path; ``subset`` is the split.
 
+    Most speakers are in both splits, so they are no splits of speakers.
+
     Raises:
         MissingInputError: no such folder, or it is not AISHELL-3's.
         UserError: a recording of a speaker whom ``spk-info.txt`` does not have.
@@ -44,11 +47,42 @@ def list_recordings(root: Path) -> list[Recording]:
             if name not in speakers:
                 raise UserError(f"{path}: speaker {name} is not in {root / 'spk-info.txt'}.")
             relative = path.relative_to(root).as_posix()
-            sex, text = speakers[name].sex, words.get(path.name, "")
-            found.append(Recording(name, sex, relative, path.stem, "", text, subset))
+            speaker, text = speakers[name], words.get(path.name, "")
+            told = (speaker.age_group, speaker.accent, path.stem)
+            found.append(Recording(name, speaker.sex, relative, path.stem, "", text, subset, *told))
     if not found:
         raise MissingInputError(f"--corpus aishell3={root}: holds no train/wav/SSB*/*.wav.")
     return found
+
+
+def check_corpus(root: Path, recordings: list[Recording]) -> CorpusCheck:
+    """Compare the files with ``content.txt``, and the counts with the published ones."""
+    root = find_root(root)
+    faults, remarks = [], []
+    for subset in SUBSETS:
+        listed = set(read_contents(root / subset / "content.txt"))
+        there = {Path(row.path).name: row.path for row in recordings if row.subset == subset}
+        faults += [
+            f"{root}/{subset}/wav/{name[:7]}/{name}: is not there, though {subset}/content.txt "
+            "names it"
+            for name in sorted(listed - set(there))
+        ]
+        faults += [
+            f"{root}/{there[name]}: {subset}/content.txt has no line for it"
+            for name in sorted(set(there) - listed)
+        ]
+        if len(there) != COUNTS[subset]:
+            remarks.append(f"{subset} has {len(there)} utterances where {COUNTS[subset]} are known")
+    speakers = {row.speaker: row.sex for row in recordings}
+    women = sum(sex == "F" for sex in speakers.values())
+    if (women, len(speakers)) != (N_WOMEN, N_SPEAKERS):
+        remarks.append(
+            f"{len(speakers)} speakers, {women} of them women, where AISHELL-3 has {N_SPEAKERS} "
+            f"and {N_WOMEN}"
+        )
+    if remarks:
+        remarks.append("not AISHELL-3 as published: its lists will not be those of others")
+    return CorpusCheck(faults, remarks)
 
 
 def find_root(root: Path) -> Path:
@@ -104,6 +138,8 @@ def split_content(text: str) -> tuple[str, str]:
 
     >>> split_content("广 guang3 州 zhou1 女 nv3 大 da4 学 xue2 生 sheng1")
     ('广州女大学生', 'guang3 zhou1 nv3 da4 xue2 sheng1')
+    >>> split_content("九 jiu3 点儿 dianr3 一 yi1 七 qi1")[0]
+    '九点儿一七'
     """
     fields = text.split()
     return "".join(fields[::2]), " ".join(fields[1::2])

@@ -1,12 +1,17 @@
-"""Any folder of recordings with one sub-folder a speaker: ``DIR/<speaker>/**/<file>``.
+"""Somebody's own recordings, in any format that soundfile reads, given in one of three ways.
 
-A sub-folder name may end in ``_F`` or ``_M`` to tell the speaker's sex.
+- one sub-folder a speaker, ``DIR/<speaker>/**/<file>``; a name may end in ``_F`` or ``_M`` to
+  tell the speaker's sex
+- a table, ``DIR/utterances.csv`` or ``.tsv`` (:mod:`local.utterance_table`)
+- a Kaldi data directory, or a ``data/`` folder of several (:mod:`local.kaldi_data`)
 """
 
 from pathlib import Path
 
 import soundfile
 
+from local.kaldi_data import find_directories, find_kaldi_root, list_kaldi
+from local.utterance_table import find_table, list_table
 from separation.errors import MissingInputError, UserError
 from separation.recordings import Recording
 
@@ -21,14 +26,35 @@ SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {
 
 
 def list_recordings(root: Path) -> list[Recording]:
-    """List the recordings of every speaker under ``root``, sorted by path.
+    """List the recordings under ``root``, or that its table names, sorted by path.
 
     Raises:
-        MissingInputError: no such folder.
-        UserError: the folder holds no sub-folder with audio in it.
+        MissingInputError: no such folder, or files of a table that are not there.
+        UserError: neither sub-folders with audio nor a table; a table that is not in order.
     """
     if not root.is_dir():
         raise MissingInputError(f"--corpus speech={root}: no such folder; check the path.")
+    table, kaldi = find_table(root), find_directories(root)
+    if table and kaldi:
+        scp = next(iter(kaldi.values())) / "wav.scp"
+        raise UserError(f"{root}: holds both {table.name} and {scp}; move one of them away.")
+    if kaldi:
+        return list_kaldi(root)
+    return list_table(table) if table else _list_folders(root)
+
+
+def find_root(root: Path) -> Path:
+    """The folder that the recordings' paths are relative to.
+
+    Of Kaldi's data directories the deepest folder that holds all files; otherwise ``root``.
+
+    Raises:
+        UserError: a ``wav.scp`` that does not name plain files.
+    """
+    return find_kaldi_root(root) if find_directories(root) else root
+
+
+def _list_folders(root: Path) -> list[Recording]:
     found = [
         Recording(
             folder.name, _tell_sex(folder.name), str(path.relative_to(root)), path.stem.lower()
@@ -41,7 +67,7 @@ def list_recordings(root: Path) -> list[Recording]:
     if not found:
         raise UserError(
             f"--corpus speech={root}: is empty; it should hold one sub-folder per speaker with "
-            "audio files (WAV, FLAC, Ogg, ...) in it."
+            "audio files (WAV, FLAC, Ogg, ...) in it, or an utterances.csv, or Kaldi's wav.scp."
         )
     return found
 

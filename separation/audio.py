@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import firwin, resample_poly
 
 from separation.errors import MissingInputError, UserError
 
 RESAMPLE_HALF_LENGTH = 10  # of resample_poly's filter, in periods of the lower rate
+MAX_BLOCK = 1 << 18  # up times down of the largest matrix that resample_fast makes
 NEGLIGIBLE = 2.0**-48  # taps that are zero but for rounding; every other one of a half-band filter
 DECIMATE_BLOCK = 131072  # fewer calls are worth more than a smaller cache footprint
 INT32_MAX_FLOAT32 = 2147483520.0  # the largest float32 that fits 32 bits
@@ -129,6 +131,45 @@ def _decimate(samples: np.ndarray, down: int, taps: np.ndarray) -> np.ndarray:
                 np.multiply(piece, tap, product[:length])
                 np.add(total, product[:length], total)
     return decimated
+
+
+def resample_fast(samples: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
+    """:func:`resample`, several times as fast for odd ratios, to float32's rounding.
+
+    For what is heard in training only: a block of outputs is one product of matrices, whose sums
+    a library orders as it likes, so that the last bit may differ from machine to machine.
+
+    Args:
+        samples: float32 ``(time,)``.
+    """
+    factor = math.gcd(rate_in, rate_out)
+    up, down = rate_out // factor, rate_in // factor
+    if up == 1 or samples.dtype != np.float32 or up * down > MAX_BLOCK:
+        return resample(samples, rate_in, rate_out)
+    weights, reach = _make_blocks(up, down)
+    n_blocks = -(-len(samples) // down)
+    padded = np.zeros(reach + (n_blocks - 1) * down + len(weights), np.float32)
+    padded[reach : reach + len(samples)] = samples
+    inputs = sliding_window_view(padded, len(weights))[: n_blocks * down : down]
+    outputs = np.ascontiguousarray(inputs) @ weights
+    return outputs.reshape(-1)[: count_resampled(len(samples), rate_in, rate_out)]
+
+
+@lru_cache(maxsize=128)
+def _make_blocks(up: int, down: int) -> tuple[np.ndarray, int]:
+    """What ``down`` inputs and their surroundings give to ``up`` outputs.
+
+    Returns:
+        float32 ``(inputs, up)`` and how many of the inputs lie before the block.
+    """
+    taps = _make_filter(up, down, np.dtype(np.float64)) * up
+    half = len(taps) // 2
+    reach = half // up
+    last = ((up - 1) * down + half) // up
+    places = (np.arange(up) * down + half)[None, :] - np.arange(-reach, last + 1)[:, None] * up
+    inside = (places >= 0) & (places < len(taps))
+    weights = np.where(inside, taps[np.clip(places, 0, len(taps) - 1)], 0.0)
+    return weights.astype(np.float32), reach
 
 
 @lru_cache(maxsize=32)

@@ -14,6 +14,7 @@ except ImportError:  # pragma: no cover
 
 from separation.audio import read_mono
 from separation.errors import MissingInputError, UserError
+from separation.mixture_tables import split_paths
 
 DECODED_WHOLE = (".g722", ".gsm")
 
@@ -39,6 +40,38 @@ class ArrayClip:
     def read(self, n_samples: int, gain: float) -> np.ndarray:
         # A Python float keeps float32; np.float64 would promote it and change bits.
         return self.samples[:n_samples] * float(gain)
+
+
+class JoinedClip:
+    """A piece of recordings that follow each other.
+
+    Args:
+        clips: of one sample rate.
+        start: first sample of the piece.
+        n_samples: of the piece.
+    """
+
+    def __init__(self, clips: list[Clip], start: int, n_samples: int) -> None:
+        self._clips, self._start = clips, start
+        self.n_samples, self.sample_rate = n_samples, clips[0].sample_rate
+        rates = {clip.sample_rate for clip in clips}
+        available = sum(clip.n_samples for clip in clips)
+        if len(rates) > 1 or start + n_samples > available:
+            raise UserError(
+                f"a source of samples {start} to {start + n_samples} is taken from recordings of "
+                f"{available} samples at {sorted(rates)} Hz: the table does not fit the corpus; "
+                "run stage 2 again."
+            )
+
+    def read(self, n_samples: int, gain: float) -> np.ndarray:
+        pieces, skipped, left = [], self._start, min(n_samples, self.n_samples)
+        for clip in self._clips:
+            taken = min(clip.n_samples - skipped, left)
+            if taken > 0:
+                pieces.append(clip.read(skipped + taken, gain)[skipped:])
+                left -= taken
+            skipped = max(0, skipped - clip.n_samples)
+        return np.concatenate(pieces)
 
 
 class FileClip:
@@ -121,6 +154,15 @@ class Corpora:
             if clip is not None:
                 return clip
         return open_clip(self.speech / path, channel)
+
+    def open_listed(self, row: dict[str, str], number: int) -> Clip:
+        """Open source ``number`` of a mixture table's row, whole or the piece that it names."""
+        channel = row.get(f"source_{number}_channel") or "mono"
+        clips = [self.open_source(path, channel) for path in split_paths(row, number)]
+        start = row.get(f"source_{number}_start")
+        if not start:
+            return clips[0]
+        return JoinedClip(clips, int(start), int(row[f"source_{number}_n_samples"]))
 
     def open_noise(self, path: str) -> Clip:
         """Open a noise, channel 0 of however many."""

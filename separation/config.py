@@ -21,11 +21,14 @@ class CorpusConf:
     source: str  # local/prepare_<source>.py lists the utterances; also the name in --corpus
     roots: list  # NAME=DIR, as --corpus
     channel: str  # mono (refuse stereo) | first | mean
+    noise: str  # local/prepare_<noise>.py of sep_noisy: wham | noise (any folder)
+    mirror: str  # where stage 0 downloads from, for corpora that have several places
     min_duration_s: float  # shorter recordings are left out
-    skip_bad: bool  # leave corrupt, silent or stereo files out in place of stopping
+    skip_bad: bool  # leave bad and missing files out in place of stopping
 
     def __post_init__(self) -> None:
         _one_of("corpus.channel", self.channel, ("mono", "first", "mean"))
+        _one_of("corpus.noise", self.noise, ("wham", "noise"))
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,20 @@ class SplitsConf:
     n_unseen: int  # how many to draw where none is named
     dev_share: float
     test_share: float
+    n_dev_speakers: int  # by speakers: half women, half men; 0: dev_share of each sex
+    n_test_speakers: int
+    n_train_speakers: int  # of the training speakers, women and men in turn; 0: all
+    n_train_utterances: int  # of each training speaker; 0: all
     seed: int
 
     def __post_init__(self) -> None:
         _one_of("splits.by", self.by, ("prompts", "speakers", "subset"))
+        for name in ("n_dev_speakers", "n_test_speakers"):
+            if getattr(self, name) < 0 or getattr(self, name) % 2:
+                raise UserError(f"splits.{name}={getattr(self, name)}: half women, half men; even.")
+        for name in ("n_train_speakers", "n_train_utterances"):
+            if getattr(self, name) < 0:
+                raise UserError(f"splits.{name}={getattr(self, name)} should be 0 (all) or more.")
         if not 0 < self.dev_share + self.test_share < 0.8:
             raise UserError("splits.dev_share + splits.test_share must lie between 0 and 0.8.")
 
@@ -75,15 +88,27 @@ class MixturesConf:
     n_train: int  # of a fixed training list; 0: each utterance once (rules librimix)
     n_dev: int
     n_test: int  # in each of the two test sets
-    min_utterance_s: float  # shorter utterances only serve training
+    balance_sexes: bool  # of dev and test: as many same-sex as different-sex mixtures
+    min_utterance_s: float  # shorter utterances only serve dynamic mixing
     loudness_min_lufs: float
     loudness_max_lufs: float
     noise_loudness_min_lufs: float
     noise_loudness_max_lufs: float
     peak_max: float  # a mixture above this is scaled down to it
+    train_length_s: float  # of the fixed training mixtures; 0: as long as their utterances
+    train_level_by: str  # in training: loudness (each its own) | difference (between the sources)
+    train_level_difference_min_db: float
+    train_level_difference_max_db: float
     seed: int
 
     def __post_init__(self) -> None:
+        _one_of("mixtures.train_level_by", self.train_level_by, ("loudness", "difference"))
+        if self.train_level_difference_min_db > self.train_level_difference_max_db:
+            raise UserError(
+                "mixtures.train_level_difference_min_db is above train_level_difference_max_db."
+            )
+        if self.train_length_s < 0:
+            raise UserError(f"mixtures.train_length_s={self.train_length_s} is below 0.")
         if self.loudness_min_lufs > self.loudness_max_lufs:
             raise UserError("mixtures.loudness_min_lufs is above mixtures.loudness_max_lufs.")
         if self.noise_loudness_min_lufs > self.noise_loudness_max_lufs:
@@ -142,6 +167,9 @@ class ModelConf:
 @dataclass(frozen=True)
 class TrainingConf:
     dynamic_mixing: bool  # mix anew for every step; false: the fixed training list
+    random_crop: bool  # of a fixed mixture longer than segment_s; false: its beginning
+    speed_min: float  # dynamic mixing plays each source this much faster, at random
+    speed_max: float
     segment_s: float
     batch_size: int
     epoch_mixtures: int  # mixtures drawn for one epoch; 0: as many as the training list has
@@ -164,6 +192,11 @@ class TrainingConf:
         for name in ("segment_s", "batch_size", "epochs", "budget_min", "lr"):
             if getattr(self, name) <= 0:
                 raise UserError(f"training.{name}={getattr(self, name)} must be above 0.")
+        if not 0.5 <= self.speed_min <= self.speed_max <= 2:
+            raise UserError(
+                f"training.speed_min={self.speed_min} and training.speed_max={self.speed_max} "
+                "should lie between 0.5 and 2, the first not above the second."
+            )
 
 
 @dataclass(frozen=True)

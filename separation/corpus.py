@@ -20,8 +20,12 @@ from separation.recordings import Recording, fingerprint_recordings
 
 logger = logging.getLogger(__name__)
 
+MEASURES = 2  # count up when _measure measures otherwise: older results are not taken then
 SILENCE_PEAK = 1e-4
+FULL_SCALE = 32766 / 32768
+CLIPPED_RUN = 3
 MAX_COMPLAINTS = 20
+TOO_SHORT, COPY = "too short", "a copy"
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,26 @@ class Utterance:
     prompt: str
     transcript: str
     subset: str
+    age: str = ""
+    accent: str = ""
+    n_clipped: int = 0  # samples in runs of at least three at full scale
 
     @property
     def duration_s(self) -> float:
         return self.n_samples / self.sample_rate
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What decoding every recording found.
+
+    Attributes:
+        utterances: those kept.
+        left_out: path -> why, of the others.
+    """
+
+    utterances: list[Utterance]
+    left_out: dict[str, str]
 
 
 def scan_recordings(
@@ -52,52 +72,62 @@ def scan_recordings(
     root: Path,
     conf: CorpusConf,
     n_jobs: int,
-    journal: Path,
+    folder: Path,
     label: str = "corpus",
-) -> list[Utterance]:
-    """Decode every recording once: length, loudness, peak; drop copies and short ones.
+) -> Scan:
+    """Decode every recording once: length, loudness, peak; leave out copies and short ones.
 
     Args:
-        journal: where the results of an interrupted scan lie, to go on from.
+        folder: where results lie, for an interrupted scan and other recipes to go on from.
+
+    Returns:
+        the utterances kept, sorted by name, and the recordings left out, each with the reason.
 
     Raises:
         UserError: names the corrupt, silent or stereo files, unless corpus.skip_bad.
     """
-    key = hash_text(f"{fingerprint_recordings(recordings, root)} {conf.channel}")
-    done = Journal(journal, key)
+    listing = fingerprint_recordings(recordings, root)
+    key = hash_text(f"{MEASURES} {root} {listing} {conf.channel}")
+    done = Journal(folder / f".scan-{key}.jsonl", key)
     todo = [row for row in recordings if row.path not in done.done]
     if len(todo) < len(recordings):
         logger.info("%s: going on after %d files", label, len(recordings) - len(todo))
     jobs = [(recording, root, conf.channel) for recording in todo]
-    bad = []
+    bad: dict[str, str] = {}
     results = run_jobs(_measure, jobs, n_jobs, total=len(jobs), label=label, unit="file", chunk=4)
     for recording, outcome in zip(todo, results, strict=True):
         if isinstance(outcome, str):
-            bad.append(outcome)
+            bad[recording.path] = outcome
         else:
             done.add(recording.path, outcome)
     done.close()
-    _complain(bad, conf.skip_bad)
-    measured = _drop_copies([done.done[r.path] for r in recordings if r.path in done.done], conf)
+    _complain(list(bad.values()), conf.skip_bad)
+    outcomes = [done.done[row.path] for row in recordings if row.path in done.done]
+    measured, left_out = _drop_copies(outcomes, conf)
     if not measured:
         raise UserError(
             f"{root}: none of {len(recordings)} recordings is usable (at least "
             f"{conf.min_duration_s} s long, see corpus.min_duration_s)."
         )
     logger.info("%s: %d of %d recordings kept", label, len(measured), len(recordings))
-    done.remove()
-    return sorted(measured, key=lambda row: row.utterance)
+    return Scan(sorted(measured, key=lambda row: row.utterance), {**bad, **left_out})
 
 
-def _drop_copies(outcomes: list[list], conf: CorpusConf) -> list[Utterance]:
+def _drop_copies(outcomes: list[list], conf: CorpusConf) -> tuple[list[Utterance], dict[str, str]]:
     """Of recordings with the same samples the first; none that is too short."""
-    measured, digests = [], set()
+    measured: list[Utterance] = []
+    first: dict[str, str] = {}
+    left_out = {}
     for values, digest in outcomes:
         utterance = Utterance(**values)
-        if digest not in digests and utterance.duration_s >= conf.min_duration_s:
-            digests.add(digest)
+        if utterance.duration_s < conf.min_duration_s:
+            left_out[utterance.path] = f"{TOO_SHORT} ({utterance.duration_s:.2f} s)"
+        elif digest in first:
+            left_out[utterance.path] = f"{COPY} of {first[digest]}"
+        else:
+            first[digest] = utterance.path
             measured.append(utterance)
-    return measured
+    return measured, left_out
 
 
 def _measure(job: tuple[Recording, Path, str]) -> list | str:
@@ -113,8 +143,9 @@ def _measure(job: tuple[Recording, Path, str]) -> list | str:
     except UserError as error:
         return str(error)
     name = Path(recording.path).with_suffix("").as_posix().replace("/", "-")
+    made_up = f"{recording.speaker}-{hash_text(name)[:6]}-{Path(recording.path).stem}"
     utterance = Utterance(
-        utterance=f"{recording.speaker}-{hash_text(name)[:6]}-{Path(recording.path).stem}",
+        utterance=recording.utterance or made_up,
         speaker=recording.speaker,
         sex=recording.sex,
         split="",
@@ -129,8 +160,23 @@ def _measure(job: tuple[Recording, Path, str]) -> list | str:
         prompt=recording.prompt,
         transcript=recording.transcript,
         subset=recording.subset,
+        age=recording.age,
+        accent=recording.accent,
+        n_clipped=count_clipped(samples) if peak >= FULL_SCALE else 0,
     )
     return [dataclasses.asdict(utterance), hashlib.sha256(samples.tobytes()).hexdigest()[:24]]
+
+
+def count_clipped(samples: np.ndarray) -> int:
+    """Samples in runs of at least three at full scale: a lone peak may just touch it.
+
+    >>> count_clipped(np.float32([1, 0, 1, 1, 1, 0, -1, -1]))
+    3
+    """
+    at_limit = np.concatenate([[False], np.abs(samples) >= FULL_SCALE, [False]])
+    edges = np.flatnonzero(np.diff(at_limit.astype(np.int8)))
+    runs = edges[1::2] - edges[::2]
+    return int(runs[runs >= CLIPPED_RUN].sum())
 
 
 def _complain(bad: list[str], skip: bool) -> None:

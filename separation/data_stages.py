@@ -26,19 +26,22 @@ def run_corpus(experiment: Experiment) -> list[Path]:
     if experiment.origin == "published" and not experiment.mixes_dynamically:
         print("  not needed: training takes the published list", flush=True)
         return []
+    from separation.audit import write_audit
     from separation.corpus import format_table, scan_recordings
-    from separation.splits import assign_splits, copy_subsets
+    from separation.splits import assign_splits, copy_subsets, limit_training
 
     conf = experiment.conf
-    journal = experiment.data / ".corpus.jsonl"
     found = scan_recordings(
-        experiment.recordings, experiment.corpus_root, conf.corpus, experiment.n_jobs, journal
+        *(experiment.recordings, experiment.corpus_root, conf.corpus),
+        *(experiment.n_jobs, experiment.shared),
     )
-    published = experiment.origin == "published"
-    utterances = copy_subsets(found) if published else assign_splits(found, conf.splits)
+    if experiment.origin == "published":
+        utterances = copy_subsets(found.utterances)
+    else:
+        utterances = limit_training(assign_splits(found.utterances, conf.splits), conf.splits)
+    outputs = [experiment.table, *write_audit(experiment.data, utterances, found.left_out, conf)]
     write_text(experiment.table, format_table(utterances))
     print(_format_corpus(utterances), flush=True)
-    outputs = [experiment.table]
     if experiment.noisy:
         write_text(experiment.noise_table, format_table(_scan_noise(experiment)))
         outputs.append(experiment.noise_table)
@@ -51,16 +54,16 @@ def _scan_noise(experiment: Experiment) -> list:
     from separation.recordings import list_recordings
     from separation.splits import copy_subsets
 
-    recordings = list_recordings("wham", experiment.root("wham"))
+    name, root = experiment.conf.corpus.noise, experiment.noise_root
+    recordings = list_recordings(name, root)
     if experiment.origin == "published":
         used = {path for path, _ in list_noises(experiment.published["train"])}
         recordings = [row for row in recordings if row.path in used]
-    journal = experiment.data / ".noise.jsonl"
     conf = experiment.conf.corpus
     found = scan_recordings(
-        recordings, experiment.root("wham"), conf, experiment.n_jobs, journal, label="noise"
+        recordings, root, conf, experiment.n_jobs, experiment.shared, label="noise"
     )
-    return copy_subsets(found)
+    return copy_subsets(found.utterances)
 
 
 def _format_corpus(utterances: list) -> str:
@@ -87,9 +90,11 @@ def run_metadata(experiment: Experiment) -> list[Path]:
     for split in experiment.tables:
         write_text(experiment.mixture_table(split), format_rows(tables[split]))
         outputs.append(experiment.mixture_table(split))
+    compared = experiment.compare_fingerprints()
     for split, fingerprint in experiment.read_fingerprints().items():
         count = len(read_rows(experiment.mixture_table(split)))
-        print(f"  {split}: {count} mixtures, fingerprint {fingerprint}", flush=True)
+        word = f" ({compared[split]})" if split in compared else ""
+        print(f"  {split}: {count} mixtures, fingerprint {fingerprint}{word}", flush=True)
     return outputs
 
 
@@ -131,7 +136,7 @@ def _check_published(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
     }
     files = sorted(sources)
     if experiment.noisy:
-        noise = experiment.root("wham")
+        noise = experiment.noise_root
         rows = [row for rows in lists.values() for row in rows]
         files += [(noise / path, channel) for path, channel in list_noises(rows)]
     check_files(
@@ -158,7 +163,8 @@ def _draw(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
         if conf.metadata.rules == "librimix":
             corpora = experiment.corpora()
             tables[split] = draw_librimix(
-                utterances, noises, split, count, conf.mixtures, corpora, experiment.n_jobs
+                *(utterances, noises, split, count, conf.mixtures, corpora, experiment.n_jobs),
+                sample_rate=conf.audio.sample_rate,
             )
         else:
             tables[split] = draw_mixtures(utterances, split, count, conf.mixtures)
@@ -190,7 +196,7 @@ def _pack_training(experiment: Experiment) -> list[Path]:
     pack_speakers(rows, experiment.corpus_root, folder, rate, experiment.n_jobs)
     if experiment.noisy:
         noises = [row for row in read_table(experiment.noise_table) if row.split == "train"]
-        pack_speakers(noises, experiment.root("wham"), folder / "noise", rate, experiment.n_jobs)
+        pack_speakers(noises, experiment.noise_root, folder / "noise", rate, experiment.n_jobs)
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 

@@ -7,10 +7,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from separation.audio import resample_fast
 from separation.config import MixturesConf
 from separation.draw import make_generator
 from separation.mixture_set import MixtureSet
 from separation.pack import PackedAudio
+
+OVERSHOOT = 1.5  # resampling may raise a peak by less than this
 
 
 class DynamicMixtures(Dataset):
@@ -27,6 +30,7 @@ class DynamicMixtures(Dataset):
         conf: number of speakers, loudness, peak.
         seed: of all items.
         noise: packed noises, added to the mixture but no source.
+        speeds: slowest and fastest, in steps of a hundredth; each source is played at its own.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class DynamicMixtures(Dataset):
         conf: MixturesConf,
         seed: int,
         noise: PackedAudio | None = None,
+        speeds: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         self.audio = audio
         self.noise = noise
@@ -45,6 +50,7 @@ class DynamicMixtures(Dataset):
         self.n_epoch = audio.n_utterances // conf.n_src
         self._levels = (conf.loudness_min_lufs, conf.loudness_max_lufs)
         self._noise_levels = (conf.noise_loudness_min_lufs, conf.noise_loudness_max_lufs)
+        self._speeds = (round(100 * speeds[0]), round(100 * speeds[1]))
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns mixture ``(time,)`` and sources ``(n_src, time)``, float32."""
@@ -59,7 +65,9 @@ class DynamicMixtures(Dataset):
         bound = 0.0
         team = draw_different(numbers, len(self.audio.speakers), n_src)
         for part, speaker in zip(parts, team, strict=False):
-            bound += self._fill(part, numbers, self.audio, speaker, self._levels)
+            bound += self._fill_source(part, numbers, speaker)
+        if self.conf.train_level_by == "difference":
+            bound = self._set_differences(parts[:n_src], numbers)
         if self.noise is not None:
             group = int(next(numbers) * len(self.noise.speakers))
             bound += self._fill(parts[-1], numbers, self.noise, group, self._noise_levels)
@@ -76,6 +84,29 @@ class DynamicMixtures(Dataset):
             weight = np.float32(self.conf.peak_max / peak)
             mixture *= weight
             parts *= weight
+
+    def _fill_source(self, part: np.ndarray, numbers: Iterator[float], speaker: int) -> float:
+        """Speech of one speaker at a speed of its own."""
+        low, high = self._speeds
+        if low == high == 100:
+            return self._fill(part, numbers, self.audio, speaker, self._levels)
+        speed = low + int(next(numbers) * (high - low + 1))
+        original = np.empty(-(-len(part) * speed // 100), np.float32)
+        bound = self._fill(original, numbers, self.audio, speaker, self._levels)
+        part[:] = resample_fast(original, speed, 100)[: len(part)]
+        return bound * OVERSHOOT
+
+    def _set_differences(self, sources: np.ndarray, numbers: Iterator[float]) -> float:
+        """Scale all but the first source to a drawn difference of power; returns a peak bound."""
+        low = self.conf.train_level_difference_min_db
+        high = self.conf.train_level_difference_max_db
+        first = float(np.dot(sources[0], sources[0]))
+        for source in sources[1:]:
+            difference_db = low + next(numbers) * (high - low)
+            power = float(np.dot(source, source))
+            if first > 0 and power > 0:  # a silent pause has no level
+                source *= np.float32((first / power) ** 0.5 * 10 ** (-difference_db / 20))
+        return float(np.abs(sources).max(axis=1).sum())
 
     @staticmethod
     def _fill(
@@ -149,12 +180,16 @@ class ListedSegments(Dataset):
     """Segments of a fixed training list: every epoch each mixture once, in a new order.
 
     Item ``i`` is mixture ``order_e[i % n]`` of epoch ``e = i // n``; order and offset depend on
-    ``(seed, i)`` alone. A mixture shorter than the segment is padded with zeros.
+    ``(seed, i)`` alone; without ``random_crop`` the offset is 0. A mixture shorter than the
+    segment is padded with zeros.
     """
 
-    def __init__(self, mixtures: MixtureSet, n_samples: int, seed: int) -> None:
+    def __init__(
+        self, mixtures: MixtureSet, n_samples: int, seed: int, *, random_crop: bool = True
+    ) -> None:
         self.mixtures = mixtures
         self.n_samples = n_samples
+        self.random_crop = random_crop
         self.seed = seed
         self.n_epoch = len(mixtures)
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
@@ -171,7 +206,7 @@ class ListedSegments(Dataset):
         if spare < 0:
             signals = np.pad(signals, ((0, 0), (0, -spare)))
         generator = make_generator(self.seed, "offset", index)
-        start = int(generator.integers(max(1, spare + 1)))
+        start = int(generator.integers(max(1, spare + 1))) if self.random_crop else 0
         segment = torch.from_numpy(signals[:, start : start + self.n_samples].copy())
         return segment[0], segment[1:]
 

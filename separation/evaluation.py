@@ -1,5 +1,6 @@
 """Evaluation: estimators x test sets -> one CSV row per mixture."""
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,14 @@ def evaluate_set(
     return ordered
 
 
+def hash_audio(mixture: Mixture) -> str:
+    """Fingerprint of a mixture's 16-bit samples and then its sources', little-endian."""
+    digest = hashlib.sha256()
+    for signal in (mixture.mixture, *mixture.sources):
+        digest.update(np.rint(signal * np.float32(32768)).clip(-32768, 32767).astype("<i2"))
+    return digest.hexdigest()[:16]
+
+
 def _score_job(job: tuple[Mixture, np.ndarray]) -> dict[str, Any]:
     mixture, estimates = job
     row: dict[str, Any] = {"mixture_ID": mixture.mixture_id, "pair": tell_pair(mixture.row)}
@@ -62,5 +71,6 @@ def _score_job(job: tuple[Mixture, np.ndarray]) -> dict[str, Any]:
     except UserError as error:
         return row | {"error": str(error)}
     row["n_samples"] = len(mixture.mixture)
+    row["audio"] = hash_audio(mixture)
     row["permutation"] = " ".join(map(str, order))
     return row | {key: round(value, 6) for key, value in record.items()}

@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from separation.files import write_text
@@ -39,6 +40,7 @@ def _prepare_worker() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     keep_freed_memory()
+    threadpool_limits(1)  # as many processes as cores: threads within them only cost
 
 
 def run_jobs(

@@ -87,12 +87,23 @@ def name_dataset(path: Path, n_src: int) -> str:
     return f"Libri{n_src}Mix" if re.match(r"libri\dmix_", path.stem) else f"Mix{n_src}"
 
 
+def split_paths(row: dict[str, str], number: int) -> list[str]:
+    """Recordings of source ``number``: several where a piece is joined of them.
+
+    >>> split_paths({"source_1_path": "a.wav|b.wav", "source_1_start": "0"}, 1)
+    ['a.wav', 'b.wav']
+    """
+    path = row[f"source_{number}_path"]
+    return path.split("|") if row.get(f"source_{number}_start") else [path]
+
+
 def list_sources(rows: list[dict[str, str]]) -> list[tuple[str, str]]:
-    """``(path, channel)`` of every source, each once, sorted."""
+    """``(path, channel)`` of every recording of a source, each once, sorted."""
     found = {
-        (row[f"source_{number}_path"], row.get(f"source_{number}_channel") or "mono")
+        (path, row.get(f"source_{number}_channel") or "mono")
         for row in rows
         for number in range(1, count_sources(row) + 1)
+        for path in split_paths(row, number)
     }
     return sorted(found)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from separation.errors import UserError
-from separation.files import hash_value, read_json, write_json
+from separation.files import hash_text, hash_value, read_json, write_json
 from separation.stages import ROOT, Experiment, hash_file
 
 PACKAGES = ("torch", "pytorch-lightning", "asteroid", "numpy", "scipy", "soundfile", "g722")
@@ -57,13 +57,15 @@ def open_training(experiment: Experiment) -> Any:
                 "training.dynamic_mixing=false needs a training list: set mixtures.n_train, or "
                 "metadata.rules=librimix."
             )
-        return ListedSegments(experiment.mixtures("train"), n_samples, conf.training.seed)
+        mixtures, crop = experiment.mixtures("train"), conf.training.random_crop
+        return ListedSegments(mixtures, n_samples, conf.training.seed, random_crop=crop)
     packs = []
     for table, folder in _list_packs(experiment):
         names = sorted({row.speaker for row in read_table(table) if row.split == "train"})
         packs.append(PackedAudio(folder, names))
     seed, noise = conf.training.seed, packs[1] if experiment.noisy else None
-    return DynamicMixtures(packs[0], n_samples, conf.mixtures, seed, noise)
+    speeds = (conf.training.speed_min, conf.training.speed_max)
+    return DynamicMixtures(packs[0], n_samples, conf.mixtures, seed, noise, speeds)
 
 
 def _list_packs(experiment: Experiment) -> list[tuple[Path, Path]]:
@@ -140,6 +142,9 @@ def run_evaluate(experiment: Experiment) -> list[Path]:
             )
             outputs.append(path)
     about = {"checkpoint_sha256": hash_file(experiment.checkpoint)} | experiment.read_fingerprints()
+    for split, estimators in results.items():
+        rows = next(iter(estimators.values()))
+        about[f"audio_{split}"] = hash_text("\n".join(row["audio"] for row in rows))
     write_summary(folder / "summary.json", results, about)
     return outputs
 

@@ -8,6 +8,7 @@ from separation.config import Conf, load_conf
 from separation.errors import UserError
 from separation.stages import EXISTING, ROOT, Experiment
 
+DATA_SECTIONS = ("corpus", "splits", "metadata", "mixtures")
 ENVIRONMENT_PREFIX = "SEPARATION_CORPUS_"
 
 
@@ -37,10 +38,18 @@ def open_experiment(
         tag = variant[0]
     experiment = Experiment(
         *(recipe, conf, data / mix, exp / mix / model / tag, roots),
-        *(data / "corpora", n_jobs, device),
+        *(data / "corpora", n_jobs, device, data / mix),
     )
     experiment.data /= name_data(experiment)
+    if variant and has_own_data(recipe):
+        experiment.data /= variant[0]
     return experiment
+
+
+def has_own_data(recipe: str) -> bool:
+    """Whether a variant's YAML asks for other mixtures than its recipe's conf.yml."""
+    own, common = (load_conf(ROOT, name, []) for name in (recipe, recipe.rpartition("/")[0]))
+    return own.section(*DATA_SECTIONS) != common.section(*DATA_SECTIONS)
 
 
 def name_data(experiment: Experiment) -> str:
@@ -61,7 +70,7 @@ def read_roots(conf: Conf, options: list[str]) -> dict[str, Path]:
         for name, value in sorted(os.environ.items())
         if name.startswith(ENVIRONMENT_PREFIX) and value
     ]
-    mine = {"speech", conf.corpus.source, conf.metadata.lists, "wham"}
+    mine = {"speech", conf.corpus.source, conf.metadata.lists, conf.corpus.noise}
     ambient = [text for text in found if text.split("=")[0] in mine - {"speech"}]
     return dict(parse_corpus(str(text)) for text in [*conf.corpus.roots, *ambient, *options])
 
@@ -78,7 +87,8 @@ def _use_own_speech(conf: Conf) -> Conf:
 
 
 def _check_roots(recipe: str, conf: Conf, roots: dict[str, Path]) -> None:
-    known = {"speech", conf.corpus.source, conf.metadata.lists, "wham", "mixtures", *EXISTING}
+    known = {"speech", conf.corpus.source, conf.metadata.lists, "mixtures", *EXISTING}
+    known.add(conf.corpus.noise)
     unknown = sorted(set(roots) - known)
     if unknown:
         raise UserError(

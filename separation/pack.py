@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from separation.audio import read_mono, resample
+from separation.audio import read_mono, resample_fast
 from separation.clips import Clip
 from separation.errors import MissingInputError, UserError
 from separation.files import format_rows, read_rows, write_text, write_whole
 from separation.jobs import run_jobs
-from separation.mixture_tables import count_sources
+from separation.mixture_tables import count_sources, split_paths
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +66,10 @@ def list_clips(rows: list[dict[str, str]]) -> list[ListedClip]:
     found = {}
     for row in rows:
         for k in range(1, count_sources(row) + 1):
-            path, channel = row[f"source_{k}_path"], row.get(f"source_{k}_channel") or "first"
-            found[path] = ListedClip(row.get(f"speaker_{k}_ID") or "speaker", path, channel)
+            speaker = row.get(f"speaker_{k}_ID") or "speaker"
+            channel = row.get(f"source_{k}_channel") or "first"
+            for path in split_paths(row, k):
+                found[path] = ListedClip(speaker, path, channel)
     return sorted(found.values(), key=lambda clip: (clip.speaker, clip.path))
 
 
@@ -101,6 +104,11 @@ def pack_speakers(
     if len(jobs) < len(speakers):
         logger.info("%d of %d are packed already", len(speakers) - len(jobs), len(speakers))
     folder.mkdir(parents=True, exist_ok=True)
+    with threadpool_limits(1):
+        _pack_all(jobs, n_jobs)
+
+
+def _pack_all(jobs: list, n_jobs: int) -> None:
     for _ in run_jobs(_pack_one, jobs, n_jobs, total=len(jobs), label="pack", unit="speaker"):
         pass
 
@@ -112,7 +120,7 @@ def _pack_one(job: tuple[list[Packable], Path, Path, int | None]) -> None:
     with write_whole(samples_path) as partial, open(partial, "wb") as handle:
         for utterance in utterances:
             samples, rate = read_mono(root / utterance.path, utterance.channel)
-            samples = resample(samples, rate, sample_rate or rate)
+            samples = resample_fast(samples, rate, sample_rate or rate)
             peak = float(np.abs(samples).max())
             scale = STEP if peak <= INT16_MAX * STEP else max(peak / INT16_MAX, STEP)
             handle.write(

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -70,3 +71,16 @@ def plot_spectrogram(samples: np.ndarray, sample_rate: int) -> str:
     axis.set_ylabel("kHz", fontsize=7)
     axis.tick_params(labelsize=7)
     return encode_figure(figure)
+
+
+def draw_histograms(columns: dict[str, list[float]], path: Path) -> None:
+    """Histograms side by side into a PNG file."""
+    figure, axes = plt.subplots(
+        1, len(columns), figsize=(3.2 * len(columns), 2.6), layout="constrained", squeeze=False
+    )
+    for axis, (label, values) in zip(axes[0], columns.items(), strict=True):
+        spread = max(values) - min(values) > 1e-6  # else forty bins have no width
+        axis.hist(values, bins=40 if spread else 1)
+        axis.set_xlabel(label)
+    figure.savefig(path, format="png", dpi=100)
+    plt.close(figure)

@@ -9,6 +9,7 @@ from separation.errors import MissingInputError, UserError
 from separation.mixture_tables import list_noises, list_sources
 from separation.model_stages import PACKAGES, find_version
 from separation.published import describe, import_lists
+from separation.recordings import check_corpus
 from separation.stages import ROOT, Experiment
 
 NEEDED_DISK_GB = 1.0
@@ -65,6 +66,8 @@ def run_preflight(experiment: Experiment) -> list[Path]:
             print(f"  {split}: {describe(rows)}", flush=True)
         _refuse_missing(experiment)
     source = experiment.conf.corpus.source
+    if experiment.origin == "drawn":
+        _check_whole(experiment)
     count = len(experiment.recordings)
     speakers = len({row.speaker for row in experiment.recordings})
     print(f"  corpus {source}: {count} recordings of {speakers} speakers", flush=True)
@@ -76,7 +79,7 @@ def _fetch_corpora(experiment: Experiment) -> None:
     """Download what was not given with --corpus and has a ``local/download_<name>``."""
     source, metadata = experiment.conf.corpus.source, experiment.conf.metadata
     names = [source] + [metadata.lists] * (experiment.origin == "published")
-    names += ["wham"] * experiment.noisy
+    names += [experiment.conf.corpus.noise] * experiment.noisy
     for name in names:
         if name in experiment.corpus_roots:
             _need_folder(name, experiment.corpus_roots[name])
@@ -110,6 +113,9 @@ def _fetch(experiment: Experiment, name: str) -> None:
     if name == "wham":
         module.download(experiment.downloads)
         return
+    if name == "aishell3":
+        module.download(experiment.downloads, conf.corpus.mirror)
+        return
     lists = import_lists(conf.metadata.lists)
     subsets = [lists.SUBSETS[p] for p in lists.name_lists(conf.metadata.train).values()]
     if name == "librimix":
@@ -126,7 +132,7 @@ def _refuse_missing(experiment: Experiment) -> None:
         for path, _ in list_sources(rows)
     }
     if experiment.noisy:
-        root = experiment.root("wham")
+        root = experiment.noise_root
         rows = [row for rows in experiment.published.values() for row in rows]
         wanted |= {root / path for path, _ in list_noises(rows)}
     absent = sorted(str(path) for path in wanted if not path.is_file())
@@ -141,11 +147,29 @@ def _refuse_missing(experiment: Experiment) -> None:
         )
 
 
+def _check_whole(experiment: Experiment) -> None:
+    """What the corpus itself says that it should hold must be there."""
+    corpus = experiment.conf.corpus
+    found = check_corpus(corpus.source, experiment.root(corpus.source), experiment.recordings)
+    for remark in found.remarks:
+        print(f"  note: {remark}", flush=True)
+    if not found.faults:
+        return
+    more = len(found.faults) - MAX_LISTED
+    listed = "\n".join(found.faults[:MAX_LISTED]) + (f"\n... and {more} more" if more > 0 else "")
+    if not corpus.skip_bad:
+        raise UserError(
+            f"{listed}\n{len(found.faults)} fault(s) of --corpus {corpus.source}: unpack or fetch "
+            "it again, or go on without these files: --set corpus.skip_bad=true."
+        )
+    print(f"{listed}\n  {len(found.faults)} fault(s), left out", flush=True)
+
+
 def _tell_cost(experiment: Experiment) -> None:
     """What the choices that are left will take of disk and time, from the sizes of the files."""
     conf, root = experiment.conf, experiment.corpus_root
     used = {row.path for row in experiment.recordings}
-    hours = sum(_estimate_s(root / path) for path in used) / 3600
+    hours = _estimate_hours([root / path for path in sorted(used)])
     rate = conf.audio.sample_rate
     packed_gb = hours * 3600 * rate * BYTES_PER_SAMPLE / 1e9
     minutes = hours * 3600 / (SCANNED_PER_CORE_S * experiment.n_jobs) / 60
@@ -166,6 +190,14 @@ def _tell_cost(experiment: Experiment) -> None:
     print("\n".join(f"  {line}" for line in lines), flush=True)
 
 
-def _estimate_s(path: Path) -> float:
-    """Duration guessed from the size: 16 kHz and 16 bits, FLAC of speech about half of that."""
-    return path.stat().st_size / (16000 * (1.1 if path.suffix == ".flac" else 2))
+def _estimate_hours(paths: list[Path]) -> float:
+    """Hours of all files, from their sizes and the headers of a few."""
+    import soundfile
+
+    seen = paths[:: max(1, len(paths) // MAX_LISTED)]
+    try:
+        durations = [soundfile.info(path).duration for path in seen]
+    except (soundfile.LibsndfileError, RuntimeError):  # GSM, or broken: stage 1 tells
+        return sum(path.stat().st_size for path in paths) / (2 * 16000 * 3600)
+    share = sum(durations) / max(1, sum(path.stat().st_size for path in seen))
+    return share * sum(path.stat().st_size for path in paths) / 3600

@@ -137,10 +137,7 @@ def _read_parts(
 
     In ``min`` mode no more is decoded than the shortest source needs.
     """
-    clips = []
-    for number in range(1, count_sources(row) + 1):
-        channel = row.get(f"source_{number}_channel") or "mono"
-        clips.append(corpora.open_source(row[f"source_{number}_path"], channel))
+    clips = [corpora.open_listed(row, number) for number in range(1, count_sources(row) + 1)]
     gains = [float(row[f"source_{number}_gain"]) for number in range(1, len(clips) + 1)]
     shortest_s = min(clip.n_samples / clip.sample_rate for clip in clips)
     parts = []
@@ -150,14 +147,10 @@ def _read_parts(
             n_samples = min(n_samples, _reach(shortest_s, clip.sample_rate, rates))
         parts.append((clip.read(n_samples, gain), clip.sample_rate, clip.n_samples))
     if with_noise:
-        longest, rate = max(clip.n_samples for clip in clips), clips[0].sample_rate
-        n_samples = longest if "max" in modes else min(longest, _reach(shortest_s, rate, rates))
         clip = corpora.open_noise(row["noise_path"])
-        if clip.sample_rate != rate:
-            raise UserError(
-                f"{row['noise_path']}: the noise has {clip.sample_rate} Hz where the sources have "
-                f"{rate}; convert the noise corpus."
-            )
+        rate = clip.sample_rate
+        longest = max(count_resampled(own.n_samples, own.sample_rate, rate) for own in clips)
+        n_samples = longest if "max" in modes else min(longest, _reach(shortest_s, rate, rates))
         noise = read_noise(clip, longest, n_samples, row)
         parts.append((noise * float(row["noise_gain"]), rate, longest))
     return parts

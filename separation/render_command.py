@@ -16,8 +16,12 @@ from separation.mixture_tables import (
 )
 from separation.options import parse_corpus
 from separation.published import import_lists
+from separation.recordings import find_root
 from separation.render import MODES, TYPES
 from separation.wav_tree import Tree, render_tree
+
+OTHER_ROOTS = ("wham", "noise", "wsj0mix")
+SOURCES = ("aishell3", "librispeech", "speech")
 
 
 def render_tables(args: argparse.Namespace) -> None:
@@ -33,7 +37,7 @@ def render_tables(args: argparse.Namespace) -> None:
     _check_writable(out)
     speech = _choose_speech(roots)
     jobs = [(*_open_table(table, speech, out, args), table) for table in args.tables]
-    corpora = Corpora(speech, roots.get("wham"))
+    corpora = Corpora(speech, roots.get("wham", roots.get("noise")))
     for rows, tree, _ in jobs:
         _check_noise(rows, tree, corpora)
     for rows, tree, _ in jobs:
@@ -67,17 +71,18 @@ def _check_writable(out: Path) -> None:
 
 
 def _choose_speech(roots: dict[str, Path]) -> Path:
-    speech = {name: root for name, root in roots.items() if name not in ("wham", "wsj0mix")}
+    speech = {name: root for name, root in roots.items() if name not in OTHER_ROOTS}
     if len(speech) != 1:
         raise UserError(
             "render needs one corpus of speech, such as --corpus librispeech=DIR, and "
-            f"--corpus wham=DIR for noise; given: {', '.join(sorted(roots)) or 'none'}."
+            "--corpus wham=DIR (or noise=DIR) for noise; given: "
+            f"{', '.join(sorted(roots)) or 'none'}."
         )
-    (root,) = speech.values()
+    ((name, root),) = speech.items()
     for given, folder in roots.items():
         if not folder.is_dir():
             raise MissingInputError(f"--corpus {given}={folder}: no such folder; check the path.")
-    return root
+    return find_root(name, root) if name in SOURCES else root
 
 
 def _open_table(

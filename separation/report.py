@@ -51,7 +51,12 @@ def format_results(experiment: Experiment, summary: dict[str, Any], run: dict[st
     """RESULTS.md: the score table and what produced it."""
     curve = read_rows(experiment.folder / "curves.csv")
     minutes = float(curve[-1]["elapsed_s"]) / 60
-    prints = ", ".join(f"{split} `{value}`" for split, value in run["fingerprints"].items())
+    about, compared = summary["about"], experiment.compare_fingerprints()
+    prints = ", ".join(
+        f"{split} `{value}`" + (f" ({compared[split]})" if split in compared else "")
+        for split, value in run["fingerprints"].items()
+    )
+    audio = ", ".join(f"{name} `{about[f'audio_{name}']}`" for name in experiment.test_splits)
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     sets = "; ".join(f"{name} {TEST_SETS[name]}" for name in experiment.test_splits)
     return f"""# {experiment.conf.report.title}
@@ -66,9 +71,35 @@ intervals. Sets: {sets}.
   config {run["conf_fingerprint"]}
 - {minutes:.1f} minutes of training, {curve[-1]["step"]} steps, on {run["device"]}
 - mixtures: {prints}
-- checkpoint sha256 {summary["about"]["checkpoint_sha256"]}
+- rendered audio at {experiment.conf.audio.sample_rate} Hz: {audio}
+- checkpoint sha256 {about["checkpoint_sha256"]}
 - Python {run["python"]}, {versions}
+
+As a row of the results table in egs/{run["recipe"].split("/")[0]}/README.md:
+
+{format_row(experiment, summary, run, f"{minutes:.0f} min, {curve[-1]['step']} steps")}
 """
+
+
+def format_row(
+    experiment: Experiment, summary: dict[str, Any], run: dict[str, Any], trained: str
+) -> str:
+    """This result as a row of a data set's table of results: what, on what, by what."""
+    split = experiment.test_splits[-1]
+    model = summary["scores"][split].get("model")
+    scores = [model["all"][name]["mean"] for name in ("si_sdri", "sdri")] if model else []
+    cells = [
+        run["recipe"],
+        f"{experiment.kind} {split}, {experiment.conf.audio.sample_rate} Hz",
+        " / ".join(f"{score:.2f}" for score in scores) or "–",
+        f"`{run['fingerprints'][split]}`",
+        f"`{summary['about'][f'audio_{split}']}`",
+        trained,
+        f"seed {run['seed']}",
+        run["commit"],
+        run["device"],
+    ]
+    return "| " + " | ".join(cells) + " |"
 
 
 def tell_gap(summary: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ def assign_splits(utterances: list[Utterance], conf: SplitsConf) -> list[Utteran
     if conf.by == "speakers":
         assigned = _split_speakers(utterances, conf)
     elif conf.by == "subset":
-        assigned = _split_subsets(utterances)
+        assigned = _split_subsets(utterances, conf)
     else:
         assigned = _split_prompts(utterances, conf)
     assigned.sort(key=lambda row: row.utterance)
@@ -37,9 +37,18 @@ def copy_subsets(utterances: list[Utterance]) -> list[Utterance]:
     return [dataclasses.replace(row, split=row.subset.split("-")[0]) for row in utterances]
 
 
-def _split_subsets(utterances: list[Utterance]) -> list[Utterance]:
+def _split_subsets(utterances: list[Utterance], conf: SplitsConf) -> list[Utterance]:
+    """The corpus's own splits; a corpus without a dev set gets one of its training speakers."""
     rows = copy_subsets(utterances)
     missing = {"train", "dev", "test"} - {row.split for row in rows}
+    if missing == {"dev"}:
+        held = _choose_speakers([row for row in rows if row.split == "train"], conf, ("dev",))
+        return [
+            dataclasses.replace(row, split=held.get(row.speaker, row.split))
+            if row.split == "train"
+            else row
+            for row in rows
+        ]
     if missing:
         raise UserError(
             f"the corpus has no subset for {', '.join(sorted(missing))}: fetch it, or divide the "
@@ -49,22 +58,87 @@ def _split_subsets(utterances: list[Utterance]) -> list[Utterance]:
 
 
 def _split_speakers(utterances: list[Utterance], conf: SplitsConf) -> list[Utterance]:
-    """Dev and test get their share of each sex's speakers, by a keyed hash of their names."""
-    splits: dict[str, str] = {}
-    sexes = {row.speaker: row.sex for row in utterances}
-    for sex in sorted(set(sexes.values())):
-        names = sorted(name for name in sexes if sexes[name] == sex)
-        names.sort(key=lambda name: hash_text(f"{conf.seed}/{name}"))
-        n_test = max(1, round(conf.test_share * len(names)))
-        n_dev = max(1, round(conf.dev_share * len(names)))
-        for rank, name in enumerate(names):
-            late = "dev" if rank < n_test + n_dev else "train"
-            splits[name] = "test" if rank < n_test else late
-    if len(set(splits.values())) < 3:
+    """Dev and test get speakers of each sex, by a keyed hash of their names; train the others."""
+    held = _choose_speakers(utterances, conf, ("test", "dev"))
+    speakers = {row.speaker for row in utterances}
+    if len({held.get(name, "train") for name in speakers}) < 3:
         raise UserError(
-            f"{len(sexes)} speaker(s) are too few for train, dev and test without a common one."
+            f"{len(speakers)} speaker(s) are too few for train, dev and test without a common one."
         )
-    return [dataclasses.replace(row, split=splits[row.speaker]) for row in utterances]
+    return [dataclasses.replace(row, split=held.get(row.speaker, "train")) for row in utterances]
+
+
+def rank_speakers(utterances: list[Utterance], seed: int) -> dict[str, list[str]]:
+    """Speakers of each sex in the order of a hash of ``seed/speaker``: any copy gives the same."""
+    sexes = {row.speaker: row.sex for row in utterances}
+    ranked: dict[str, list[str]] = {sex: [] for sex in sorted(set(sexes.values()))}
+    for name in sorted(sexes, key=lambda name: (hash_text(f"{seed}/{name}"), name)):
+        ranked[sexes[name]].append(name)
+    return ranked
+
+
+def _choose_speakers(
+    utterances: list[Utterance], conf: SplitsConf, splits: tuple[str, ...]
+) -> dict[str, str]:
+    """Speaker -> split of those held out: the first of each sex for the first split, and so on."""
+    held: dict[str, str] = {}
+    ranked = rank_speakers(utterances, conf.seed)
+    for sex, names in ranked.items():
+        start = 0
+        for split in splits:
+            share, number = getattr(conf, f"{split}_share"), getattr(conf, f"n_{split}_speakers")
+            wanted = number // 2 if number else max(1, round(share * len(names)))
+            if number and sex not in ("F", "M"):
+                wanted = 0  # of unknown sex: they only train
+            if number and len(names) - start <= wanted:
+                raise UserError(
+                    f"splits.n_{split}_speakers={number} asks for {wanted} speakers of sex {sex} "
+                    f"where {len(names) - start} are left: lower it, or set it to 0 for a share "
+                    "of each sex."
+                )
+            held |= dict.fromkeys(names[start : start + wanted], split)
+            start += wanted
+    if any(getattr(conf, f"n_{s}_speakers") for s in splits) and not {"F", "M"} <= set(ranked):
+        raise UserError(
+            "splits.n_dev_speakers and n_test_speakers are half women, half men, but the corpus "
+            "does not tell the sex of both: set them to 0."
+        )
+    return held
+
+
+def limit_training(utterances: list[Utterance], conf: SplitsConf) -> list[Utterance]:
+    """Keep ``n_train_speakers``, women and men in turn, and ``n_train_utterances`` of each.
+
+    Dev and test stay as they are, so that scores compare whatever was trained on.
+
+    Raises:
+        UserError: fewer training speakers than asked for.
+    """
+    train = [row for row in utterances if row.split == "train"]
+    speakers = _take_in_turn(list(rank_speakers(train, conf.seed).values()))
+    if conf.n_train_speakers > len(speakers):
+        raise UserError(
+            f"splits.n_train_speakers={conf.n_train_speakers}: only {len(speakers)} speakers are "
+            "left for training; lower it."
+        )
+    chosen = set(speakers[: conf.n_train_speakers or None])
+    own: dict[str, list[Utterance]] = defaultdict(list)
+    for row in sorted(train, key=lambda row: hash_text(f"{conf.seed}/{row.utterance}")):
+        own[row.speaker].append(row)
+    kept = {
+        row.utterance for name in chosen for row in own[name][: conf.n_train_utterances or None]
+    }
+    return [row for row in utterances if row.split != "train" or row.utterance in kept]
+
+
+def _take_in_turn(groups: list[list[str]]) -> list[str]:
+    """The first of each group, then the second of each, as far as they go.
+
+    >>> _take_in_turn([["a", "b", "c"], ["x"]])
+    ['a', 'x', 'b', 'c']
+    """
+    longest = max(map(len, groups), default=0)
+    return [group[rank] for rank in range(longest) for group in groups if rank < len(group)]
 
 
 def _split_prompts(utterances: list[Utterance], conf: SplitsConf) -> list[Utterance]:

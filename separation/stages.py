@@ -25,7 +25,7 @@ from separation.files import (
     write_text,
 )
 from separation.published import keep_subsets, list_utterances, read_published
-from separation.recordings import Recording, fingerprint_recordings, list_recordings
+from separation.recordings import Recording, find_root, fingerprint_recordings, list_recordings
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ class Experiment:
         folder: the experiment.
         corpus_roots: ``--corpus`` by name.
         downloads: corpora fetched by stage 0.
+        shared: measurements of the corpus, for all kinds of mixtures of a data set.
     """
 
     recipe: str
@@ -57,6 +58,7 @@ class Experiment:
     downloads: Path = ROOT / "data" / "corpora"
     n_jobs: int = 2
     device: str = "auto"
+    shared: Path = ROOT / "data"
     _keys: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -74,10 +76,16 @@ class Experiment:
             return self.data / "corpus"
         return self.downloads / DOWNLOADED_AS.get(name, name)
 
-    @property
+    @cached_property
     def corpus_root(self) -> Path:
-        """Where the recordings lie."""
-        return self.root(self.conf.corpus.source)
+        """Where the recordings lie: paths in the tables are relative to it."""
+        source = self.conf.corpus.source
+        return find_root(source, self.root(source))
+
+    @property
+    def noise_root(self) -> Path:
+        """Where the noises lie."""
+        return self.root(self.conf.corpus.noise)
 
     @property
     def noisy(self) -> bool:
@@ -137,7 +145,8 @@ class Experiment:
         """What training can draw from, and what a draw of fixed mixtures does."""
         if self.origin == "published":
             return list_utterances(self.published["train"])
-        found = list_recordings(self.conf.corpus.source, self.corpus_root)
+        source = self.conf.corpus.source
+        found = list_recordings(source, self.root(source))
         return keep_subsets(found, self.conf.metadata.lists, self.conf.metadata.train)
 
     @cached_property
@@ -170,7 +179,7 @@ class Experiment:
         from separation.pack import ExactPack
 
         pack = ExactPack(self.exact) if self.conf.audio.exact_pack and self.exact.is_dir() else None
-        return Corpora(self.corpus_root, self.root("wham") if self.noisy else None, pack)
+        return Corpora(self.corpus_root, self.noise_root if self.noisy else None, pack)
 
     def mixtures(self, split: str) -> Any:
         """A split's :class:`separation.mixture_set.MixtureSet`."""
@@ -184,7 +193,7 @@ class Experiment:
 
     def forget_inputs(self) -> None:
         """After a download: look again at what is there."""
-        for name in ("recordings", "published", "existing", "inputs_fingerprint"):
+        for name in ("recordings", "published", "existing", "inputs_fingerprint", "corpus_root"):
             self.__dict__.pop(name, None)
 
     @cached_property
@@ -194,7 +203,7 @@ class Experiment:
             return hash_value(self.existing)
         listing = fingerprint_recordings(self.recordings, self.corpus_root)
         lists = hash_value(self.published) if self.origin == "published" else ""
-        return hash_value([self.origin, listing, lists, str(self.root("wham")) * self.noisy])
+        return hash_value([self.origin, listing, lists, str(self.noise_root) * self.noisy])
 
     def key(self, stage: str) -> str:
         """Hash of what ``stage`` depends on: config sections and the stages before it."""
@@ -211,7 +220,8 @@ class Experiment:
             case "corpus":
                 return [self.inputs_fingerprint, conf.section("corpus", "splits")]
             case "metadata":
-                rate = conf.audio.sample_rate if self.origin == "existing" else 0
+                measured = conf.mixtures.train_level_by == "difference" and self.has_train_list
+                rate = conf.audio.sample_rate if self.origin == "existing" or measured else 0
                 return [self.key("corpus"), conf.section("metadata", "mixtures"), rate]
             case "audio":
                 return [self.key("corpus"), conf.section("audio")]
@@ -277,6 +287,29 @@ class Experiment:
         """Write the resolved config into the experiment folder."""
         text = yaml.safe_dump(self.conf.as_dict(), sort_keys=False)
         write_text(self.folder / "conf.yml", text)
+
+    @property
+    def kind(self) -> str:
+        """Which kind of mixtures of the data set: the name of its folder under data/MIX/."""
+        name = self.data.relative_to(self.shared).as_posix()
+        return "drawn-2spk" if name == "." else name
+
+    def compare_fingerprints(self) -> dict[str, str]:
+        """For each split a word on whether its list is that of egs/MIX/fingerprints.json.
+
+        Empty where the data set has no published lists.
+        """
+        path = ROOT / "egs" / self.recipe.split("/")[0] / "fingerprints.json"
+        published = read_json(path)
+        if published is None or self.origin == "existing":
+            return {}
+        known = published.get(self.kind, {})
+        return {
+            split: "no fingerprint published yet"
+            if split not in known
+            else ("as published" if known[split] == own else f"not the published {known[split]}")
+            for split, own in self.read_fingerprints().items()
+        }
 
     def read_fingerprints(self) -> dict[str, str]:
         """Fingerprint of each mixture table."""

@@ -234,9 +234,10 @@ def test_malformed_url_is_one_sentence(site, tmp_path):
 
 
 CHILD = """
-import sys
+import signal, sys
 from pathlib import Path
 from separation.download import download
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background jobs
 download(sys.argv[1], Path(sys.argv[2]))
 """
 

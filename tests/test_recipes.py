@@ -38,6 +38,9 @@ def sets(**changes) -> list[str]:
 
 def test_every_recipe_has_a_run_script_and_a_known_name():
     assert [
+        *("aishell3mix/ConvTasNet", "aishell3mix/ConvTasNet_small"),
+        *("aishell3mix/ConvTasNet_small/10000x4s", "aishell3mix/ConvTasNet_small/800x2s"),
+        *("folder/ConvTasNet",),
         *("librimix/ConvTasNet", "librimix/ConvTasNet/L32", "librimix/ConvTasNet/L40"),
         *("librimix/ConvTasNet_small", "librimix/ConvTasNet_small/H512"),
         *("librimix/ConvTasNet_small/X7R3", "mini/ConvTasNet", "wsj0mix/ConvTasNet"),

@@ -1,0 +1,176 @@
+"""Kaldi data directories: ``wav.scp`` and ``utt2spk``; ``text``, ``spk2gender``, ``spk2age``.
+
+``DIR`` is one, or a ``data/`` folder that holds several (``train/``, ``dev/``, ...), whose names
+become the recordings' subsets. ``wav.scp`` alone says what there is: lines of the other files
+about further utterances or speakers are left alone.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.recording_checks import check_recordings, name_first, parse_sex, refuse_repeats
+from separation.errors import MissingInputError, UserError
+from separation.recordings import Recording
+
+N_ABOVE = 2  # folders above the data directory: data/ and, as a rule, where Kaldi ran
+
+
+@dataclass(frozen=True)
+class _Line:
+    """``KEY VALUE``, as in all of Kaldi's tables; ``where`` is file and line, for errors."""
+
+    key: str
+    value: str
+    where: str
+
+
+def find_directories(root: Path) -> dict[str, Path]:
+    """Data directories by subset: ``root`` itself (no subset), or its sub-folders, sorted."""
+    if (root / "wav.scp").is_file():
+        return {"": root}
+    folders = sorted(root.iterdir()) if root.is_dir() else []
+    return {
+        folder.name: folder
+        for folder in folders
+        if not folder.name.startswith(".") and (folder / "wav.scp").is_file()
+    }
+
+
+def list_kaldi(root: Path) -> list[Recording]:
+    """List the recordings of all data directories, sorted by path.
+
+    Their paths are relative to what :func:`find_kaldi_root` gives.
+
+    Raises:
+        MissingInputError: no ``utt2spk``, or recordings that are not there.
+        UserError: a command or archive in ``wav.scp``, a ``segments`` file, an utterance
+            without speaker, an unknown sex, anything twice.
+    """
+    folders = find_directories(root)
+    tables = {subset: _read_paths(folder) for subset, folder in folders.items()}
+    top = _find_common_folder(tables.values(), root)
+    found = [
+        recording
+        for subset, paths in tables.items()
+        for recording in _list_directory(folders[subset], subset, paths, top)
+    ]
+    found.sort(key=lambda row: row.path)
+    several = f", or give one of its folders ({name_first(list(folders))})"
+    fix = "take the copies out" + several * (len(folders) > 1)
+    check_recordings(found, top, root if len(folders) > 1 else root / "wav.scp", fix)
+    return found
+
+
+def find_kaldi_root(root: Path) -> Path:
+    """The deepest folder that holds all recordings.
+
+    Raises:
+        UserError: as :func:`list_kaldi` does for ``wav.scp`` and ``segments``.
+    """
+    folders = find_directories(root).values()
+    return _find_common_folder([_read_paths(folder) for folder in folders], root)
+
+
+def _find_common_folder(tables: Iterable[dict[str, str]], root: Path) -> Path:
+    folders = {os.path.dirname(path) for paths in tables for path in paths.values()}  # noqa: PTH120
+    return Path(os.path.commonpath(folders)) if folders else root
+
+
+def _list_directory(folder: Path, subset: str, paths: dict[str, str], top: Path) -> list[Recording]:
+    speakers = _read_speakers(folder / "utt2spk", paths)
+    words = {line.key: line.value for line in _read_lines(folder / "text", optional=True)}
+    ages = {line.key: line.value for line in _read_lines(folder / "spk2age", optional=True)}
+    sexes = {
+        line.key: parse_sex(line.value, line.where)
+        for line in _read_lines(folder / "spk2gender", optional=True)
+    }
+    return [
+        Recording(
+            speaker=speakers[utterance],
+            sex=sexes.get(speakers[utterance], ""),
+            path=Path(path).relative_to(top).as_posix(),
+            prompt=Path(path).stem.lower(),
+            transcript=words.get(utterance, ""),
+            subset=subset,
+            age=ages.get(speakers[utterance], ""),
+            utterance=utterance,
+        )
+        for utterance, path in paths.items()
+    ]
+
+
+def _read_paths(folder: Path) -> dict[str, str]:
+    """Absolute path of every utterance of ``wav.scp``, whether there or not."""
+    if (folder / "segments").exists():
+        raise UserError(
+            f"{folder / 'segments'}: line 1 cuts an utterance out of a longer recording, which is "
+            "not done here; write one plain file an utterance first, name these in wav.scp and "
+            "remove segments."
+        )
+    return {
+        line.key: _find_file(folder, _refuse_pipe(line)) for line in _read_lines(folder / "wav.scp")
+    }
+
+
+def _refuse_pipe(line: _Line) -> str:
+    """The path of a line of ``wav.scp``; :class:`UserError` where it is none."""
+    if line.value.startswith("|") or line.value.endswith("|"):
+        kind = "is a command (it ends in |)"
+    elif re.search(r":\d+(\[[^]]*\])?$", line.value):
+        kind = f"points into an archive ({line.value})"
+    elif not line.value:
+        kind = "has no path"
+    else:
+        return line.value
+    raise UserError(
+        f"{line.where} {kind}; write plain audio files first and name these in wav.scp."
+    )
+
+
+def _find_file(folder: Path, text: str) -> str:
+    """Where a path of ``wav.scp`` leads.
+
+    Relative ones are Kaldi's own habit, meant from where Kaldi ran: they are tried from the data
+    directory, from the current one, and from the folders above the data directory, since
+    ``run.sh`` changes the current one.
+    """
+    if os.path.isabs(text):  # noqa: PTH117
+        return os.path.normpath(text)
+    bases = [str(folder), os.curdir, *map(str, list(folder.parents)[:N_ABOVE])]
+    places = [os.path.abspath(os.path.join(base, text)) for base in bases]  # noqa: PTH100, PTH118
+    return next((place for place in places if os.path.isfile(place)), places[0])  # noqa: PTH113
+
+
+def _read_speakers(path: Path, utterances: Iterable[str]) -> dict[str, str]:
+    """Speaker of every utterance that ``wav.scp`` has."""
+    speakers = {line.key: line.value for line in _read_lines(path)}
+    missing = [name for name in utterances if not speakers.get(name)]
+    if missing:
+        raise UserError(
+            f"{path}: names no speaker for {len(missing)} utterances of wav.scp "
+            f"({name_first(missing)}); add a line 'UTTERANCE SPEAKER' for each."
+        )
+    return speakers
+
+
+def _read_lines(path: Path, optional: bool = False) -> list[_Line]:
+    """The lines of one of Kaldi's tables; none where an optional one is not there."""
+    if not path.is_file():
+        if optional:
+            return []
+        raise MissingInputError(f"{path}: not there; write a line 'UTTERANCE SPEAKER' for each.")
+    try:
+        texts = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is no text in UTF-8 ({error}); save it as such.") from error
+    fields = [(number, text.split(maxsplit=1)) for number, text in enumerate(texts, 1)]
+    lines = [
+        _Line(words[0], words[1].strip() if len(words) > 1 else "", f"{path}: line {number}")
+        for number, words in fields
+        if words
+    ]
+    refuse_repeats([line.key for line in lines], f"{path}: has a line", "leave one of each")
+    return lines

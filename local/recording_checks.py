@@ -1,0 +1,94 @@
+"""What recordings that somebody's own table names must fulfil, whichever kind of table it is."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from separation.errors import MissingInputError, UserError
+from separation.recordings import Recording
+
+SEXES = {"m": "M", "male": "M", "f": "F", "female": "F", "": ""}
+MAX_NAMED = 3
+
+
+def parse_sex(text: str, where: str) -> str:
+    """``M``, ``F`` or empty.
+
+    Args:
+        text: m, f, male, female in any case, or nothing.
+        where: file and line, for the error.
+
+    Raises:
+        UserError: anything else.
+
+    >>> parse_sex("Female", "utterances.csv: line 2")
+    'F'
+    """
+    sex = SEXES.get(text.strip().lower())
+    if sex is None:
+        raise UserError(f"{where} tells the sex as {text.strip()!r}; write m, f or nothing.")
+    return sex
+
+
+def name_first(names: Sequence[str]) -> str:
+    """The first few of many names.
+
+    >>> name_first(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
+
+
+def refuse_repeats(names: Sequence[str], what: str, fix: str) -> None:
+    """Raise :class:`UserError` where a name comes twice; ``what`` names file and thing."""
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise UserError(
+            f"{what} more than once for {len(repeated)} ({name_first(repeated)}); {fix}."
+        )
+
+
+def check_recordings(recordings: list[Recording], root: Path, table: Path, fix: str) -> None:
+    """Check what the later stages rest on.
+
+    Args:
+        recordings: as listed, paths relative to ``root``.
+        root: of their paths.
+        table: the file or folder that names them, for the errors.
+        fix: what to do about an utterance or a file that is named twice.
+
+    Raises:
+        MissingInputError: recordings that are not there.
+        UserError: none at all, one named twice, a speaker of two sexes or an impossible name.
+    """
+    if not recordings:
+        raise UserError(f"{table}: names no utterance; write one line for each recording.")
+    ids = [row.utterance for row in recordings if row.utterance]
+    refuse_repeats(ids, f"{table}: has the same utterance ID", fix)
+    refuse_repeats([row.path for row in recordings], f"{table}: names the same file", fix)
+    _check_speakers(recordings, table)
+    absent = [row.path for row in recordings if not os.path.isfile(root / row.path)]  # noqa: PTH113
+    if absent:
+        raise MissingInputError(
+            f"{table}: {len(absent)} of its {len(recordings)} files are not there "
+            f"({name_first([str(root / path) for path in absent])}); mend the paths or take "
+            "these lines out."
+        )
+
+
+def _check_speakers(recordings: list[Recording], table: Path) -> None:
+    speakers = sorted({(row.speaker, row.sex) for row in recordings})
+    odd = sorted({name for name, _ in speakers if "/" in name})
+    if odd:
+        raise UserError(
+            f"{table}: {len(odd)} speaker names hold a slash ({name_first(odd)}); they name files "
+            "later on, so write them without."
+        )
+    both = [name for name, count in Counter(name for name, _ in speakers).items() if count > 1]
+    if both:
+        raise UserError(
+            f"{table}: {len(both)} speakers have more than one sex ({name_first(both)}); give "
+            "each of their lines the same one."
+        )
