@@ -301,9 +301,9 @@ class Experiment:
         """
         path = ROOT / "egs" / self.recipe.split("/")[0] / "fingerprints.json"
         published = read_json(path)
-        if published is None or self.origin == "existing":
+        if published is None or self.kind not in published:
             return {}
-        known = published.get(self.kind, {})
+        known = published[self.kind]
         return {
             split: "no fingerprint published yet"
             if split not in known

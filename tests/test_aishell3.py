@@ -128,7 +128,7 @@ def test_recipe_goes_the_whole_way_past_bad_files_and_learns(call, tmp_path):
 
     refused = call(*command)
     assert refused.returncode == 2 and f"{missing}: is not there" in refused.stdout
-    short = {"training.epoch_mixtures": 160, "training.epochs": 8, "training.batch_size": 8}
+    short = {"training.epoch_mixtures": 160, "training.epochs": 4, "training.batch_size": 8}
     short |= {"training.segment_s": 1.5, "corpus.skip_bad": "true", "training.lr": 0.003}
     done = call(*command, *sets(**short))
     assert done.returncode == 0, done.stdout
