@@ -1,4 +1,4 @@
-"""``python -m separation COMMAND``: the stages that run.sh calls, ``separate``, ``render``."""
+"""``python -m separation COMMAND``: the stages, ``separate``, ``render``, ``validate``."""
 
 import argparse
 import logging
@@ -40,6 +40,7 @@ def _build_parser() -> argparse.ArgumentParser:
     separate.add_argument("--out", type=Path, required=True, metavar="DIR")
     separate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     _add_render_options(commands)
+    _add_validate_options(commands)
     return parser
 
 
@@ -55,6 +56,26 @@ def _add_render_options(commands) -> None:
     add("--modes", nargs="+", default=["min"], metavar="min|max")
     add("--types", nargs="+", default=["mix_clean"], metavar="TYPE")
     add("--absolute-paths", action="store_true", help="as Asteroid's own recipe expects")
+    add("--nj", type=int, default=os.cpu_count() or 1, metavar="N")
+
+
+def _add_validate_options(commands) -> None:
+    validate = commands.add_parser(
+        "validate", help="check a set of mixtures; exit 1: it has faults", allow_abbrev=False
+    )
+    add = validate.add_argument
+    add("mixtures", nargs="+", metavar="MIXTURES", help="table, folder of audio, MIX:split, JSON")
+    add("--corpus", action="append", default=[], metavar="NAME=DIR", help="what a table names")
+    add("--rate", type=int, metavar="HZ", help="8000, or the recipe's")
+    add("--mode", metavar="min|max", help="of tables and trees: min, or the recipe's")
+    add("--type", metavar="TYPE", help="mix_clean, mix_both or mix, where there are several")
+    add("--min-s", type=float, default=1.0, metavar="S", help="shorter mixtures are too short")
+    add("--level-tolerance", type=float, default=0.1, metavar="DB")
+    add("--allow", action="append", default=[], metavar="CHECK", help="list it, but let it pass")
+    add("--allow-shared-speakers", action="store_true", help="--allow leakage: wsj0-mix's tr, cv")
+    add("--out", type=Path, metavar="DIR", help="validation.md, .json and histograms")
+    add("--data", type=Path, default=ROOT / "data", metavar="DIR", help="of MIX:split")
+    add("--set", action="append", default=[], dest="sets", metavar="KEY=VALUE")
     add("--nj", type=int, default=os.cpu_count() or 1, metavar="N")
 
 
@@ -85,15 +106,20 @@ def _run_separate(args: argparse.Namespace) -> None:
         print(path)
 
 
-def _run_command(args: argparse.Namespace) -> None:
+def _run_command(args: argparse.Namespace) -> int:
+    """The exit code: 0, or what ``validate`` found."""
     if args.command == "separate":
         _run_separate(args)
-        return
+        return 0
     if args.command == "render":
         from separation.render_command import render_tables
 
         render_tables(args)
-        return
+        return 0
+    if args.command == "validate":
+        from separation.validate import validate_mixtures
+
+        return validate_mixtures(args)
     from separation.run_stages import run_stage
 
     experiment = open_experiment(
@@ -101,6 +127,7 @@ def _run_command(args: argparse.Namespace) -> None:
         *(args.data.resolve(), args.exp.resolve(), args.nj, args.device),
     )
     run_stage(experiment, args.command)
+    return 0
 
 
 def main() -> int:
@@ -116,14 +143,13 @@ def main() -> int:
     ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        _run_command(_build_parser().parse_args())
+        return _run_command(_build_parser().parse_args())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted: run the same command to go on from here", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

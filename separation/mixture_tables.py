@@ -11,7 +11,8 @@ from separation.files import read_rows
 
 def count_sources(row: dict[str, str]) -> int:
     """Number of sources of a row in LibriMix's columns."""
-    return sum(key.startswith("source_") and key.endswith("_path") for key in row)
+    names = (key for key in row if key)  # csv's key of surplus columns is None
+    return sum(key.startswith("source_") and key.endswith("_path") for key in names)
 
 
 def read_mixture_table(path: Path) -> list[dict[str, str]]:
