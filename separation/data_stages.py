@@ -14,8 +14,6 @@ from separation.stages import Experiment
 logger = logging.getLogger(__name__)
 
 BYTES_PER_SAMPLE = 2
-SCANNED_PER_CORE_S = 500  # seconds of speech that stages 1 and 3 take in a core-second, about
-MAX_LISTED = 20
 
 
 def run_corpus(experiment: Experiment) -> list[Path]:

@@ -14,7 +14,7 @@ from separation.stages import ROOT, Experiment
 
 NEEDED_DISK_GB = 1.0
 BYTES_PER_SAMPLE = 2
-SCANNED_PER_CORE_S = 500  # seconds of speech that stages 1 and 3 take in a core-second, about
+SCANNED_PER_CORE_S = 350  # seconds of speech that stages 1 and 3 take in a core-second, about
 MAX_LISTED = 20
 
 
