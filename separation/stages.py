@@ -290,9 +290,20 @@ class Experiment:
 
     @property
     def kind(self) -> str:
-        """Which kind of mixtures of the data set: the name of its folder under data/MIX/."""
+        """Which kind of mixtures of the data set dev and test are, such as ``drawn-2spk``.
+
+        The name of the folder under data/MIX/, without that of a variant: its test sets are those
+        of its recipe.
+        """
         name = self.data.relative_to(self.shared).as_posix()
-        return "drawn-2spk" if name == "." else name
+        if self.has_own_data:
+            name = name.rpartition("/")[0]
+        return "drawn-2spk" if name in (".", "") else name
+
+    @property
+    def has_own_data(self) -> bool:
+        """Whether this is a variant with training data of its own."""
+        return self.data.name == self.recipe.split("/")[-1]
 
     def compare_fingerprints(self) -> dict[str, str]:
         """For each split a word on whether its list is that of egs/MIX/fingerprints.json.
@@ -309,6 +320,7 @@ class Experiment:
             if split not in known
             else ("as published" if known[split] == own else f"not the published {known[split]}")
             for split, own in self.read_fingerprints().items()
+            if split != "train" or not self.has_own_data
         }
 
     def read_fingerprints(self) -> dict[str, str]:

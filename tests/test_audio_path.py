@@ -24,8 +24,8 @@ CONF = load_conf(ROOT, "mini/ConvTasNet", ["splits.unseen_speakers=[]", "splits.
 @pytest.fixture(scope="module")
 def table(speech_folder, tmp_path_factory):
     recordings = list_recordings("speech", speech_folder)
-    journal = tmp_path_factory.mktemp("scan") / ".journal"
-    found = scan_recordings(recordings, speech_folder, CONF.corpus, 2, journal)
+    folder = tmp_path_factory.mktemp("scan")
+    found = scan_recordings(recordings, speech_folder, CONF.corpus, 2, folder).utterances
     return assign_splits(found, CONF.splits)
 
 
@@ -93,7 +93,7 @@ def test_bad_files_are_named(fault, tmp_path):
         soundfile.write(bad, voice[:0], 8000)
     recordings = list_recordings("speech", tmp_path)
     with pytest.raises(UserError, match=r"bad\.wav"):
-        scan_recordings(recordings, tmp_path, CONF.corpus, 1, tmp_path / ".journal")
+        scan_recordings(recordings, tmp_path, CONF.corpus, 1, tmp_path / "scan")
 
 
 def test_copies_under_other_names_are_dropped(tmp_path):
@@ -102,5 +102,5 @@ def test_copies_under_other_names_are_dropped(tmp_path):
     soundfile.write(tmp_path / "anna" / "a.wav", voice, 8000)
     soundfile.write(tmp_path / "anna" / "b.flac", voice, 8000)
     recordings = list_recordings("speech", tmp_path)
-    rows = scan_recordings(recordings, tmp_path, CONF.corpus, 1, tmp_path / ".journal")
+    rows = scan_recordings(recordings, tmp_path, CONF.corpus, 1, tmp_path / "scan").utterances
     assert len(rows) == 1
