@@ -54,7 +54,7 @@ def test_properties_of_the_draw(n_speakers, n_each, n_src, seed, shuffler: rando
     speakers = {s: {r.speaker for r in first if r.split == s} for s in ("train", "dev", "test")}
     assert not speakers["train"] & speakers["dev"] | speakers["dev"] & speakers["test"]
     draws = [
-        draw_librimix(rows, [], "train", 0, conf.mixtures, Corpora(ROOT), 1)
+        draw_librimix(rows, [], "train", 0, conf.mixtures, Corpora(ROOT), 1, sample_rate=8000)
         for rows in (first, second)
     ]
     assert draws[0] == draws[1]
@@ -109,7 +109,7 @@ def test_gains_give_the_drawn_loudness_and_hold_the_peak(loud, tmp_path):
     generator = np.random.default_rng(0)
     soundfile.write(tmp_path / "noise.wav", generator.normal(0, 0.05, 32000), 16000)
     corpora = Corpora(tmp_path, tmp_path)
-    rows = draw_librimix(table, [noise], "train", 0, CONF.mixtures, corpora, 1)
+    rows = draw_librimix(table, [noise], "train", 0, CONF.mixtures, corpora, 1, sample_rate=8000)
     assert len(rows) >= 6  # at the end only one speaker's may be left
     peaks = []
     for row in rows:
