@@ -1,4 +1,4 @@
-"""``python -m separation COMMAND``: the stages, ``separate``, ``render``, ``validate``."""
+"""``python -m separation COMMAND``: stages, ``separate``, ``render``, ``validate``, ``overfit``."""
 
 import argparse
 import logging
@@ -41,6 +41,7 @@ def _build_parser() -> argparse.ArgumentParser:
     separate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     _add_render_options(commands)
     _add_validate_options(commands)
+    _add_overfit_options(commands)
     return parser
 
 
@@ -77,6 +78,17 @@ def _add_validate_options(commands) -> None:
     add("--data", type=Path, default=ROOT / "data", metavar="DIR", help="of MIX:split")
     add("--set", action="append", default=[], dest="sets", metavar="KEY=VALUE")
     add("--nj", type=int, default=os.cpu_count() or 1, metavar="N")
+
+
+def _add_overfit_options(commands) -> None:
+    command = commands.add_parser(
+        "overfit",
+        help="learn ten training mixtures by heart; exit 1: it cannot",
+        allow_abbrev=False,
+    )
+    _add_recipe_options(command)
+    command.add_argument("--minutes", type=float, default=10.0, metavar="M")
+    command.add_argument("--n", type=int, default=10, metavar="N", help="mixtures")
 
 
 def _add_recipe_options(command: argparse.ArgumentParser) -> None:
@@ -120,12 +132,17 @@ def _run_command(args: argparse.Namespace) -> int:
         from separation.validate import validate_mixtures
 
         return validate_mixtures(args)
-    from separation.run_stages import run_stage
-
     experiment = open_experiment(
         *(args.recipe, args.sets, args.tag, args.corpus),
         *(args.data.resolve(), args.exp.resolve(), args.nj, args.device),
     )
+    if args.command == "overfit":
+        experiment.require("corpus", "metadata", "audio")  # before the imports take seconds
+        from separation.overfit import run_overfit
+
+        return run_overfit(args, experiment)
+    from separation.run_stages import run_stage
+
     run_stage(experiment, args.command)
     return 0
 

@@ -12,6 +12,7 @@ import yaml
 
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_value
+from separation.model_config import ModelConf, find_conf_class
 
 
 @dataclass(frozen=True)
@@ -129,58 +130,31 @@ class AudioConf:
 
 
 @dataclass(frozen=True)
-class ModelConf:
-    """Arguments of asteroid.models.ConvTasNet."""
-
-    name: str
-    n_filters: int
-    kernel_size: int
-    stride: int
-    kernel_rate: int  # Hz that kernel_size and stride are given for; 0: for any
-    bn_chan: int
-    hid_chan: int
-    skip_chan: int
-    conv_kernel_size: int
-    n_blocks: int
-    n_repeats: int
-    mask_act: str
-    norm_type: str
-    causal: bool
-
-    def __post_init__(self) -> None:
-        _one_of("model.name", self.name, ("ConvTasNet",))
-        if self.stride < 1 or self.kernel_size % self.stride or self.kernel_size == self.stride:
-            raise UserError(
-                f"model.stride={self.stride} does not fit model.kernel_size={self.kernel_size}: "
-                "windows must overlap evenly; use model.stride="
-                f"{max(1, self.kernel_size // 2)} (half the kernel)."
-            )
-        if self.causal and self.norm_type != "cLN":
-            raise UserError("model.causal=true needs model.norm_type=cLN: gLN looks ahead.")
-
-    def receptive_field(self) -> int:
-        """Samples that one output sample depends on (Luo and Mesgarani 2019, Fig. 1)."""
-        span = self.n_repeats * (self.conv_kernel_size - 1) * (2**self.n_blocks - 1)
-        return span * self.stride + self.kernel_size
-
-
-@dataclass(frozen=True)
 class TrainingConf:
     dynamic_mixing: bool  # mix anew for every step; false: the fixed training list
     random_crop: bool  # of a fixed mixture longer than segment_s; false: its beginning
     speed_min: float  # dynamic mixing plays each source this much faster, at random
     speed_max: float
     segment_s: float
-    batch_size: int
+    batch_size: int  # mixtures of one step, over all devices
+    micro_batch: int  # mixtures at once on a device; 0: all of its share of the batch
     epoch_mixtures: int  # mixtures drawn for one epoch; 0: as many as the training list has
     epochs: int
     budget_min: float  # training stops after these minutes, whichever comes first
     lr: float
+    schedule: str  # plateau | cosine | constant
     warmup_steps: int
     halve_after: int  # epochs without improvement
     anneal_share: float  # last share of the budget over which the rate falls to zero
     early_stop: int  # epochs without improvement
     clip: float
+    ema: float  # decay of the average of weights that is validated and saved; 0: none
+    max_skipped: int  # steps in a row that are not finite
+    init_from: str  # checkpoint to fine-tune; empty: random weights
+    checkpoint_min: float  # minutes between checkpoints within an epoch
+    examples_every: int  # epochs between pictures and audio in TensorBoard; 0: none
+    devices: int  # of each node
+    num_nodes: int
     num_workers: int
     precision: str  # auto | fp32 | bf16
     compile: str  # auto | on | off
@@ -189,14 +163,38 @@ class TrainingConf:
     def __post_init__(self) -> None:
         _one_of("training.precision", self.precision, ("auto", "fp32", "bf16"))
         _one_of("training.compile", self.compile, ("auto", "on", "off"))
-        for name in ("segment_s", "batch_size", "epochs", "budget_min", "lr"):
+        _one_of("training.schedule", self.schedule, ("plateau", "cosine", "constant"))
+        above_0 = ("segment_s", "batch_size", "epochs", "budget_min", "lr")
+        for name in (*above_0, "max_skipped", "checkpoint_min", "devices", "num_nodes"):
             if getattr(self, name) <= 0:
                 raise UserError(f"training.{name}={getattr(self, name)} must be above 0.")
+        for name in ("micro_batch", "examples_every", "warmup_steps", "clip", "num_workers"):
+            if getattr(self, name) < 0:
+                raise UserError(f"training.{name}={getattr(self, name)} is below 0.")
+        if not 0 <= self.ema < 1:
+            raise UserError(f"training.ema={self.ema} should be 0 (none) or a decay below 1.")
+        if self.batch_size % (self.n_processes * max(1, self.micro_batch)):
+            raise UserError(
+                f"training.batch_size={self.batch_size} cannot be shared evenly by "
+                f"training.devices={self.devices} times training.num_nodes={self.num_nodes} in "
+                f"pieces of training.micro_batch={self.micro_batch}: make it a multiple of "
+                f"{self.n_processes * max(1, self.micro_batch)}."
+            )
         if not 0.5 <= self.speed_min <= self.speed_max <= 2:
             raise UserError(
                 f"training.speed_min={self.speed_min} and training.speed_max={self.speed_max} "
                 "should lie between 0.5 and 2, the first not above the second."
             )
+
+    @property
+    def n_processes(self) -> int:
+        """One for each device."""
+        return self.devices * self.num_nodes
+
+    @property
+    def forward_items(self) -> int:
+        """Mixtures that go through the model at once."""
+        return self.micro_batch or self.batch_size // self.n_processes
 
 
 @dataclass(frozen=True)
@@ -256,13 +254,25 @@ def load_conf(root: Path, recipe: str, overrides: list[str]) -> Conf:
         UserError: an unknown key, a value of the wrong type or a contradiction.
         MissingInputError: no such recipe.
     """
-    values = _read_yaml(root / "conf" / "default.yml")
-    for path in _find_confs(root / "egs", recipe):
-        _merge(values, _read_yaml(path), str(path))
-    for override in overrides:
-        _merge(values, _parse_override(override), f"--set {override}")
-    _scale_kernel(values)
-    return build_conf(values)
+    changes = [(str(path), _read_yaml(path)) for path in _find_confs(root / "egs", recipe)]
+    changes += [(f"--set {override}", _parse_override(override)) for override in overrides]
+    values = _choose_model(_read_yaml(root / "conf" / "default.yml"), changes)
+    for origin, sections in changes:
+        _merge(values, sections, origin)
+    conf = build_conf(values)
+    return dataclasses.replace(conf, model=conf.model.scaled(conf.audio.sample_rate))
+
+
+def _choose_model(
+    values: dict[str, Any], changes: list[tuple[str, dict[str, Any]]]
+) -> dict[str, Any]:
+    """The defaults with the ``model`` section of the model that is asked for last."""
+    others = values.pop("models")
+    name = default = values["model"]["name"]
+    for _, sections in changes:
+        name = sections.get("model", {}).get("name", name)
+    find_conf_class(name)
+    return values if name == default else values | {"model": {"name": name} | others[name]}
 
 
 def list_recipes(root: Path) -> list[str]:
@@ -282,23 +292,6 @@ def _find_confs(egs: Path, recipe: str) -> list[Path]:
         known = ", ".join(list_recipes(egs.parent))
         raise MissingInputError(f"--recipe {recipe}: no {paths[-1]}; there are: {known}.")
     return paths
-
-
-def _scale_kernel(values: dict[str, Any]) -> None:
-    """Keep kernel and stride the same length in seconds whatever the sample rate."""
-    model, rate = values["model"], values["audio"]["sample_rate"]
-    if model["kernel_rate"] in (0, rate):
-        return
-    for name in ("kernel_size", "stride"):
-        scaled = model[name] * rate / model["kernel_rate"]
-        if scaled != int(scaled):
-            raise UserError(
-                f"model.{name}={model[name]}, given for model.kernel_rate={model['kernel_rate']} "
-                f"Hz, is no whole number at audio.sample_rate={rate}; set model.kernel_size, "
-                "model.stride and model.kernel_rate=0 for this rate."
-            )
-        model[name] = int(scaled)
-    model["kernel_rate"] = rate
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -323,8 +316,13 @@ def _merge(values: dict[str, Any], changes: dict[str, Any], origin: str) -> None
     for section, keys in changes.items():
         _known(section, list(values), origin, "")
         for key, value in keys.items():
-            _known(key, list(values[section]), origin, f"{section}.")
+            _known(key, list(values[section]), _of_model(origin, section, values), f"{section}.")
             values[section][key] = _convert(f"{section}.{key}", value, values[section][key], origin)
+
+
+def _of_model(origin: str, section: str, values: dict[str, Any]) -> str:
+    """The origin, and for the model's keys the model, which decides what is known."""
+    return f"{origin} ({values['model']['name']})" if section == "model" else origin
 
 
 def _known(name: str, known: list[str], origin: str, prefix: str) -> None:
@@ -355,7 +353,10 @@ def build_conf(values: dict[str, Any]) -> Conf:
     sections = {}
     for field in dataclasses.fields(Conf):
         try:
-            sections[field.name] = field.type(**values[field.name])  # type: ignore[operator]
+            section, kind = values[field.name], field.type
+            if field.name == "model":
+                kind = find_conf_class(section["name"])
+            sections[field.name] = kind(**section)  # type: ignore[operator]
         except (KeyError, TypeError) as error:
             raise UserError(f"the config's section {field.name} does not fit: {error}.") from error
     return Conf(**sections)

@@ -1,8 +1,5 @@
 """Training mixtures made on the fly: item number -> (mixture, sources)."""
 
-import itertools
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
@@ -10,10 +7,9 @@ from torch.utils.data import Dataset, Sampler
 from separation.audio import resample_fast
 from separation.config import MixturesConf
 from separation.draw import make_generator
+from separation.mixture_plans import ItemPlan, MixturePlans, PartPlan
 from separation.mixture_set import MixtureSet
 from separation.pack import PackedAudio
-
-OVERSHOOT = 1.5  # resampling may raise a peak by less than this
 
 
 class DynamicMixtures(Dataset):
@@ -22,7 +18,8 @@ class DynamicMixtures(Dataset):
     Item ``i`` depends on ``(seed, i)`` alone, so the number of workers, an interruption
     and the order of files change nothing. Every item draws new speakers, utterances, offsets and
     levels, and a noise where there is a noise corpus; a segment longer than an utterance is
-    completed with more of the same speaker.
+    completed with more of the same speaker. :class:`separation.device_mixing.DeviceMixer` mixes
+    the same plans on an accelerator.
 
     Args:
         audio: packed utterances of the training speakers.
@@ -46,11 +43,8 @@ class DynamicMixtures(Dataset):
         self.noise = noise
         self.n_samples = n_samples
         self.conf = conf
-        self.numbers = ItemNumbers(seed)
+        self.plans = MixturePlans(audio, n_samples, conf, seed, noise, speeds)
         self.n_epoch = audio.n_utterances // conf.n_src
-        self._levels = (conf.loudness_min_lufs, conf.loudness_max_lufs)
-        self._noise_levels = (conf.noise_loudness_min_lufs, conf.noise_loudness_max_lufs)
-        self._speeds = (round(100 * speeds[0]), round(100 * speeds[1]))
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns mixture ``(time,)`` and sources ``(n_src, time)``, float32."""
@@ -59,18 +53,25 @@ class DynamicMixtures(Dataset):
 
     def draw(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Mixture ``(time,)`` and its parts, the noise last, ``(n_parts, time)``, float32."""
-        numbers = self.numbers.of_item(index)
-        n_src = self.conf.n_src
-        parts = np.empty((n_src + (self.noise is not None), self.n_samples), np.float32)
-        bound = 0.0
-        team = draw_different(numbers, len(self.audio.speakers), n_src)
-        for part, speaker in zip(parts, team, strict=False):
-            bound += self._fill_source(part, numbers, speaker)
-        if self.conf.train_level_by == "difference":
-            bound = self._set_differences(parts[:n_src], numbers)
-        if self.noise is not None:
-            group = int(next(numbers) * len(self.noise.speakers))
-            bound += self._fill(parts[-1], numbers, self.noise, group, self._noise_levels)
+        return self.mix(self.plan(index))
+
+    def plan(self, index: int) -> ItemPlan:
+        """What item ``index`` is made of."""
+        return self.plans.plan(index)
+
+    def mix(self, plan: ItemPlan) -> tuple[np.ndarray, np.ndarray]:
+        """Mixture ``(time,)`` and its parts, the noise last, ``(n_parts, time)``, float32."""
+        n_src = len(plan.sources)
+        parts = np.empty((n_src + (plan.noise is not None), self.n_samples), np.float32)
+        for part, source in zip(parts, plan.sources, strict=False):
+            _play(part, source, self.audio)
+        bound = sum(source.peak_bound for source in plan.sources)
+        if plan.differences_db:
+            bound = _set_differences(parts[:n_src], plan.differences_db)
+        if plan.noise is not None:
+            assert self.noise is not None
+            _play(parts[-1], plan.noise, self.noise)
+            bound += plan.noise.peak_bound
         mixture = parts[0] + parts[1]
         for part in parts[2:]:
             mixture += part
@@ -85,95 +86,32 @@ class DynamicMixtures(Dataset):
             mixture *= weight
             parts *= weight
 
-    def _fill_source(self, part: np.ndarray, numbers: Iterator[float], speaker: int) -> float:
-        """Speech of one speaker at a speed of its own."""
-        low, high = self._speeds
-        if low == high == 100:
-            return self._fill(part, numbers, self.audio, speaker, self._levels)
-        speed = low + int(next(numbers) * (high - low + 1))
-        original = np.empty(-(-len(part) * speed // 100), np.float32)
-        bound = self._fill(original, numbers, self.audio, speaker, self._levels)
-        part[:] = resample_fast(original, speed, 100)[: len(part)]
-        return bound * OVERSHOOT
 
-    def _set_differences(self, sources: np.ndarray, numbers: Iterator[float]) -> float:
-        """Scale all but the first source to a drawn difference of power; returns a peak bound."""
-        low = self.conf.train_level_difference_min_db
-        high = self.conf.train_level_difference_max_db
-        first = float(np.dot(sources[0], sources[0]))
-        for source in sources[1:]:
-            difference_db = low + next(numbers) * (high - low)
-            power = float(np.dot(source, source))
-            if first > 0 and power > 0:  # a silent pause has no level
-                source *= np.float32((first / power) ** 0.5 * 10 ** (-difference_db / 20))
-        return float(np.abs(sources).max(axis=1).sum())
-
-    @staticmethod
-    def _fill(
-        part: np.ndarray,
-        numbers: Iterator[float],
-        audio: PackedAudio,
-        speaker: int,
-        levels: tuple[float, float],
-    ) -> float:
-        """Fill ``part`` with speech of one speaker at one loudness; returns a bound of its peak."""
-        rows = audio.utterances[speaker]
-        target = levels[0] + next(numbers) * (levels[1] - levels[0])
-        filled, bound, n_samples = 0, 0.0, len(part)
-        while filled < n_samples:
-            choice = int(next(numbers) * len(rows))
-            row, wanted = rows[choice], n_samples - filled
-            start = int(next(numbers) * max(1, row.n_samples - wanted + 1))
-            stop = min(start + wanted, row.n_samples)
-            gain = 10 ** ((target - row.loudness_lufs) / 20)
-            bound = max(bound, gain * row.peak)
-            piece = part[filled : filled + stop - start]
-            audio.read_into(piece, speaker, choice, start, gain)
-            filled += stop - start
-        return bound
+def _play(part: np.ndarray, plan: PartPlan, audio: PackedAudio) -> None:
+    """Fill ``part`` with the plan's pieces at the plan's speed."""
+    if plan.speed == 100:
+        _join(part, plan, audio)
+        return
+    original = np.empty(-(-len(part) * plan.speed // 100), np.float32)
+    _join(original, plan, audio)
+    part[:] = resample_fast(original, plan.speed, 100)[: len(part)]
 
 
-class ItemNumbers:
-    """Uniform random numbers of an item, from ``(seed, item)`` alone.
-
-    Setting up a generator takes longer than mixing, so one serves a block of items; an item that
-    needs more numbers than its share goes on with a generator of its own.
-    """
-
-    BLOCK, SHARE = 256, 32
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self._block: tuple[int, np.ndarray] = (-1, np.empty(0))
-
-    def of_item(self, index: int) -> Iterator[float]:
-        """Endless numbers in [0, 1)."""
-        block, place = divmod(index, self.BLOCK)
-        if self._block[0] != block:
-            generator = make_generator(self.seed, "train", block)
-            self._block = (block, generator.random((self.BLOCK, self.SHARE)))
-        share = self._block[1][place].tolist()
-        return itertools.chain(share, self._go_on(index))
-
-    def _go_on(self, index: int) -> Iterator[float]:
-        generator = make_generator(self.seed, "train/more", index)
-        while True:
-            yield from generator.random(self.SHARE).tolist()
+def _join(samples: np.ndarray, plan: PartPlan, audio: PackedAudio) -> None:
+    filled = 0
+    for speaker, utterance, start, n_samples, gain in plan.pieces:
+        audio.read_into(samples[filled : filled + n_samples], speaker, utterance, start, gain)
+        filled += n_samples
 
 
-def draw_different(numbers: Iterator[float], n: int, count: int) -> list[int]:
-    """``count`` different whole numbers below ``n``, all sets equally likely.
-
-    >>> draw_different(iter([0.0, 0.0, 0.99]), 3, 3)
-    [0, 1, 2]
-    """
-    chosen: list[int] = []
-    for taken in range(count):
-        number = int(next(numbers) * (n - taken))
-        for other in sorted(chosen):
-            number += number >= other
-        chosen.append(number)
-    return chosen
+def _set_differences(sources: np.ndarray, differences_db: list[float]) -> float:
+    """Scale all but the first source to a drawn difference of power; returns a peak bound."""
+    first = float(np.dot(sources[0], sources[0]))
+    for source, difference_db in zip(sources[1:], differences_db, strict=True):
+        power = float(np.dot(source, source))
+        if first > 0 and power > 0:  # a silent pause has no level
+            source *= np.float32((first / power) ** 0.5 * 10 ** (-difference_db / 20))
+    return float(np.abs(sources).max(axis=1).sum())
 
 
 class ListedSegments(Dataset):

@@ -3,7 +3,6 @@
 The one place that imports Asteroid.
 """
 
-import dataclasses
 import importlib
 import importlib.util
 import logging
@@ -19,9 +18,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from separation.config import ModelConf
 from separation.errors import MissingInputError, UserError
 from separation.files import write_whole
+from separation.model_config import ModelConf
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +58,20 @@ def build_model(conf: ModelConf, n_src: int, sample_rate: int) -> nn.Module:
     Returns:
         a model ``(batch, time) -> (batch, n_src, time)``.
     """
-    arguments = dataclasses.asdict(conf)
-    model_class = getattr(import_asteroid("models"), arguments.pop("name"))
-    return model_class(n_src=n_src, sample_rate=sample_rate, **arguments)
+    return find_model_class(conf.name)(
+        n_src=n_src, sample_rate=sample_rate, **conf.arguments(sample_rate)
+    )
+
+
+def find_model_class(name: str) -> Any:
+    """The class of that name: Asteroid's, or our own among Asteroid's."""
+    return getattr(import_models(), name)
+
+
+def import_models() -> Any:
+    """``asteroid.models`` with :class:`separation.stft_mask.STFTMask` registered."""
+    importlib.import_module("separation.stft_mask")
+    return import_asteroid("models")
 
 
 def save_model(model: nn.Module, path: Path) -> None:
@@ -100,7 +110,7 @@ def load_model(path: Path) -> nn.Module:
     try:
         with torch.serialization.safe_globals(harmless):
             package = torch.load(path, map_location="cpu", weights_only=True)
-        base = import_asteroid("models").BaseModel
+        base = import_models().BaseModel
         return base.from_pretrained(package).eval()
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError):
         # torch's own text advises full unpickling, which runs whatever the file says

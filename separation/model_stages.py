@@ -26,16 +26,22 @@ def find_version(package: str) -> str:
 def run_train(experiment: Experiment) -> list[Path]:
     """Stage 4: train, or go on training."""
     from separation.training import train
+    from separation.training_ranks import is_first_process
 
     conf = experiment.conf
     _refuse_other_data(experiment)
-    experiment.save_conf()
     device = choose_device(experiment.device)
-    write_json(experiment.folder / "run.json", describe_run(experiment, device))
-    field_s = conf.model.receptive_field() / conf.audio.sample_rate
-    print(f"  receptive field {field_s:.2f} s, device {device}", flush=True)
+    first = is_first_process(conf.training)
+    if first:
+        experiment.save_conf()
+        write_json(experiment.folder / "run.json", describe_run(experiment, device))
+    field = conf.model.receptive_field()
+    seen = f"receptive field {field / conf.audio.sample_rate:.2f} s, " if field else ""
+    print(f"  {seen}device {device}", flush=True)
     dev = experiment.mixtures("dev").keep(experiment.n_jobs, "render dev")
     train(conf, open_training(experiment), dev, experiment.folder, device)
+    if not first:
+        raise SystemExit(0)  # the first process marks the stage as done
     return [experiment.checkpoint, experiment.folder / "curves.csv", experiment.folder / "conf.yml"]
 
 

@@ -165,6 +165,18 @@ class PackedAudio:
     def n_utterances(self) -> int:
         return sum(map(len, self.utterances))
 
+    @property
+    def n_samples(self) -> int:
+        """Of all utterances together."""
+        return sum(map(len, self._samples))
+
+    def samples_of(self, speaker: int) -> np.ndarray:
+        """All of a speaker's samples, int16 ``(time,)``, mapped and read-only.
+
+        An utterance begins at its row's ``offset``; its samples times ``scale`` are the corpus's.
+        """
+        return self._samples[speaker]
+
     def read(
         self, speaker: int, utterance: int, start: int, n_samples: int, gain: float = 1.0
     ) -> np.ndarray:

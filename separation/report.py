@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 import yaml
 
+from separation.doubts import tell_baseline, tell_overfit
 from separation.estimators import make_model_estimator
 from separation.files import read_json, read_rows, write_text
 from separation.model import load_model
@@ -59,6 +60,7 @@ def format_results(experiment: Experiment, summary: dict[str, Any], run: dict[st
     audio = ", ".join(f"{name} `{about[f'audio_{name}']}`" for name in experiment.test_splits)
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     sets = "; ".join(f"{name} {TEST_SETS[name]}" for name in experiment.test_splits)
+    doubts = "\n\n".join(tell_doubts(experiment, summary))
     return f"""# {experiment.conf.report.title}
 
 {format_scores(summary)}
@@ -66,6 +68,8 @@ def format_results(experiment: Experiment, summary: dict[str, Any], run: dict[st
 SI-SDR with zero-mean signals, SDR of BSS Eval v3; dB, means over mixtures with 95 % bootstrap
 intervals. Sets: {sets}.
 {tell_gap(summary)}
+
+{doubts}
 
 - recipe {run["recipe"]}, commit {run["commit"]}, seed {run["seed"]},
   config {run["conf_fingerprint"]}
@@ -115,12 +119,19 @@ def tell_gap(summary: dict[str, Any]) -> str:
     )
 
 
+def tell_doubts(experiment: Experiment, summary: dict[str, Any]) -> list[str]:
+    """What speaks for or against trusting the scores, one sentence each."""
+    sentences = (tell_overfit(experiment), tell_baseline(experiment, summary))
+    return [sentence for sentence in sentences if sentence]
+
+
 def _format_page(experiment: Experiment, summary: dict[str, Any], run: dict[str, Any]) -> str:
     title = escape(experiment.conf.report.title)
     parts = [
         f"<h1>{title}</h1>",
         _table_to_html(format_scores(summary)),
         f"<p>{escape(tell_gap(summary))}</p>",
+        *(f"<p>{escape(sentence)}</p>" for sentence in tell_doubts(experiment, summary)),
         "<h2>Training</h2>",
         f'<img alt="training curves" src="{plot_curves(_read_curves(experiment))}">',
     ]

@@ -232,7 +232,9 @@ class Experiment:
                 trained = hash_file(self.checkpoint)
                 return [self.key("train"), trained, conf.section("evaluation")]
             case "report":
-                return [self.key("evaluate"), conf.section("report")]
+                others = sorted(self.folder.parents[1].glob("STFTMask/*/evaluation/summary.json"))
+                doubts = [hash_file(path) for path in (self.folder / "overfit.json", *others)]
+                return [self.key("evaluate"), conf.section("report"), doubts]
         raise AssertionError(stage)
 
     def marker(self, stage: str) -> Path:

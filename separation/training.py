@@ -1,203 +1,46 @@
-"""Training: Asteroid's model and PIT loss under Lightning, with budgets and exact resumption."""
+"""Training: Asteroid's model and PIT loss on Lightning's processes, with budgets; never lost.
 
+The loop is ours: a checkpoint of any step, one within validation too, goes on to the bit, and no
+step waits for a GPU, where Lightning's own loop repeats or drops what was under way.
+"""
+
+import contextlib
 import logging
+import signal
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.loggers import TensorBoardLogger
-from torch import nn
+from lightning_fabric import Fabric
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torch.utils.data import DataLoader
+from torch.utils.data import Dataset
+from tqdm import tqdm
 
-from separation.config import Conf, TrainingConf
-from separation.dynamic_mixing import (
-    DynamicMixtures,
-    FixedMixtures,
-    ListedSegments,
-    RunningSampler,
-)
-from separation.fast_layers import make_fast
-from separation.files import format_rows, read_rows, write_text, write_whole
+from separation.config import Conf
 from separation.mixture_set import MixtureSet
-from separation.model import build_model, can_compile, has_fast_bf16, import_asteroid, save_model
+from separation.training_board import Board
+from separation.training_checkpoint import naming_full_disk, read_checkpoint, write_checkpoint
+from separation.training_data import Batch, count_steps, open_batches
+from separation.training_module import SeparationModule, make_model
+from separation.training_ranks import Ranks, SignalWatch, Stopped
+from separation.training_results import KeepResults
+from separation.training_schedule import scale_lr
+from separation.training_step import Stepper
+from separation.training_validation import Validator
+
+__all__ = ["SeparationModule", "Training", "train"]
 
 logger = logging.getLogger(__name__)
 
-CURVE_COLUMNS = ["epoch", "step", "elapsed_s", "train_loss", "dev_loss", "lr", "audio_s_per_s"]
-
-
-class SeparationModule(pl.LightningModule):
-    """Asteroid model + PIT SI-SDR; its checkpoint keys are those of Asteroid's ``System``.
-
-    Args:
-        model: Asteroid model ``(batch, time) -> (batch, n_src, time)``.
-        conf: training config.
-    """
-
-    def __init__(self, model: nn.Module, conf: TrainingConf) -> None:
-        super().__init__()
-        losses = import_asteroid("losses")
-        self.model = model
-        self.conf = conf
-        self.pit_loss = losses.PITLossWrapper(losses.pairwise_neg_sisdr, pit_from="pw_mtx")
-        self.elapsed_s = 0.0
-        self.plateau: ReduceLROnPlateau | None = None
-        self.plateau_state: dict[str, Any] | None = None
-        self.use_bf16 = False
-        # Not registered as sub-modules: they share the parameters of self.model.
-        self._forms: dict[str, Any] = {}
-
-    def prepare_speed(self, n_samples: int) -> None:
-        """Pick bf16 and compilation where they work; say what was picked."""
-        plain = make_fast(self.model, fuse_depthwise=False)
-        self._forms = {"train": plain, "eval": plain}
-        precision, compiling = self.conf.precision, self.conf.compile
-        self.use_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(self.device))
-        if compiling == "on" or (compiling == "auto" and can_compile(self.device)):
-            self._try_compile(n_samples)
-        form = "compiled" if self._forms["train"] is not self._forms["eval"] else "eager"
-        logger.info("training runs %s, %s", form, "bf16 autocast" if self.use_bf16 else "float32")
-
-    def _try_compile(self, n_samples: int) -> None:
-        """Compile and run one throw-away batch; stay eager where that fails."""
-        logger.info("compiling the model (about a minute the first time)")
-        compiled = torch.compile(make_fast(self.model, fuse_depthwise=True), dynamic=False)
-        noise = torch.randn(self.conf.batch_size, n_samples, device=self.device)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self._run(compiled, noise).square().mean().backward()
-            self._forms["train"] = compiled
-        except Exception as error:
-            logger.warning("no compilation here (%s); going on eager", str(error).splitlines()[0])
-        self.zero_grad()
-
-    def _run(self, form: Any, mixtures: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.use_bf16):
-            estimates = form(mixtures)
-        return estimates.float()
-
-    def on_fit_start(self) -> None:
-        self._began = time.monotonic() - self.elapsed_s
-
-    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
-        mixtures, sources = batch
-        loss = self.pit_loss(self._run(self._forms["train"], mixtures), sources)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(mixtures))
-        self.log("si_sdr", -loss.detach(), prog_bar=True, logger=False)
-        return loss
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.elapsed_s = time.monotonic() - self._began
-        if self.elapsed_s >= 60 * self.conf.budget_min:
-            self.trainer.should_stop = True
-
-    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> None:
-        mixture, sources = batch
-        loss = self.pit_loss(self._forms["eval"](mixture), sources)
-        self.log("dev_loss", loss, on_epoch=True, batch_size=1, sync_dist=True)
-        self.log("dev_si_sdr", -loss, on_epoch=True, prog_bar=True, batch_size=1, sync_dist=True)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam; the plateau halving is stepped by :class:`KeepResults`, once an epoch."""
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.conf.lr)
-        self.plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=self.conf.halve_after)
-        if self.plateau_state is not None:
-            self.plateau.load_state_dict(self.plateau_state)
-        return optimizer
-
-    def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None) -> None:
-        """Scale the plateau's rate by warm-up and annealing for this step only."""
-        group = optimizer.param_groups[0]
-        plateau_lr = group["lr"]
-        group["lr"] = plateau_lr * self.lr_factor()
-        optimizer.step(closure=optimizer_closure)
-        group["lr"] = plateau_lr
-
-    def lr_factor(self) -> float:
-        """Warm-up from 0 and linear annealing to 0 over the last share of the budget."""
-        warm = min(1.0, (self.global_step + 1) / max(1, self.conf.warmup_steps))
-        left = 1 - self.elapsed_s / (60 * self.conf.budget_min)
-        if self.conf.anneal_share <= 0:
-            return warm
-        return warm * min(1.0, max(0.01, left / self.conf.anneal_share))
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["elapsed_s"] = self.elapsed_s
-        checkpoint["plateau"] = self.plateau.state_dict() if self.plateau else None
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.elapsed_s = checkpoint["elapsed_s"]
-        self.plateau_state = checkpoint["plateau"]
-
-
-class KeepResults(pl.Callback):
-    """After every epoch: the curve, the best model, the last checkpoint, early stopping."""
-
-    def __init__(self, folder: Path, audio_s_per_step: float) -> None:
-        self.folder = folder
-        self.audio_s_per_step = audio_s_per_step
-        self.rows: list[dict[str, Any]] = []
-        self.best_loss = float("inf")
-        self.epochs_without_gain = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        names = ("rows", "best_loss", "epochs_without_gain")
-        return {name: getattr(self, name) for name in names}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for name, value in state_dict.items():
-            setattr(self, name, value)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, SeparationModule) and pl_module.plateau is not None
-        dev_loss = float(trainer.callback_metrics["dev_loss"])
-        lr = trainer.optimizers[0].param_groups[0]["lr"] * pl_module.lr_factor()
-        pl_module.plateau.step(dev_loss)
-        self._add_row(trainer, pl_module, dev_loss, lr)
-        self.epochs_without_gain = 0 if dev_loss < self.best_loss else self.epochs_without_gain + 1
-        if dev_loss < self.best_loss:
-            self.best_loss = dev_loss
-            save_model(pl_module.model, self.folder / "best_model.pth")
-        if self.epochs_without_gain >= pl_module.conf.early_stop:
-            logger.info("dev loss has not fallen for %d epochs: stop", self.epochs_without_gain)
-            trainer.should_stop = True
-        with write_whole(self.folder / "checkpoints" / "last.ckpt") as partial:
-            trainer.save_checkpoint(partial)
-
-    def _add_row(self, trainer, module: SeparationModule, dev_loss: float, lr: float) -> None:
-        before = self.rows[-1] if self.rows else {"step": 0, "elapsed_s": 0.0}
-        steps, seconds = (
-            trainer.global_step - before["step"],
-            module.elapsed_s - before["elapsed_s"],
-        )
-        row = {
-            "epoch": trainer.current_epoch,
-            "step": trainer.global_step,
-            "elapsed_s": round(module.elapsed_s, 1),
-            "train_loss": round(float(trainer.callback_metrics["train_loss"]), 4),
-            "dev_loss": round(dev_loss, 4),
-            "lr": lr,
-            "audio_s_per_s": round(steps * self.audio_s_per_step / max(seconds, 1e-9), 1),
-        }
-        self.rows.append(row)
-        write_text(self.folder / "curves.csv", format_rows(self.rows, CURVE_COLUMNS))
-        logger.info(
-            "epoch %d: train SI-SDR %.2f dB, dev SI-SDR %.2f dB, %.0f s of audio a second, "
-            "%.1f of at most %.1f minutes",
-            *(row["epoch"], -row["train_loss"], -dev_loss, row["audio_s_per_s"]),
-            *(module.elapsed_s / 60, module.conf.budget_min),
-        )
+LOG_EVERY = 20  # steps between looks at what a GPU has computed
 
 
 def train(
     conf: Conf,
-    segments: DynamicMixtures | ListedSegments,
+    segments: Dataset,
     dev: MixtureSet,
     folder: Path,
     device: torch.device,
@@ -212,69 +55,252 @@ def train(
         device: cpu or cuda.
 
     Raises:
-        KeyboardInterrupt: the user stopped it; the last epoch's checkpoint stays.
+        KeyboardInterrupt: SIGINT stopped it; the checkpoint of the last step is written.
+        SystemExit: SIGTERM did, code 143.
+        UserError: a contradiction, a full disk, or too many steps that are not finite.
     """
-    for chatty in (
-        "pytorch_lightning",
-        "lightning.pytorch",
-        "lightning_fabric",
-        "lightning.fabric",
-    ):
+    for chatty in ("lightning_fabric", "lightning.fabric"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    pl.seed_everything(conf.training.seed, verbose=False)
-    n_samples = round(conf.training.segment_s * conf.audio.sample_rate)
-    module = SeparationModule(
-        build_model(conf.model, conf.mixtures.n_src, conf.audio.sample_rate), conf.training
-    )
-    module.to(device)
-    module.prepare_speed(n_samples)
-    keep = KeepResults(folder, conf.training.batch_size * conf.training.segment_s)
-    trainer = _make_trainer(conf.training, folder, device, keep)
-    last = folder / "checkpoints" / "last.ckpt"
-    if last.is_file():
-        logger.info("going on after epoch %s", read_rows(folder / "curves.csv")[-1]["epoch"])
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    saved = read_checkpoint(folder / "checkpoints" / "last.ckpt")
+    ranks = Ranks(conf.training, device)
+    Fabric.seed_everything(conf.training.seed, verbose=False)
+    module = SeparationModule(make_model(conf, from_checkpoint=saved is None), conf.training)
+    module.to(ranks.device)
+    module.prepare_speed(round(conf.training.segment_s * conf.audio.sample_rate))
+    training = Training(conf, module, segments, dev, folder, ranks)
+    if saved is not None:
+        training.load_state_dict(saved)
+    with naming_full_disk(folder), SignalWatch() as watch:
+        training.run(watch)
+    ranks.close()
+
+
+class Training:
+    """The loop over steps and epochs, and all of its state.
+
+    Args:
+        conf: the recipe.
+        module: on its device, prepared.
+        segments: training items by number.
+        dev: dev mixtures.
+        folder: of the experiment.
+        ranks: the processes.
+
+    Attributes:
+        step: steps done in the whole training, skipped ones too.
+        epoch: that is under way.
+        steps_in_epoch: done of it.
+        elapsed_s: of all runs together, up to the last step.
+    """
+
+    def __init__(
+        self,
+        conf: Conf,
+        module: SeparationModule,
+        segments: Dataset,
+        dev: MixtureSet,
+        folder: Path,
+        ranks: Ranks,
+    ) -> None:
+        self.conf, self.module, self.segments, self.dev = conf.training, module, segments, dev
+        self.folder, self.ranks = folder, ranks
+        self.sample_rate = conf.audio.sample_rate
+        self.n_steps = count_steps(self.conf, getattr(segments, "n_epoch", 0))
+        self.step = self.epoch = self.steps_in_epoch = 0
+        self.elapsed_s = 0.0
+        self.stepper = Stepper(module, self.conf, ranks)
+        self.plateau = ReduceLROnPlateau(
+            self.stepper.optimizer, factor=0.5, patience=self.conf.halve_after
+        )
+        self.validator = Validator(self.conf, dev, ranks)
+        audio_s = self.conf.batch_size * self.conf.segment_s
+        writes = ranks.rank == 0
+        self.keep = KeepResults(folder, audio_s, self.conf.early_stop, writes=writes)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a run needs to go on: tensors and plain values."""
+        self.stepper.look_back()
+        return {
+            "state_dict": self.module.state_dict(),
+            "step": self.step,
+            "epoch": self.epoch,
+            "steps_in_epoch": self.steps_in_epoch,
+            "elapsed_s": self.elapsed_s,
+            "stepper": self.stepper.state_dict(),
+            "plateau": self.plateau.state_dict(),
+            "results": self.keep.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what :meth:`state_dict` gave."""
+        self.module.load_state_dict(state["state_dict"])
+        self.stepper.load_state_dict(state["stepper"])
+        self.plateau.load_state_dict(state["plateau"])
+        self.keep.load_state_dict(state["results"])
+        for name in ("step", "epoch", "steps_in_epoch", "elapsed_s"):
+            setattr(self, name, state[name])
+        done = f"{self.steps_in_epoch} of {self.n_steps} steps"
+        logger.info("going on after step %d (epoch %d: %s)", self.step, self.epoch, done)
+
+    @property
+    def _is_spent(self) -> bool:
+        return self.elapsed_s >= 60 * self.conf.budget_min
+
+    @property
+    def _is_over(self) -> bool:
+        is_late = self._is_spent and self.steps_in_epoch == 0
+        return self.epoch >= self.conf.epochs or self.keep.is_over or is_late
+
+    def run(self, watch: SignalWatch) -> None:
+        """Train to the end, or to a signal.
+
+        Raises:
+            KeyboardInterrupt: SIGINT.
+            SystemExit: SIGTERM.
+        """
+        writes = self.ranks.rank == 0
+        self._began = self._saved = time.monotonic()
+        self._began -= self.elapsed_s
+        self._logged = (self.step, time.monotonic())
+        self.board = Board(self.folder / "tensorboard", self.step + 1, writes=writes)
         try:
-            trainer.fit(
-                module,
-                _make_loader(conf, segments),
-                DataLoader(FixedMixtures(dev), batch_size=1, num_workers=conf.training.num_workers),
-                ckpt_path=last if last.is_file() else None,
-                weights_only=True,
+            self._run_epochs(watch)
+        except Stopped as stopped:
+            self._save()
+            self._end_stopped(stopped.number)
+        finally:
+            self.board.close()
+
+    def _run_epochs(self, watch: SignalWatch) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*pin_memory.*")
+            ranks, pin = self.ranks, self.ranks.device.type == "cuda"
+            items = open_batches(
+                self.conf, self.segments, self.step, ranks.rank, ranks.world, pin=pin
             )
-        except SystemExit:  # Lightning's answer to Ctrl-C, which says nothing to the user
-            raise KeyboardInterrupt from None
+            with contextlib.closing(items) as batches:
+                while not self._is_over:
+                    self._run_epoch(batches, watch)
 
+    def _run_epoch(self, batches: Iterator[Batch], watch: SignalWatch) -> None:
+        """What is left of the epoch."""
+        with self._open_bar() as bar:
+            while self.steps_in_epoch < self.n_steps and not self._is_spent:
+                self._do_step(next(batches), bar)
+                self._look_up(watch)
+        self._close_epoch(watch)
 
-def _make_loader(conf: Conf, segments: DynamicMixtures | ListedSegments) -> DataLoader:
-    training = conf.training
-    wanted = training.epoch_mixtures
-    if wanted == 0:
-        wanted = segments.n_epoch
-    n_items = max(1, wanted // training.batch_size) * training.batch_size
-    return DataLoader(
-        segments,
-        batch_size=training.batch_size,
-        sampler=RunningSampler(n_items),
-        num_workers=training.num_workers,
-        persistent_workers=training.num_workers > 0,
-    )
+    def _open_bar(self) -> Any:
+        return tqdm(
+            total=self.n_steps,
+            initial=self.steps_in_epoch,
+            desc=f"Epoch {self.epoch}",
+            disable=self.ranks.rank > 0,
+            miniters=LOG_EVERY,
+        )
 
+    def _do_step(self, batch: Batch, bar: Any) -> None:
+        mixtures, sources = (part.to(self.ranks.device, non_blocking=True) for part in batch)
+        self.stepper.step(self.step, mixtures, sources, self._find_lr())
+        self.step += 1
+        self.steps_in_epoch += 1
+        bar.update()
+        if self.step % LOG_EVERY == 0:
+            self._log(bar)
 
-def _make_trainer(
-    conf: TrainingConf, folder: Path, device: torch.device, keep: KeepResults
-) -> pl.Trainer:
-    return pl.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
-        max_epochs=conf.epochs,
-        gradient_clip_val=conf.clip or None,
-        logger=TensorBoardLogger(str(folder), name="tensorboard", version=""),
-        callbacks=[keep, TQDMProgressBar(refresh_rate=20)],
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        log_every_n_steps=20,
-    )
+    def _find_lr(self) -> float:
+        """The plateau's rate, scaled by the schedule."""
+        base = self.stepper.optimizer.param_groups[0]["lr"]
+        n_planned = self.n_steps * self.conf.epochs
+        return base * scale_lr(self.conf, self.step, n_planned, self.elapsed_s)
+
+    def _look_up(self, watch: SignalWatch) -> None:
+        """The clock, signals and checkpoints, decided for all processes alike."""
+        now = time.monotonic()
+        due = now - self._saved >= 60 * self.conf.checkpoint_min
+        values = self.ranks.agree([now - self._began, watch.number, due])
+        self.elapsed_s = values[0]
+        if values[1]:
+            raise Stopped(int(values[1]))
+        if values[2]:
+            self._save()
+
+    def _log(self, bar: Any) -> None:
+        now = time.monotonic()
+        steps, seconds = self.step - self._logged[0], now - self._logged[1]
+        self._logged = (self.step, now)
+        loss, norm = torch.stack([self.stepper.loss, self.stepper.gradient_norm]).tolist()
+        bar.set_postfix(self._describe(-loss), refresh=False)
+        values = {
+            "train_loss_step": loss,
+            "grad_norm": norm,
+            "lr": self._find_lr(),
+            "audio_s_per_s": steps * self.keep.audio_s_per_step / max(seconds, 1e-9),
+        }
+        self.board.add_scalars(values, self.step)
+
+    def _describe(self, si_sdr: float) -> dict[str, str]:
+        shown = {"si_sdr": f"{si_sdr:.3f}"}
+        if self.keep.rows:
+            shown["dev_si_sdr"] = f"{-self.keep.rows[-1]['dev_loss']:.3f}"
+        return shown
+
+    def _close_epoch(self, watch: SignalWatch) -> None:
+        """Validate, keep what is better, and write the checkpoint between two epochs."""
+        self.stepper.look_back()
+        average = self.stepper.average
+        lr = self._find_lr()
+        with average.in_place() if average else contextlib.nullcontext():
+            dev = self.validator.score(self.module, watch)
+            self.keep.keep_best(self.module.model, dev.loss)
+            self._show_example()
+        if self.conf.schedule == "plateau":
+            self.plateau.step(dev.loss)
+        n_counted = self.steps_in_epoch - self.stepper.n_skipped
+        values = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+            "train_loss": float(self.stepper.loss_sum) / max(1, n_counted),
+            "lr": lr,
+            "skipped": self.stepper.n_skipped,
+        }
+        self._publish(self.keep.add_row(values, dev, self.ranks.device))
+        self.stepper.begin_epoch()
+        self.epoch += 1
+        self.steps_in_epoch = 0
+        self.elapsed_s = self.ranks.agree([time.monotonic() - self._began])[0]
+        self._save()
+
+    def _publish(self, row: dict[str, Any]) -> None:
+        names = ("train_loss", "dev_loss", "dev_si_sdri", "skipped", "memory_mb")
+        values = {name: row[name] for name in names}
+        values["dev_si_sdr"] = -row["dev_loss"]
+        self.board.add_scalars(values, self.step)
+
+    def _show_example(self) -> None:
+        every = self.conf.examples_every
+        if not every or self.epoch % every or self.ranks.rank:
+            return
+        with self.module.evaluating():
+            self.board.add_example(self.dev[0], self._separate, self.sample_rate, self.step)
+
+    def _separate(self, samples: Any) -> Any:
+        mixture = torch.from_numpy(samples).to(self.ranks.device)
+        return self.module.separate(mixture[None])[0].cpu().numpy()
+
+    def _save(self) -> None:
+        state = self.state_dict()
+        if self.ranks.rank == 0:
+            write_checkpoint(self.folder / "checkpoints" / "last.ckpt", state)
+        self._saved = time.monotonic()
+
+    def _end_stopped(self, number: int) -> None:
+        self.ranks.close()  # else a launcher ends the first process while it still writes
+        logger.info(
+            "stopped by %s after step %d; its checkpoint is written: run the same command to go on",
+            *(signal.Signals(number).name, self.step),
+        )
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)

@@ -9,5 +9,5 @@ export PATH="${python%/*}:$PATH"
 ruff format --check .
 ruff check .
 mypy
-shellcheck run.sh bootstrap.sh .ci/run tests/run.sh local/*.sh egs/*/*/run.sh
+shellcheck run.sh bootstrap.sh .ci/run tests/run.sh local/*.sh egs/*/*/run.sh benchmarks/gpu/*.sh
 exec "$python" -m pytest "$@"

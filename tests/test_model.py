@@ -78,3 +78,98 @@ def test_what_is_no_checkpoint_is_refused(content, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="not a checkpoint"):
         load_model(path)
     assert not (tmp_path / "sprung").exists()
+
+
+OTHERS = {
+    "DPRNNTasNet": ["bn_chan=16", "hid_size=8", "chunk_size=20", "hop_size=10", "n_repeats=1"],
+    "SuDORMRFNet": ["n_filters=24", "bn_chan=16", "num_blocks=2"],
+    "SuDORMRFImprovedNet": ["n_filters=24", "bn_chan=16", "num_blocks=2"],
+    "STFTMask": ["bn_chan=16", "hid_chan=24", "skip_chan=16", "n_blocks=3", "n_repeats=1"],
+}
+
+
+def make_other(name: str, n_src: int = 2):
+    torch.manual_seed(0)
+    sets = [f"model.name={name}", *(f"model.{text}" for text in OTHERS[name])]
+    recipe = "STFTMask" if name == "STFTMask" else f"{name.replace('Improved', '')}"
+    sets += ["model.kernel_size=16", "model.stride=8"] if name == "DPRNNTasNet" else []
+    return build_model(load_conf(ROOT, f"librimix/{recipe}", sets).model, n_src, 8000)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("n_src", [2, 3])
+def test_other_models_train_in_the_fast_form_and_travel(name, n_src, tmp_path):
+    """Outputs and gradients of the fast form, saved, and loaded by Asteroid and by us."""
+    model = make_other(name, n_src)
+    peer = copy.deepcopy(model)
+    mixtures = torch.randn(2, 4321)
+    expected, ours = peer(mixtures), make_fast(model, fuse_depthwise=True)(mixtures)
+    assert ours.shape == (2, n_src, 4321)
+    assert torch.allclose(ours, expected, atol=1e-5)
+    expected.square().sum().backward()
+    ours.square().sum().backward()
+    n_trained = 0
+    for (key, mine), theirs in zip(model.named_parameters(), peer.parameters(), strict=True):
+        if theirs.grad is None:
+            assert name == "STFTMask" and ".res_conv." in key, key
+            continue
+        n_trained += 1
+        scale = theirs.grad.abs().max().clamp(min=1e-6)
+        assert torch.allclose(mine.grad / scale, theirs.grad / scale, atol=2e-3), key
+    assert n_trained > 10
+    save_model(model, tmp_path / "best_model.pth")
+    theirs = import_asteroid("models").BaseModel.from_pretrained(str(tmp_path / "best_model.pth"))
+    for loaded in (theirs.eval(), load_model(tmp_path)):
+        assert torch.equal(loaded(mixtures), model.eval()(mixtures))
+        assert type(loaded) is type(model) and loaded.sample_rate == 8000
+
+
+@pytest.mark.parametrize("n_samples", [8000, 4321, 100])
+def test_stft_gives_an_unmasked_signal_back(n_samples):
+    model = make_other("STFTMask")
+    wav = torch.randn(2, 1, n_samples)
+    frames = model.forward_encoder(wav)
+    ones = torch.ones(2, 2, frames.shape[1] // 2, frames.shape[2])
+    decoded = model.forward_decoder(model.apply_masks(frames, ones))
+    assert torch.allclose(decoded[..., :n_samples], wav.expand(-1, 2, -1), atol=1e-5)
+    names = [name for name, _ in model.named_parameters()]
+    assert names and all(name.startswith("masker.") for name in names)  # nothing else is trained
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["model.name=Conv"], "choose one of ConvTasNet, DPRNNTasNet"),
+        (["model.n_filters=64"], r"\(STFTMask\): unknown key model.n_filters"),
+        (["model.name=ConvTasNet", "model.window_s=0.03"], r"\(ConvTasNet\): unknown key"),
+        (["model.window_s=0.03"], "use model.hop_s=0.0075"),
+        (["model.name=SuDORMRFNet", "model.kernel_size=20"], "use model.kernel_size=21"),
+        (["model.name=DPRNNTasNet", "model.hop_size=200"], "use model.hop_size=50"),
+        (["model.name=DPRNNTasNet", "model.norm_type=BN"], "choose one of gLN, cLN"),
+        (["model.mask_act=step"], "model.mask_act=step is unknown"),
+    ],
+)
+def test_keys_that_a_model_does_not_take_are_refused(sets, message):
+    with pytest.raises(UserError, match=message):
+        load_conf(ROOT, "folder/STFTMask", sets)
+
+
+def test_config_of_an_older_conv_tasnet_experiment_is_the_same():
+    """Its conf.yml holds these keys and no others, and its stage keys hash them."""
+    model = load_conf(ROOT, "mini/ConvTasNet", []).section("model")["model"]
+    assert list(model) == [
+        *("name", "n_filters", "kernel_size", "stride", "kernel_rate", "bn_chan", "hid_chan"),
+        *("skip_chan", "conv_kernel_size", "n_blocks", "n_repeats", "mask_act", "norm_type"),
+        "causal",
+    ]
+
+
+def test_stft_keeps_its_length_in_seconds():
+    conf = load_conf(ROOT, "librimix/STFTMask", []).model
+    for rate, window, hop in ((8000, 256, 64), (16000, 512, 128), (44100, 1412, 353)):
+        arguments = conf.arguments(rate)
+        assert (arguments["kernel_size"], arguments["stride"]) == (window, hop)
+    assert conf.receptive_field() is None
+    odd = load_conf(ROOT, "folder/STFTMask", ["model.window_s=0.024"]).model
+    with pytest.raises(UserError, match="windows of 195 samples at 8125 Hz"):
+        odd.arguments(8125)

@@ -40,10 +40,11 @@ def test_every_recipe_has_a_run_script_and_a_known_name():
     assert [
         *("aishell3mix/ConvTasNet", "aishell3mix/ConvTasNet_small"),
         *("aishell3mix/ConvTasNet_small/10000x4s", "aishell3mix/ConvTasNet_small/800x2s"),
-        *("folder/ConvTasNet",),
+        *("aishell3mix/STFTMask", "folder/ConvTasNet", "folder/STFTMask"),
         *("librimix/ConvTasNet", "librimix/ConvTasNet/L32", "librimix/ConvTasNet/L40"),
         *("librimix/ConvTasNet_small", "librimix/ConvTasNet_small/H512"),
-        *("librimix/ConvTasNet_small/X7R3", "mini/ConvTasNet", "wsj0mix/ConvTasNet"),
+        *("librimix/ConvTasNet_small/X7R3", "librimix/DPRNNTasNet", "librimix/STFTMask"),
+        *("librimix/SuDORMRFNet", "mini/ConvTasNet", "mini/STFTMask", "wsj0mix/ConvTasNet"),
     ] == RECIPES
     for recipe in RECIPES:
         mix, model = recipe.split("/")[:2]

@@ -1,0 +1,141 @@
+"""Which configuration fits which card: computed from what a training step saves, on the CPU.
+
+    python -m benchmarks.batch_memory
+
+Measures what short steps of every configuration save (separation/batch_memory.py), computes the
+memory of whole ones and the largest micro-batch of an effective batch of 24 for cards of 8, 12, 24
+and 80 GB. Writes benchmarks/results/batch_memory.json and the tables of docs/which-gpu.md.
+No GPU is used: the figures are computed, not measured on one.
+"""
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.rendering import read_cpu
+from separation.batch_memory import MARGIN, StepMemory, list_divisors
+from separation.config import load_conf
+from separation.fast_layers import make_fast
+from separation.files import write_json, write_text
+from separation.model import build_model
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULT = ROOT / "benchmarks" / "results" / "batch_memory.json"
+PAGE = ROOT / "docs" / "which-gpu.md"
+BEGIN, END = "<!-- computed -->\n", "<!-- end of computed -->"
+RECIPES = {
+    "small": "librimix/ConvTasNet_small",
+    "best, L16": "librimix/ConvTasNet",
+    "best, L32": "librimix/ConvTasNet/L32",
+    "best, L40": "librimix/ConvTasNet/L40",
+}
+RATES_HZ, SEGMENTS_S, CARDS_GB = (8000, 16000), (3, 4), (8, 12, 24, 80)
+BATCH, MEASURED_S = 24, 0.2
+CONTEXT_BYTES = 2**30  # assumed: CUDA's context, libraries and their workspaces
+
+
+def measure_configuration(name: str, rate: int) -> list[dict[str, Any]]:
+    """Bytes and micro-batches of every segment length and precision of one configuration."""
+    conf = load_conf(ROOT, RECIPES[name], [f"audio.sample_rate={rate}"])
+    fast = make_fast(build_model(conf.model, 2, rate), fuse_depthwise=False)
+    rows = []
+    for precision in ("fp32", "bf16"):
+        memory = StepMemory(fast, precision, round(MEASURED_S * rate))
+        for segment_s in SEGMENTS_S:
+            n_samples = segment_s * rate
+            rows.append(
+                {"configuration": name, "sample_rate": rate, "segment_s": segment_s}
+                | {"precision": precision, "one_bytes": memory.estimate(1, n_samples).total}
+                | {"whole_bytes": memory.estimate(BATCH, n_samples).total}
+                | {"micro_batch": {str(gb): find_largest(memory, n_samples, gb) for gb in CARDS_GB}}
+            )
+    return rows
+
+
+def find_largest(memory: StepMemory, n_samples: int, card_gb: int) -> int:
+    """The largest divisor of the batch that fits the card with a margin; 0: none."""
+    room = card_gb * 2**30 - CONTEXT_BYTES
+    for size in list_divisors(BATCH):
+        if (1 + MARGIN) * memory.estimate(size, n_samples).total <= room:
+            return size
+    return 0
+
+
+def measure_stock() -> dict[str, Any]:
+    """Asteroid's own form of the best configuration, fp32: its recipe's batch of 3 s at 8 kHz."""
+    conf = load_conf(ROOT, RECIPES["best, L16"], [])
+    memory = StepMemory(build_model(conf.model, 2, 8000), "fp32", round(MEASURED_S * 8000))
+    return {"whole_bytes": memory.estimate(BATCH, 3 * 8000).total}
+
+
+def format_tables(result: dict[str, Any]) -> str:
+    """Markdown: a row a configuration, a column a card, both precisions in a cell."""
+    heads = [f"{gb} GB" for gb in CARDS_GB]
+    lines = [
+        f"| configuration | rate | segment | GB of a step of {BATCH}: fp32, bf16 | "
+        f"{' | '.join(heads)} |",
+        "|---" * (4 + len(CARDS_GB)) + "|",
+    ]
+    for wide, narrow in _pair_precisions(result["rows"]):
+        cells = []
+        for gb in map(str, CARDS_GB):
+            sizes = [row["micro_batch"][gb] for row in (wide, narrow)]
+            cells.append(", ".join(str(size) if size else "none" for size in sizes))
+        gigabytes = [f"{row['whole_bytes'] / 2**30:.1f}" for row in (wide, narrow)]
+        lines.append(
+            f"| {wide['configuration']} | {wide['sample_rate'] // 1000} kHz | "
+            f"{wide['segment_s']} s | {', '.join(gigabytes)} | {' | '.join(cells)} |"
+        )
+    stock = result["stock_best_fp32_3s_8k"]["whole_bytes"] / 2**30
+    lines += [
+        "",
+        f"Asteroid's own layers, best L16, 8 kHz, 3 s, fp32, a step of 24: {stock:.1f} GB.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _pair_precisions(rows: list[dict[str, Any]]) -> list[tuple[dict, dict]]:
+    narrow = {
+        (row["configuration"], row["sample_rate"], row["segment_s"]): row
+        for row in rows
+        if row["precision"] == "bf16"
+    }
+    return [
+        (row, narrow[row["configuration"], row["sample_rate"], row["segment_s"]])
+        for row in rows
+        if row["precision"] == "fp32"
+    ]
+
+
+def place_tables(page: str, tables: str) -> str:
+    """The page with its computed part replaced."""
+    before, rest = page.split(BEGIN)
+    return before + BEGIN + tables + END + rest.split(END)[1]
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    rows = [
+        row for name in RECIPES for rate in RATES_HZ for row in measure_configuration(name, rate)
+    ]
+    result = {
+        "note": "computed, not measured on a GPU",
+        "cpu": read_cpu(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "effective_batch": BATCH,
+        "margin": MARGIN,
+        "context_bytes_assumed": CONTEXT_BYTES,
+        "stock_best_fp32_3s_8k": measure_stock(),
+        "rows": rows,
+    }
+    write_json(RESULT, result)
+    write_text(PAGE, place_tables(PAGE.read_text(encoding="utf-8"), format_tables(result)))
+    print(format_tables(json.loads(json.dumps(result))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""The measurements of the throughput benchmark, most important first."""
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch._dynamo.utils import counters
+
+from benchmarks.gpu.floor import count_floor_bytes
+from benchmarks.gpu.loops import (
+    measure_loader,
+    measure_loop,
+    measure_training,
+    open_device_batches,
+)
+from benchmarks.gpu.material import Material
+from benchmarks.gpu.profiles import profile_step
+from benchmarks.gpu.quality import compare_quality
+from benchmarks.gpu.settings import Settings
+from benchmarks.gpu.steps import (
+    Measures,
+    Step,
+    make_parts_step,
+    make_product_step,
+    make_stock_step,
+)
+from benchmarks.gpu.timing import (
+    describe_spread,
+    measure_bandwidth,
+    measure_repeats,
+    read_peak_gib,
+    time_calls,
+)
+
+MAX_CALLS = 50
+OFF = ("bf16", "fused_adam", "compile", "fused_depthwise", "fused_norm")
+
+
+@dataclass
+class Bench:
+    """What every case sees.
+
+    Attributes:
+        done: results so far, by name: the floor needs the bandwidth, the growth the batch before.
+    """
+
+    settings: Settings
+    material: Material
+    device: torch.device
+    out: Path
+    done: dict[str, dict[str, Any]]
+
+    @property
+    def bandwidth(self) -> float | None:
+        """Bytes a second that the device copies, once measured."""
+        return self.done.get("bandwidth", {}).get("bytes_per_s")
+
+
+class NotHereError(Exception):
+    """A case that this machine or this version cannot run; its text says why."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A measurement by name; ``about_s`` is what it may take on a GPU, for the time budget."""
+
+    name: str
+    measure: Callable[[Bench], dict[str, Any]]
+    about_s: float
+
+
+def list_cases(settings: Settings) -> Iterator[Case]:
+    """All cases; those at the end are the first to go when time runs out."""
+    yield Case("bandwidth", _measure_bandwidth, 5)
+    for conf in ("best", "small"):
+        yield Case(f"stock_{conf}", functools.partial(_step, kind="stock", conf=conf), 15)
+        yield Case(f"ours_{conf}", functools.partial(_step, kind="ours", conf=conf), 70)
+    yield Case("quality_small", compare_quality, 60)
+    for name in ("stock", "packed", "device"):
+        yield Case(f"loader_{name}", functools.partial(_loader, source=name), 15)
+    yield Case("loop_stock_best", functools.partial(_loop, kind="stock", source="stock"), 25)
+    yield Case("loop_ours_best", functools.partial(_loop, kind="ours", source="packed"), 25)
+    yield Case("loop_device_best", functools.partial(_loop, kind="ours", source="device"), 25)
+    yield Case("profile_ours_best", functools.partial(_profile, kind="ours"), 25)
+    yield Case("profile_stock_best", functools.partial(_profile, kind="stock"), 15)
+    yield Case("parts_best", functools.partial(_parts, measures=Measures()), 40)
+    for name in OFF:
+        work = functools.partial(_parts, measures=Measures().without(name))
+        yield Case(f"without_{name}", work, 15 if name in ("compile", "fused_adam") else 50)
+    work = functools.partial(_parts, measures=Measures(cuda_graphs=True))
+    yield Case("with_cuda_graphs", work, 50)
+    for kind, conf in itertools.product(("ours", "stock"), ("best", "small")):
+        for times in settings.growth:
+            grow = functools.partial(_grow, kind=kind, conf=conf, times=times)
+            yield Case(f"{kind}_{conf}_x{times}", grow, 60 if kind == "ours" else 20)
+    yield Case("training_small", functools.partial(measure_training, conf_name="small"), 40)
+    yield Case("stock_best_again", functools.partial(_step, kind="stock", conf="best"), 15)
+
+
+def _measure_bandwidth(bench: Bench) -> dict[str, Any]:
+    n_bytes = bench.settings.bandwidth_bytes
+    return {"bytes_per_s": measure_bandwidth(bench.device, n_bytes), "buffer_bytes": n_bytes}
+
+
+def make_step(bench: Bench, kind: str, name: str, batch: int | None = None) -> Step:
+    """Stock's or our step on a shipped configuration."""
+    make = make_stock_step if kind == "stock" else make_product_step
+    conf = bench.settings.confs[name]
+    training = dataclasses.replace(conf.training, batch_size=batch or bench.settings.batch)
+    return make(dataclasses.replace(conf, training=training), bench.device)
+
+
+def _step(bench: Bench, kind: str, conf: str, batch: int | None = None) -> dict[str, Any]:
+    return _time_step(bench, conf, lambda: make_step(bench, kind, conf, batch), batch)
+
+
+def _parts(bench: Bench, measures: Measures) -> dict[str, Any]:
+    """Our step with one measure left out, or one more."""
+    if measures.cuda_graphs and bench.device.type != "cuda":
+        raise NotHereError("CUDA graphs need a CUDA device")
+    conf, backend = bench.settings.confs["best"], bench.settings.compile_backend
+    return _time_step(
+        bench, "best", lambda: make_parts_step(conf, bench.device, measures, backend), None
+    )
+
+
+def _time_step(
+    bench: Bench, conf: str, make: Callable[[], Step], batch: int | None
+) -> dict[str, Any]:
+    settings, device = bench.settings, bench.device
+    batch = batch or settings.batch
+    batches = bench.material.make_batches(batch, device)
+    counters.clear()
+    began = time.perf_counter()
+    step = make()
+    work = functools.partial(_run_next, step, batches)
+    work()
+    _wait(device)
+    first_s = time.perf_counter() - began
+    for _ in range(settings.warm_up):
+        work()
+    one_s = time_calls(work, 1, device)
+    n_calls = min(MAX_CALLS, max(1, round(settings.repeat_s / one_s)))
+    seconds = measure_repeats(work, n_calls, settings.repeats, 0, device)
+    found: dict[str, Any] = {
+        "batch": batch,
+        "ms": describe_spread([1000 * value for value in seconds]),
+        "audio_s_per_s": batch * settings.segment_s / statistics.median(seconds),
+        "steps_a_repeat": n_calls,
+        "until_first_step_s": first_s,
+        "peak_gib": read_peak_gib(device),
+        "compiled_graphs": counters["stats"].get("unique_graphs", 0),
+    }
+    return found | _compare_floor(bench, conf, batch, step.bytes_per_value, found["ms"]["median"])
+
+
+def _run_next(step: Step, batches: Iterator) -> None:
+    step.run(next(batches))
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _compare_floor(
+    bench: Bench, conf: str, batch: int, bytes_per_value: int, ms: float
+) -> dict[str, Any]:
+    """The bytes that must be moved, their time at the measured bandwidth, and the share of it."""
+    model = bench.settings.confs[conf].model
+    n_bytes = count_floor_bytes(model, batch, bench.settings.n_samples, bytes_per_value)
+    floor: dict[str, Any] = {"bytes_per_value": bytes_per_value, "floor_bytes": n_bytes}
+    if bench.bandwidth:
+        floor["floor_ms"] = 1000 * n_bytes / bench.bandwidth
+        floor["floor_share"] = floor["floor_ms"] / ms
+    return floor
+
+
+def _grow(bench: Bench, kind: str, conf: str, times: int) -> dict[str, Any]:
+    """A larger batch, as long as the one before it paid and fitted."""
+    growth = bench.settings.growth
+    before = f"_x{growth[growth.index(times) - 1]}" if times != growth[0] else ""
+    previous = bench.done.get(f"{kind}_{conf}{before}", {})
+    if previous.get("status") != "ok":
+        raise NotHereError("the smaller batch gave no result")
+    if previous.get("gain", bench.settings.pays) < bench.settings.pays:
+        raise NotHereError("the smaller batch did not pay")
+    found = _step(bench, kind, conf, times * bench.settings.batch)
+    return found | {"gain": found["audio_s_per_s"] / previous["audio_s_per_s"]}
+
+
+def _profile(bench: Bench, kind: str) -> dict[str, Any]:
+    batches = bench.material.make_batches(bench.settings.batch, bench.device)
+    path = bench.out / f"profile_{kind}_best.txt"
+    step = make_step(bench, kind, "best")
+    return profile_step(step, batches, bench.settings.profiled_steps, bench.device, path)
+
+
+def _open_batches(bench: Bench, source: str) -> Any:
+    settings = bench.settings
+    sizes = (settings.batch, settings.loader_batches)
+    if source == "device":
+        with _explain_absence():
+            return open_device_batches(bench.material, *sizes, bench.device)
+    opener = {
+        "stock": bench.material.open_stock_loader,
+        "packed": bench.material.open_packed_loader,
+    }[source]
+    return opener(*sizes)
+
+
+@contextlib.contextmanager
+def _explain_absence() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "separation.device_mixing":
+            raise
+        raise NotHereError("separation/device_mixing.py is not there") from error
+
+
+def _loader(bench: Bench, source: str) -> dict[str, Any]:
+    """Batches alone, without a model."""
+    settings = bench.settings
+    batches = _open_batches(bench, source)
+    return measure_loader(batches, settings.batch * settings.segment_s, bench.device)
+
+
+def _loop(bench: Bench, kind: str, source: str) -> dict[str, Any]:
+    """A loader and a step together, as an epoch runs."""
+    batches, settings = _open_batches(bench, source), bench.settings
+    step = make_step(bench, kind, "best")
+    for _, batch in zip(range(settings.warm_up), _first_batches(bench), strict=False):
+        step.run(batch)
+    return measure_loop(step, batches, settings.batch * settings.segment_s, bench.device)
+
+
+def _first_batches(bench: Bench) -> Iterator:
+    return bench.material.make_batches(bench.settings.batch, bench.device)

@@ -1,0 +1,42 @@
+"""A rung's model on the ladder's test sets, and its weights in half the bytes."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.gpu.ladder_corpus import list_test_sets
+from separation.clips import Corpora
+from separation.estimators import make_model_estimator
+from separation.evaluation import evaluate_set
+from separation.files import read_rows
+from separation.mixture_set import MixtureSet
+from separation.model import load_model, save_model
+from separation.model_stages import choose_device
+from separation.stages import Experiment
+from separation.summary import summarise
+
+
+def score_rung(experiment: Experiment, work: Path) -> dict[str, Any]:
+    """Score ``best_model.pth`` on every test set of the ladder, going on where it was cut.
+
+    Returns:
+        for each set what :func:`separation.summary.summarise` gives: means and 95 % intervals.
+    """
+    model = load_model(experiment.checkpoint)
+    estimator = make_model_estimator(model, choose_device(experiment.device))
+    corpora, found = Corpora(work / "corpus"), {}
+    for table in list_test_sets(work):
+        mixtures = MixtureSet(read_rows(table), corpora, experiment.conf.audio.sample_rate)
+        path = experiment.folder / "ladder_tests" / f"{table.stem}.csv"
+        mixtures.keep(experiment.n_jobs, f"render {table.stem}")
+        rows = evaluate_set(mixtures, estimator, path, experiment.n_jobs, table.stem)
+        found[table.stem] = summarise(rows)
+    return found
+
+
+def save_half(checkpoint: Path, path: Path) -> None:
+    """Write an Asteroid checkpoint with float16 weights: half the bytes, for shipping."""
+    model = load_model(checkpoint)
+    with torch.no_grad():
+        save_model(model.half(), path)

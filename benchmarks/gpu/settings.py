@@ -1,0 +1,87 @@
+"""What the throughput benchmark runs at: in full on a GPU, or tiny (``--smoke``)."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from separation.config import Conf, load_conf
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPES = {"best": "librimix/ConvTasNet", "small": "librimix/ConvTasNet_small"}
+TINY = {
+    "n_filters": 16,
+    "bn_chan": 8,
+    "hid_chan": 12,
+    "skip_chan": 8,
+    "n_blocks": 2,
+    "n_repeats": 1,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes of everything; the full ones are Asteroid's recipe's where it has one."""
+
+    smoke: bool = False
+    batch: int = 24
+    segment_s: float = 3.0
+    sample_rate: int = 8000
+    learning_rate: float = 1e-3
+    clip: float = 5.0
+    warm_up: int = 5
+    repeats: int = 5
+    repeat_s: float = 0.5  # each repeat has as many steps as fit
+    n_buffers: int = 4  # different batches in turn, so that no cache holds the input
+    bandwidth_bytes: int = 1 << 30
+    growth: tuple[int, ...] = (2, 4, 8)  # times the batch, in search of the largest that pays
+    pays: float = 1.03  # audio a second over that of the batch before
+    n_speakers: int = 40
+    n_utterances: int = 12
+    utterance_s: float = 5.0
+    n_wavs: int = 480
+    loader_batches: int = 150
+    num_workers: int = 4
+    quality_steps: int = 400
+    quality_dev: int = 96
+    quality_seeds: tuple[int, ...] = (0, 1, 2)
+    train_steps: int = 200
+    profiled_steps: int = 3
+    compile_backend: str = "inductor"
+    confs: dict[str, Conf] = field(default_factory=dict)
+
+    @property
+    def n_samples(self) -> int:
+        return round(self.segment_s * self.sample_rate)
+
+
+def load_settings(*, smoke: bool, num_workers: int | None = None) -> Settings:
+    """Full sizes, or those of ``--smoke``: the same cases within seconds on a CPU."""
+    settings = Settings()
+    if smoke:
+        settings = Settings(
+            *(True, 2, 0.25),
+            warm_up=1, repeats=2, repeat_s=0.01, n_buffers=2, bandwidth_bytes=1 << 22,
+            growth=(2,), n_speakers=8, n_utterances=3, utterance_s=1.5, n_wavs=6,
+            loader_batches=4, num_workers=1, quality_steps=4, quality_dev=4, train_steps=3,
+            profiled_steps=1, compile_backend="eager",
+        )  # fmt: skip
+    if num_workers is not None:
+        settings = dataclasses.replace(settings, num_workers=num_workers)
+    confs = {name: _load(recipe, settings) for name, recipe in RECIPES.items()}
+    return dataclasses.replace(settings, confs=confs)
+
+
+def _load(recipe: str, settings: Settings) -> Conf:
+    sets: dict[str, Any] = {
+        "training.batch_size": settings.batch,
+        "training.segment_s": settings.segment_s,
+        "training.num_workers": settings.num_workers,
+        "training.lr": settings.learning_rate,
+        "training.clip": settings.clip,
+    }
+    if settings.smoke:
+        sets |= {f"model.{name}": value for name, value in TINY.items()}
+        # The compiler's minutes are the GPU's; here the same code runs what it traces.
+        sets["training.compile"] = "off"
+    return load_conf(ROOT, recipe, [f"{key}={value}" for key, value in sets.items()])

@@ -1,0 +1,162 @@
+"""A result of the throughput benchmark as Markdown."""
+
+from typing import Any
+
+CONFIGS = ("best", "small")
+NAMES = {
+    "parts_best": "all of them",
+    "without_compile": "without torch.compile",
+    "without_bf16": "without bf16 (float32)",
+    "without_fused_depthwise": "without the fused depthwise convolution",
+    "without_fused_norm": "without the fused global norm",
+    "without_fused_adam": "without fused Adam",
+    "with_cuda_graphs": "and CUDA graphs (reduce-overhead)",
+}
+FEEDS = {
+    "loader_stock": "LibriMix Dataset over WAV files, alone",
+    "loader_packed": "packed audio, mixed anew, alone",
+    "loader_device": "mixed on the device, alone",
+    "loop_stock_best": "stock: WAV files and step, best",
+    "loop_ours_best": "ours: packed audio and step, best",
+    "loop_device_best": "ours: mixed on the device, and step, best",
+    "training_small": "ours: stage 4's training function (Lightning), small",
+}
+
+
+def format_tables(result: dict[str, Any]) -> str:
+    """All tables of one result, and what is not in them."""
+    cases = result["cases"]
+    parts = [
+        _format_head(result),
+        _format_steps(cases),
+        _format_measures(cases),
+        _format_feeds(cases),
+        _format_quality(cases.get("quality_small", {})),
+        *(
+            _format_profile(kind, cases.get(f"profile_{kind}_best", {}))
+            for kind in ("ours", "stock")
+        ),
+        _format_missing(cases),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _format_head(result: dict[str, Any]) -> str:
+    device, settings = result["device"], result["settings"]
+    bandwidth = result["cases"].get("bandwidth", {}).get("bytes_per_s")
+    copied = f", copies {bandwidth / 1e9:,.0f} GB/s (read and written)" if bandwidth else ""
+    toy = " **Toy sizes (--smoke): no measurement.**" if result["smoke"] else ""
+    return (
+        f"{device['name']}, {device['cores']} CPU cores{copied}; Python {device['python']}, torch "
+        f"{device['torch']}, commit {device['commit']}. {settings['segment_s']} s at "
+        f"{settings['sample_rate']} Hz, medians of {settings['repeats']} repeats [range].{toy}"
+    )
+
+
+def _is_done(case: dict[str, Any]) -> bool:
+    return case.get("status") == "ok"
+
+
+def _make_table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _format_ms(case: dict[str, Any]) -> str:
+    ms = case["ms"]
+    return f"{ms['median']:.2f} [{ms['low']:.2f}, {ms['high']:.2f}]"
+
+
+def _format_share(case: dict[str, Any]) -> str:
+    return f"{case['floor_share']:.0%}" if "floor_share" in case else "–"
+
+
+def _format_memory(case: dict[str, Any]) -> str:
+    return f"{case['peak_gib']:.1f} GiB" if case.get("peak_gib") is not None else "–"
+
+
+def _rank_case(item: tuple[str, dict[str, Any]]) -> tuple[bool, int, str]:
+    """Stock before ours, small batches before large ones."""
+    name, case = item
+    return not name.startswith("stock"), case.get("batch", 0), name
+
+
+def _format_steps(cases: dict[str, Any]) -> str:
+    """Stock and ours for every configuration and batch."""
+    rows = []
+    for conf in CONFIGS:
+        base = cases.get(f"stock_{conf}", {})
+        for name, case in sorted(cases.items(), key=_rank_case):
+            kind, _, rest = name.partition("_")
+            if kind not in ("stock", "ours") or rest.split("_")[0] != conf or not _is_done(case):
+                continue
+            times = (
+                f"{case['audio_s_per_s'] / base['audio_s_per_s']:.2f}" if _is_done(base) else "–"
+            )
+            label = kind + (" (again, at the end)" if name.endswith("_again") else "")
+            if kind == "ours" and not case.get("compiled_graphs", 1):
+                label += " (eager)"  # the compiler did not work here: no fair figure
+            cells = [conf, label, str(case["batch"]), _format_ms(case)]
+            cells += [f"{case['audio_s_per_s']:,.0f}", times, _format_memory(case)]
+            rows.append([*cells, f"{case['floor_bytes'] / 1e9:.2f} GB", _format_share(case)])
+    header = ["configuration", "step", "batch", "ms a step", "audio s/s", "times stock"]
+    return _make_table([*header, "peak memory", "floor", "share of it"], rows) if rows else ""
+
+
+def _format_measures(cases: dict[str, Any]) -> str:
+    """What each measure is worth."""
+    whole = cases.get("parts_best", {})
+    rows = []
+    for name, label in NAMES.items():
+        case = cases.get(name, {})
+        if _is_done(case):
+            ratio = case["ms"]["median"] / whole["ms"]["median"] if _is_done(whole) else None
+            times = f"{ratio:.2f}" if ratio else "–"
+            rows.append([label, _format_ms(case), times, _format_memory(case), _format_share(case)])
+    header = ["our step, best, in parts", "ms a step", "times all", "peak memory", "share of floor"]
+    return _make_table(header, rows) if rows else ""
+
+
+def _format_feeds(cases: dict[str, Any]) -> str:
+    rows = [
+        [label, f"{cases[name]['audio_s_per_s']:,.0f}"]
+        for name, label in FEEDS.items()
+        if _is_done(cases.get(name, {}))
+    ]
+    return _make_table(["loader", "audio s/s"], rows) if rows else ""
+
+
+def _format_quality(case: dict[str, Any]) -> str:
+    if not _is_done(case):
+        return ""
+    rows = [
+        [f"stock, seed {seed}", f"{run['train_si_sdr']:.2f}", f"{run['dev_si_sdr']:.2f}"]
+        for seed, run in case["stock"].items()
+    ]
+    ours = case["ours"]
+    rows.append(["ours, first seed", f"{ours['train_si_sdr']:.2f}", f"{ours['dev_si_sdr']:.2f}"])
+    table = _make_table(["small, SI-SDR in dB", "training, last tenth", "dev"], rows)
+    return (
+        f"{table}\n\nAfter {case['steps']} steps of batch {case['batch']} ({case['speech']}), over "
+        f"{case['dev_mixtures']} dev mixtures: ours is {case['ours_is']} of stock's seeds."
+    )
+
+
+def _format_profile(kind: str, case: dict[str, Any]) -> str:
+    if not _is_done(case):
+        return ""
+    rows = [
+        [f"`{row['name']}`", f"{row['calls']:.0f}", f"{row['ms']:.3f}", f"{row['share']:.1%}"]
+        for row in case["top"]
+    ]
+    header = [f"{kind}, best: kernel ({case['total_ms']:.2f} ms a step in all)"]
+    return _make_table([*header, "calls", "ms", "share"], rows)
+
+
+def _format_missing(cases: dict[str, Any]) -> str:
+    missing = [
+        f"- {name}: {case['status']}, {case['why']}"
+        for name, case in cases.items()
+        if not _is_done(case)
+    ]
+    return "Not measured:\n" + "\n".join(missing) if missing else ""

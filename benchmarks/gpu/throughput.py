@@ -1,0 +1,169 @@
+"""Throughput of training: stock Asteroid and ours, side by side in one process.
+
+    python -m benchmarks.gpu.throughput [--out DIR] [--minutes M] [--speech DIR] [--only NAME,...]
+    python -m benchmarks.gpu.throughput --smoke
+    python -m benchmarks.gpu.throughput --table FILE.json
+
+Writes ``throughput_<device>.json`` after every case, whole or not at all. A case that fails is
+recorded with its message; one that no longer fits the minutes is named. ``--resume`` keeps the
+finished cases of an earlier file of the same device and goes on with the others.
+See benchmarks/gpu/README.md.
+"""
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.gpu.cases import Bench, Case, NotHereError, list_cases
+from benchmarks.gpu.material import Material
+from benchmarks.gpu.settings import load_settings
+from benchmarks.gpu.tables import format_tables
+from benchmarks.gpu.timing import describe_device, reset_memory
+from separation.errors import MissingInputError, UserError
+from separation.files import read_json, write_json
+from separation.jobs import keep_freed_memory
+
+MESSAGE_LENGTH = 300
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("benchmarks/gpu/results"), metavar="DIR")
+    add("--minutes", type=float, default=8.5, help="of the whole call")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--speech", type=Path, metavar="DIR", help="real recordings in place of made-up voices")
+    add("--only", default="", metavar="NAME,...", help="cases whose names begin so")
+    add("--resume", type=Path, metavar="FILE", help="an earlier result to complete")
+    add("--workers", type=int, metavar="N", help="of the loaders (4, as Asteroid's recipe)")
+    add("--smoke", action="store_true", help="every case at toy size, on the CPU")
+    add("--table", type=Path, metavar="FILE", help="print a result as Markdown, and stop")
+    return parser.parse_args(arguments)
+
+
+def run_cases(bench: Bench, cases: list[Case], path: Path, deadline: float) -> dict[str, Any]:
+    """Run what fits before ``deadline`` (of time.monotonic); write the result after every case."""
+    device = describe_device(bench.device)
+    result = {"device": device, "smoke": bench.settings.smoke, "cases": bench.done}
+    result["settings"] = {
+        name: getattr(bench.settings, name)
+        for name in ("batch", "segment_s", "sample_rate", "repeats", "num_workers", "n_wavs")
+    }
+    for case in cases:
+        if bench.done.get(case.name, {}).get("status") == "ok":
+            continue
+        if time.monotonic() + case.about_s * (not bench.settings.smoke) > deadline:
+            bench.done[case.name] = {"status": "dropped", "why": "no time left in --minutes"}
+        else:
+            bench.done[case.name] = _run_case(bench, case)
+        print(f"{case.name}: {_summarise(bench.done[case.name])}", flush=True)
+        write_json(path, result)
+    return result
+
+
+def _run_case(bench: Bench, case: Case) -> dict[str, Any]:
+    began = time.monotonic()
+    try:
+        reset_memory(bench.device)
+        found = {"status": "ok"} | case.measure(bench)
+    except NotHereError as error:
+        return {"status": "skipped", "why": str(error)}
+    except Exception as error:  # one case that fails, for whatever reason, costs no other
+        traceback.print_exc(limit=-4)
+        text = " ".join(str(error).split())[:MESSAGE_LENGTH]
+        return {"status": "failed", "why": f"{type(error).__name__}: {text}"}
+    return found | {"took_s": round(time.monotonic() - began, 1)}
+
+
+def _summarise(found: dict[str, Any]) -> str:
+    if found["status"] != "ok":
+        return f"{found['status']}: {found['why']}"
+    speed = (
+        f"{found['audio_s_per_s']:,.0f} s of audio a second, " if "audio_s_per_s" in found else ""
+    )
+    return f"{speed}case took {found['took_s']} s"
+
+
+def choose_device(name: str, smoke: bool) -> torch.device:
+    """The device asked for; ``--smoke`` means the CPU unless one is named."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() and not smoke else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no CUDA device; use --smoke here.")
+    return torch.device(name)
+
+
+def name_result(device: torch.device, smoke: bool) -> str:
+    """File name of a result, such as ``throughput_nvidia_h100_80gb_hbm3.json``."""
+    name = describe_device(device)["name"]
+    plain = re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_")
+    return f"throughput_{plain}{'_smoke' * smoke}.json"
+
+
+def _read_earlier(path: Path | None, device: torch.device) -> dict[str, Any]:
+    if path is None:
+        return {}
+    earlier = read_json(path)
+    if earlier is None:
+        raise MissingInputError(f"--resume {path}: no such result; check the path.")
+    own = describe_device(device)["name"]
+    if earlier["device"]["name"] != own:
+        raise UserError(
+            f"--resume {path}: was measured on {earlier['device']['name']}, this is {own}; start "
+            "a result of its own."
+        )
+    return earlier["cases"]
+
+
+def _print_table(path: Path) -> None:
+    result = read_json(path)
+    if result is None:
+        raise MissingInputError(f"--table {path}: no such result; check the path.")
+    print(format_tables(result))
+
+
+def _measure(args: argparse.Namespace, deadline: float) -> None:
+    device = choose_device(args.device, args.smoke)
+    if args.speech is not None and not args.speech.is_dir():
+        raise MissingInputError(f"--speech {args.speech}: no such folder; check the path.")
+    done = _read_earlier(args.resume, device)
+    settings = load_settings(smoke=args.smoke, num_workers=args.workers)
+    wanted = tuple(filter(None, args.only.split(",")))
+    cases = [case for case in list_cases(settings) if case.name.startswith(wanted or "")]
+    if not cases:
+        names = ", ".join(case.name for case in list_cases(settings))
+        raise UserError(f"--only {args.only}: no case begins so; there are {names}.")
+    path = args.out / name_result(device, args.smoke)
+    keep_freed_memory()
+    with tempfile.TemporaryDirectory(prefix="throughput_") as folder:
+        material = Material(settings, Path(folder), args.speech)
+        bench = Bench(settings, material, device, args.out, done)
+        result = run_cases(bench, cases, path, deadline)
+    print(f"\n{format_tables(result)}\n\n{path}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, measure or print; a user's mistake is one sentence and exit code 2."""
+    args = parse_arguments(arguments)
+    deadline = time.monotonic() + 60 * args.minutes
+    try:
+        if args.table is not None:
+            _print_table(args.table)
+        else:
+            _measure(args, deadline)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

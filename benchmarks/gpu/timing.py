@@ -1,0 +1,102 @@
+"""Clocks, memory and the device's own bandwidth."""
+
+import gc
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+GIB = 1 << 30
+
+
+def time_calls(call: Callable[[], Any], n_calls: int, device: torch.device) -> float:
+    """Seconds of ``n_calls`` calls on the device: CUDA events there, the clock on a CPU."""
+    if device.type != "cuda":
+        began = time.perf_counter()
+        for _ in range(n_calls):
+            call()
+        return time.perf_counter() - began
+    start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize(device)
+    start.record()
+    for _ in range(n_calls):
+        call()
+    stop.record()
+    torch.cuda.synchronize(device)
+    return start.elapsed_time(stop) / 1000
+
+
+def measure_repeats(
+    call: Callable[[], Any], n_calls: int, repeats: int, warm_up: int, device: torch.device
+) -> list[float]:
+    """Seconds of one call, once for each repeat of ``n_calls``; the warm-up is not counted."""
+    for _ in range(warm_up):
+        call()
+    return [time_calls(call, n_calls, device) / n_calls for _ in range(repeats)]
+
+
+def describe_spread(values: list[float]) -> dict[str, float]:
+    """Median and range."""
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+
+
+def measure_bandwidth(device: torch.device, n_bytes: int, repeats: int = 10) -> float:
+    """Bytes a second that a copy moves on the device, counting those read and those written."""
+    source = torch.randint(0, 255, (n_bytes,), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    seconds = measure_repeats(lambda: target.copy_(source), 3, repeats, 3, device)
+    return 2 * n_bytes / statistics.median(seconds)
+
+
+def reset_memory(device: torch.device) -> None:
+    """Free what a case left, compiled code too, and begin to count the peak anew."""
+    gc.collect()
+    torch._dynamo.reset()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def read_peak_gib(device: torch.device) -> float | None:
+    """Most memory that tensors took since :func:`reset_memory`; None on a CPU."""
+    if device.type != "cuda":
+        return None
+    return round(torch.cuda.max_memory_allocated(device) / GIB, 3)
+
+
+def find_commit() -> str:
+    """The commit measured: git's word, or $COMMIT on a machine that holds only a copy."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    told = os.environ.get("COMMIT", "")
+    if shutil.which("git") is None or told:
+        return told or "unknown"
+    return (
+        subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    )
+
+
+def describe_device(device: torch.device) -> dict[str, Any]:
+    """What a timing depends on."""
+    facts: dict[str, Any] = {
+        "type": device.type,
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "commit": find_commit(),
+        "tf32_convolutions": torch.backends.cudnn.allow_tf32,
+        "tf32_products": torch.backends.cuda.matmul.allow_tf32,
+    }
+    if device.type != "cuda":
+        return facts | {"name": f"CPU {platform.machine()}"}
+    properties = torch.cuda.get_device_properties(device)
+    capability = f"{properties.major}.{properties.minor}"
+    memory = round(properties.total_memory / GIB, 1)
+    return facts | {"name": properties.name, "capability": capability, "memory_gib": memory}

@@ -1,0 +1,69 @@
+"""Checkpoints of a training that is under way: whole or absent, also on a full disk."""
+
+import contextlib
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from separation.errors import UserError
+from separation.files import write_whole
+
+KEYS = {"state_dict", "step", "epoch", "steps_in_epoch", "elapsed_s", "stepper", "plateau"}
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values, which ``torch.load(weights_only=True)`` reads.
+
+    Raises:
+        OSError: it cannot be written; the file before it stays whole.
+    """
+    # By way of memory: where torch itself meets a full disk, it does not say so.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    with write_whole(path) as partial:
+        partial.write_bytes(buffer.getbuffer())
+
+
+def read_checkpoint(path: Path) -> dict[str, Any] | None:
+    """What :func:`write_checkpoint` wrote, on the CPU; None where there is no such file.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if not path.is_file():
+        return None
+    with contextlib.suppress(Exception):
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state.keys() >= KEYS:
+            return state
+    raise UserError(
+        f"{path} is no checkpoint of this version of the training: choose a new --tag, or delete "
+        "it to begin anew."
+    )
+
+
+@contextlib.contextmanager
+def naming_full_disk(folder: Path) -> Iterator[None]:
+    """Turn what a disk refuses to write into one sentence.
+
+    Raises:
+        UserError: a file could not be written.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = str(error)
+        if isinstance(error, RuntimeError):
+            # so torch words a file that it could not write
+            if "inline_container" not in reason and "PytorchStreamWriter" not in reason:
+                raise
+            reason = "a file could not be written whole"
+        free_mb = shutil.disk_usage(folder).free / 1e6
+        raise UserError(
+            f"{folder} cannot be written ({reason}; {free_mb:.0f} MB free): the last checkpoint is "
+            "whole, so make room and run the same command to go on from there."
+        ) from error

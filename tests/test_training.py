@@ -1,0 +1,357 @@
+"""Training: the steps, schedules, and what interruptions must not change."""
+
+import dataclasses
+import logging
+import math
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from separation.corpus import scan_recordings
+from separation.dynamic_mixing import DynamicMixtures, ListedSegments
+from separation.errors import UserError
+from separation.files import read_rows
+from separation.model import load_model
+from separation.pack import PackedAudio, pack_speakers
+from separation.recordings import list_recordings
+from separation.training_module import SeparationModule, make_model
+from separation.training_ranks import Ranks
+from separation.training_schedule import scale_lr
+from separation.training_step import Stepper
+from tests.conftest import ROOT
+from tests.training_case import (
+    N_SAMPLES,
+    RATE,
+    Trapped,
+    Voices,
+    make_conf,
+    make_dev,
+    read,
+    run,
+)
+
+TIMES = {"elapsed_s", "audio_s_per_s", "memory_mb"}  # differ between any two runs
+
+
+def assert_same(one, other, where: str = "") -> None:
+    """Equal to the bit, but for what time and memory decide."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one.keys() - TIMES:
+            assert_same(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, list):
+        assert len(one) == len(other), where
+        for place, pair in enumerate(zip(one, other, strict=True)):
+            assert_same(*pair, f"{where}[{place}]")
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    else:
+        assert one == other, where
+
+
+@pytest.fixture(scope="module")
+def segments(speech_folder, tmp_path_factory) -> dict:
+    """Training items by kind: mixed on the fly from packed audio, and of a fixed list."""
+    folder, conf = tmp_path_factory.mktemp("packed"), make_conf()
+    recordings = [r for r in list_recordings("speech", speech_folder) if "say1" in str(r.path)]
+    table = scan_recordings(recordings, speech_folder, conf.corpus, 1, folder / "scan").utterances
+    pack_speakers(table, speech_folder, folder, RATE, 1)
+    audio = PackedAudio(folder, sorted({row.speaker for row in table}))
+    return {
+        "dynamic": DynamicMixtures(audio, N_SAMPLES, conf.mixtures, seed=1),
+        "listed": ListedSegments(make_dev(7), N_SAMPLES, seed=1),  # type: ignore[arg-type]
+    }
+
+
+CASES = {
+    "in an epoch": ("dynamic", 33, None, {}),
+    "of a list, in pieces, averaged": ("listed", 13, None, {"ema": 0.9, "micro_batch": 2}),
+    "cosine, at an epoch's last step": ("dynamic", 23, None, {"schedule": "cosine"}),
+    "in validation": ("listed", None, 1, {"ema": 0.9, "halve_after": 0}),
+    "with a worker process": ("dynamic", 33, None, {"num_workers": 1}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_interrupted_training_ends_with_the_same_bits(segments, case, number, tmp_path):
+    kind, item, dev_item, changes = CASES[case]
+    if number == signal.SIGINT and case == "with a worker process":
+        pytest.skip("once is enough")
+    items, dev = segments[kind], make_dev()
+    whole = run(tmp_path / "whole", items, dev, epochs=3, **changes)
+    trapped = Trapped(items, -1 if item is None else item, number)
+    trapped_dev = Trapped(dev, -1 if dev_item is None else dev_item, number)
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as stop:
+        run(tmp_path / "cut", trapped, trapped_dev, epochs=3, **changes)
+    if number == signal.SIGTERM:
+        assert stop.value.code == 143
+    else:
+        assert stop.type is KeyboardInterrupt
+    cut = read(tmp_path / "cut")
+    if dev_item is not None:
+        assert (cut["epoch"], cut["steps_in_epoch"]) == (0, 6)
+    elif "num_workers" not in changes:
+        assert cut["step"] == item // 4 + 1
+    resumed = run(tmp_path / "cut", items, dev, epochs=3, **changes)
+    assert resumed["step"] == 18
+    assert_same(whole, resumed)
+    models = [load_model(tmp_path / name).state_dict() for name in ("whole", "cut")]
+    assert_same(*map(dict, models))
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def start(*arguments: object, launcher: tuple = ()) -> subprocess.CompletedProcess:
+    """The small training in processes of its own."""
+    module = ["-m", "tests.training_case"]
+    command = [sys.executable, *launcher, *module, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_killed_training_loses_no_more_than_the_steps_since_its_checkpoint(tmp_path):
+    killed = start(tmp_path / "cut", "killed_at=33", "checkpoint_min=0.000001")
+    assert killed.returncode == -signal.SIGKILL
+    assert read(tmp_path / "cut")["step"] == 8  # the ninth step's item killed it
+    assert_same(run(tmp_path / "whole"), run(tmp_path / "cut"))
+
+
+def test_full_disk_is_one_sentence_and_costs_nothing(tmp_path):
+    whole = run(tmp_path / "whole", epochs=2)
+    first = run(tmp_path / "full", epochs=1)
+    for name in (".last.ckpt.partial", ".best_model.pth.partial"):
+        where = tmp_path / "full" / ("checkpoints" if "ckpt" in name else "")
+        (where / name).symlink_to("/dev/full")  # gone after one try, as if room was made
+        with pytest.raises(UserError, match=r"make room and run the same command"):
+            run(tmp_path / "full", epochs=2)
+        assert_same(first, read(tmp_path / "full"))
+    assert_same(whole, run(tmp_path / "full", epochs=2))
+
+
+def test_checkpoint_of_something_else_is_refused(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"state_dict": {}}, tmp_path / "checkpoints" / "last.ckpt")
+    with pytest.raises(UserError, match="choose a new --tag"):
+        run(tmp_path)
+
+
+def make_stepper(**changes) -> tuple[SeparationModule, Stepper]:
+    conf = make_conf(**changes)
+    torch.manual_seed(0)
+    module = SeparationModule(make_model(conf), conf.training)
+    module.prepare_speed(N_SAMPLES)
+    return module, Stepper(module, conf.training, Ranks(conf.training, torch.device("cpu")))
+
+
+def make_batch(size: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    mixtures, sources = zip(*(Voices()[i] for i in range(size)), strict=True)
+    return torch.stack(mixtures), torch.stack(sources)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2])
+def test_gradients_of_pieces_are_those_of_the_whole_batch(micro_batch):
+    gradients = []
+    for size in (0, micro_batch):
+        module, stepper = make_stepper(micro_batch=size, clip=0)
+        stepper.step(0, *make_batch(), lr=0.001)
+        gradients.append([p.grad for p in module.parameters() if p.grad is not None])
+        expected = module.pit_loss(make_model_output(size), make_batch()[1])
+        assert float(stepper.loss) == pytest.approx(float(expected), abs=1e-4)
+    for whole, pieces in zip(*gradients, strict=True):
+        assert torch.allclose(whole, pieces, rtol=1e-4, atol=1e-5 * float(whole.abs().max()))
+
+
+def make_model_output(micro_batch: int) -> torch.Tensor:
+    """Estimates of the batch by the weights before the step."""
+    module, _ = make_stepper(micro_batch=micro_batch)
+    with torch.no_grad():
+        return module.model(make_batch()[0])
+
+
+@pytest.mark.parametrize("clip", [0, 5.0])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_step_that_is_not_finite_changes_nothing(clip, bad, caplog):
+    module, stepper = make_stepper(clip=clip, batch_size=4)
+    mixtures, sources = make_batch()
+    stepper.step(0, mixtures, sources, lr=0.01)
+    before = [p.detach().clone() for p in module.parameters()]
+    state = {k: {n: v.clone() for n, v in s.items()} for k, s in stepper.optimizer.state.items()}
+    broken = mixtures.clone()
+    broken[2, 5] = bad
+    with caplog.at_level(logging.WARNING):
+        stepper.step(1, broken, sources, lr=0.01)
+    assert "step 1 (items 4 to 7) skipped" in caplog.text
+    assert_same(before, [p.detach() for p in module.parameters()])
+    assert_same(state, dict(stepper.optimizer.state))
+    loss_sum = float(stepper.loss_sum)
+    stepper.step(2, mixtures, sources, lr=0.01)
+    assert stepper.n_skipped == 1 and stepper.n_skipped_in_row == 0
+    assert math.isfinite(loss_sum) and float(stepper.loss_sum) != loss_sum
+    assert any(not torch.equal(p, q) for p, q in zip(before, module.parameters(), strict=True))
+
+
+class Broken(Voices):
+    """From one item to another there is no sound mixture."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self.bad = range(first, last + 1)
+
+    def __getitem__(self, index):
+        mixture, sources = super().__getitem__(index)
+        return mixture * (math.nan if index in self.bad else 1), sources
+
+
+def test_skipped_steps_are_counted_and_too_many_end_the_training(tmp_path):
+    run(tmp_path / "few", Broken(5, 9))
+    rows = read_rows(tmp_path / "few" / "curves.csv")
+    assert [row["skipped"] for row in rows] == ["2", "0"]
+    assert all(math.isfinite(float(row["train_loss"])) for row in rows)
+    with pytest.raises(UserError, match=r"step 3 \(items 12 to 15\).*3 times.*training.lr"):
+        run(tmp_path / "many", Broken(4, 10**6), max_skipped=3)
+
+
+def test_average_of_weights_is_what_is_validated_and_saved(tmp_path):
+    module, stepper = make_stepper(ema=0.5)
+    expected = [p.detach().clone() for p in module.parameters()]
+    for number in range(9):
+        stepper.step(number, *make_batch(), lr=0.01)
+        decay = min(0.5, (2 + number) / (11 + number))
+        expected = [
+            decay * e + (1 - decay) * p
+            for e, p in zip(expected, module.parameters(), strict=True)
+        ]  # fmt: skip
+    for value, average in zip(expected, stepper.average.values, strict=True):
+        assert torch.allclose(value, average, atol=1e-6)
+
+    state = run(tmp_path, epochs=1, ema=0.5)
+    best = load_model(tmp_path)
+    for (_, saved), average in zip(best.named_parameters(), state["stepper"]["ema"], strict=True):
+        assert torch.equal(saved, average)
+    masks = "masker.mask_net.1.weight"
+    assert not torch.equal(best.state_dict()[masks], state["state_dict"][f"model.{masks}"])
+    dev = [module.pit_loss(best(torch.from_numpy(m.mixture)[None]),
+                           torch.from_numpy(m.sources)[None]) for m in make_dev()]  # fmt: skip
+    assert np.mean([float(d) for d in dev]) == pytest.approx(
+        state["results"]["rows"][0]["dev_loss"], abs=1e-3
+    )
+
+
+def test_schedules():
+    conf = make_conf(schedule="cosine", warmup_steps=0).training
+    assert scale_lr(conf, 0, 100, 0) == 1
+    assert scale_lr(conf, 50, 100, 0) == pytest.approx(0.505)
+    assert scale_lr(conf, 100, 100, 0) == pytest.approx(0.01)
+    half = 0.5 * 60 * conf.budget_min  # the budget ends first
+    assert scale_lr(conf, 1, 100, half) == pytest.approx(0.505)
+    conf = make_conf(schedule="constant", warmup_steps=4, anneal_share=0.5).training
+    assert [scale_lr(conf, step, 100, 0) for step in (0, 1, 3, 99)] == [0.25, 0.5, 1, 1]
+    assert scale_lr(conf, 99, 100, 1.5 * half) == pytest.approx(0.5)
+    assert scale_lr(conf, 99, 100, 2 * half) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(("schedule", "last"), [("plateau", 1e-12 / 4), ("constant", 1e-12)])
+def test_only_the_plateau_halves_and_no_gain_stops_early(schedule, last, tmp_path):
+    state = run(tmp_path, lr=1e-12, warmup_steps=0, halve_after=0, early_stop=3, epochs=9,
+                epoch_mixtures=4, schedule=schedule)  # fmt: skip
+    rates = [row["lr"] for row in state["results"]["rows"]]
+    assert rates[-1] == pytest.approx(last) and rates[0] == pytest.approx(1e-12)
+    assert 4 <= len(rates) < 9
+
+
+def test_time_budget_ends_with_a_validated_model_and_stays_ended(tmp_path):
+    run(tmp_path, budget_min=1e-9)
+    state = run(tmp_path, budget_min=1e-9)
+    assert state["step"] == 1 and state["epoch"] == 1
+    assert (tmp_path / "best_model.pth").is_file()
+
+
+def test_fine_tuning_starts_from_the_checkpoint(tmp_path):
+    run(tmp_path, epochs=1)
+    conf = make_conf(init_from=tmp_path)
+    for loaded in (make_model(conf), make_model(make_conf(init_from=tmp_path / "best_model.pth"))):
+        assert_same(dict(loaded.state_dict()), dict(load_model(tmp_path).state_dict()))
+    with pytest.raises(UserError, match=r"training.init_from=/no/such: no such checkpoint"):
+        run(tmp_path / "other", init_from="/no/such")
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        ("model.hid_chan=12", "its hid_chan is 8, the recipe's 12"),
+        ("model.mask_act=sigmoid", "its mask_act is relu, the recipe's sigmoid"),
+        ("mixtures.n_src=3", "its n_src is 2, the recipe's 3"),
+    ],
+)
+def test_other_architecture_is_named(other, sentence, tmp_path):
+    run(tmp_path, epochs=1)
+    conf = make_conf(init_from=tmp_path)
+    section, (name, value) = other.split(".")[0], other.split(".")[1].split("=")
+    value = int(value) if value.isdigit() else value
+    changed = dataclasses.replace(getattr(conf, section), **{name: value})
+    with pytest.raises(UserError, match=sentence):
+        make_model(dataclasses.replace(conf, **{section: changed}))
+
+
+def test_tensorboard_and_curves_hold_what_the_readme_says(tmp_path):
+    run(tmp_path, examples_every=2, epochs=3, epoch_mixtures=40)
+    board = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"audio": 0})
+    board.Reload()
+    tags = board.Tags()
+    step_tags = {"train_loss_step", "grad_norm", "lr", "audio_s_per_s"}
+    epoch_tags = {"train_loss", "dev_loss", "dev_si_sdr", "dev_si_sdri", "skipped", "memory_mb"}
+    assert set(tags["scalars"]) == step_tags | epoch_tags
+    assert [event.step for event in board.Images("example")] == [10, 30]
+    assert {f"example/{name}" for name in ("mixture", "source_2", "estimate_1")} <= set(
+        tags["audio"]
+    )
+    rows = read_rows(tmp_path / "curves.csv")
+    assert [event.value for event in board.Scalars("dev_si_sdri")] == pytest.approx(
+        [float(row["dev_si_sdri"]) for row in rows], abs=1e-3
+    )
+    module, _ = make_stepper()
+    mixtures = [(torch.from_numpy(m.mixture), torch.from_numpy(m.sources)) for m in make_dev()]
+    unprocessed = [-float(module.pit_loss(m.expand(1, 2, -1), s[None])) for m, s in mixtures]
+    for row in rows:
+        gain = -float(row["dev_loss"]) - np.mean(unprocessed)
+        assert float(row["dev_si_sdri"]) == pytest.approx(gain, abs=1e-3)
+        assert float(row["memory_mb"]) > 50
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"batch_size": 4, "micro_batch": 3}, "batch_size=4.*micro_batch=3.*multiple of 3"),
+        ({"batch_size": 3, "devices": 2}, "batch_size=3.*devices=2"),
+        ({"ema": 1.0}, "training.ema=1.0"),
+        ({"schedule": "linear"}, "plateau, cosine, constant"),
+        ({"checkpoint_min": 0}, "checkpoint_min=0.0 must be above 0"),
+    ],
+)
+def test_contradictions_are_refused(changes, named):
+    with pytest.raises(UserError, match=named):
+        make_conf(**changes)
+
+
+@pytest.mark.parametrize("launcher", ["torchrun", "our own"])
+def test_two_processes_train_what_one_does(launcher, tmp_path):
+    """Seven steps of Adam on the same global batches; three dev mixtures, so shares differ."""
+    changes = {"epoch_mixtures": 28, "epochs": 1, "ema": 0.9}
+    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2") * (launcher == "torchrun")
+    words = [f"{key}={value}" for key, value in changes.items()]
+    done = start(tmp_path / "two", "devices=2", *words, launcher=torchrun)
+    assert done.returncode == 0, done.stderr
+    one, two = run(tmp_path / "one", **changes), read(tmp_path / "two")
+    assert one["step"] == two["step"] == 7
+    for name, value in one["state_dict"].items():
+        assert torch.allclose(value, two["state_dict"][name], atol=1e-5), name
+    rows = [state["results"]["rows"][0] for state in (one, two)]
+    for name in ("train_loss", "dev_loss", "dev_si_sdri"):
+        assert rows[0][name] == pytest.approx(rows[1][name], abs=2e-4)
+    names = [sorted(p.name for p in Path(tmp_path / f).iterdir()) for f in ("one", "two")]
+    assert names[0] == names[1]
+    assert len(list((tmp_path / "two" / "tensorboard").iterdir())) == 1
