@@ -155,12 +155,14 @@ class TrainingConf:
     examples_every: int  # epochs between pictures and audio in TensorBoard; 0: none
     devices: int  # of each node
     num_nodes: int
+    mixing: str  # of dynamic mixing: host (num_workers processes) | device (where the model is)
     num_workers: int
     precision: str  # auto | fp32 | bf16
     compile: str  # auto | on | off
     seed: int
 
     def __post_init__(self) -> None:
+        _one_of("training.mixing", self.mixing, ("host", "device"))
         _one_of("training.precision", self.precision, ("auto", "fp32", "bf16"))
         _one_of("training.compile", self.compile, ("auto", "on", "off"))
         _one_of("training.schedule", self.schedule, ("plateau", "cosine", "constant"))

@@ -174,10 +174,9 @@ class Training:
     def _run_epochs(self, watch: SignalWatch) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*pin_memory.*")
-            ranks, pin = self.ranks, self.ranks.device.type == "cuda"
-            items = open_batches(
-                self.conf, self.segments, self.step, ranks.rank, ranks.world, pin=pin
-            )
+            ranks = self.ranks
+            share = (ranks.rank, ranks.world, ranks.device)
+            items = open_batches(self.conf, self.segments, self.step, *share)
             with contextlib.closing(items) as batches:
                 while not self._is_over:
                     self._run_epoch(batches, watch)

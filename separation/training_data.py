@@ -1,5 +1,6 @@
 """Batches by the number of the step, and each process's share of them."""
 
+import contextlib
 import itertools
 import signal
 from collections.abc import Generator, Iterator
@@ -8,7 +9,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from separation.config import TrainingConf
-from separation.dynamic_mixing import FixedMixtures
+from separation.device_mixing import DeviceMixer
+from separation.dynamic_mixing import DynamicMixtures, FixedMixtures
 from separation.mixture_set import MixtureSet
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -46,7 +48,12 @@ def count_steps(conf: TrainingConf, n_items: int) -> int:
 
 
 def open_batches(
-    conf: TrainingConf, segments: Dataset, first_step: int, rank: int, world: int, pin: bool
+    conf: TrainingConf,
+    segments: Dataset,
+    first_step: int,
+    rank: int,
+    world: int,
+    device: torch.device,
 ) -> Generator[Batch, None, None]:
     """Endless batches from step ``first_step`` on: this process's share of each.
 
@@ -56,17 +63,23 @@ def open_batches(
         first_step: counted over the whole training.
         rank: of this process.
         world: number of processes.
-        pin: keep batches in memory from which a GPU can copy without waiting.
+        device: of the model; to a GPU batches come from memory that it can copy without waiting,
+            or are mixed there (``training.mixing=device``).
 
     Yields:
         mixtures ``(batch, time)`` and sources ``(batch, n_src, time)``.
     """
+    if conf.mixing == "device" and isinstance(segments, DynamicMixtures):
+        mixer = DeviceMixer(segments, conf.batch_size, device, rank=rank, world=world)
+        with contextlib.closing(mixer.batches(first_step)) as mixed:
+            yield from mixed
+        return
     loader = DataLoader(
         segments,
         batch_size=conf.batch_size // world,
         sampler=StepItems(first_step, conf.batch_size, rank, world),
         num_workers=conf.num_workers,
-        pin_memory=pin,
+        pin_memory=device.type == "cuda",
         worker_init_fn=_leave_signals_to_parent,
     )
     batches = iter(loader)

@@ -10,4 +10,6 @@ ruff format --check .
 ruff check .
 mypy
 shellcheck run.sh bootstrap.sh .ci/run tests/run.sh local/*.sh egs/*/*/run.sh benchmarks/gpu/*.sh
-exec "$python" -m pytest "$@"
+# Two tests at a time, one thread each: threads of two trainings would fight for two cores.
+export OMP_NUM_THREADS=1
+exec "$python" -m pytest -n 2 --dist loadfile "$@"

@@ -1,5 +1,6 @@
 """Training: the steps, schedules, and what interruptions must not change."""
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -20,6 +21,7 @@ from separation.files import read_rows
 from separation.model import load_model
 from separation.pack import PackedAudio, pack_speakers
 from separation.recordings import list_recordings
+from separation.training_data import open_batches
 from separation.training_module import SeparationModule, make_model
 from separation.training_ranks import Ranks
 from separation.training_schedule import scale_lr
@@ -355,3 +357,16 @@ def test_two_processes_train_what_one_does(launcher, tmp_path):
     names = [sorted(p.name for p in Path(tmp_path / f).iterdir()) for f in ("one", "two")]
     assert names[0] == names[1]
     assert len(list((tmp_path / "two" / "tensorboard").iterdir())) == 1
+
+
+def test_mixing_on_the_device_gives_training_the_same_batches(segments):
+    batches = {}
+    for mixing in ("host", "device"):
+        conf = make_conf(mixing=mixing).training
+        opened = open_batches(conf, segments["dynamic"], 3, 1, 2, torch.device("cpu"))
+        with contextlib.closing(opened):
+            batches[mixing] = [next(opened) for _ in range(3)]
+    for host, device in zip(batches["host"], batches["device"], strict=True):
+        for ours, expected in zip(device, host, strict=True):
+            assert ours.shape == expected.shape
+            assert (ours - expected).abs().max() < 1e-6
