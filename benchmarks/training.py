@@ -1,0 +1,194 @@
+"""Training steps on the CPU, side by side with stock Asteroid; and trainings of equal wall time.
+
+    python -m benchmarks.training [--threads 2] [--turns 5]
+    python -m benchmarks.training --equal-minutes 10 --data DATA
+
+The first: the small configuration, batch 4 of 3 s at 8 kHz, in turns: Asteroid's own model, eager,
+float32, torch's Adam and clipping; ours as stage 4 runs it (separation.training_step.Stepper), in
+float32 and, where the CPU has bfloat16 instructions, with autocast. The loader alone:
+benchmarks/loading.py.
+The second: the mini recipe after stages 0 to 3 in DATA, trained so many minutes with Asteroid's
+own layers and then with ours; all else is the same: loop, items, schedule, seed.
+Writes benchmarks/results/training.json and equal_wall.json, and a plot of the two curves.
+"""
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.rendering import read_cpu
+from separation.config import load_conf
+from separation.files import read_rows, write_json
+from separation.model import build_model, import_asteroid
+from separation.training_module import SeparationModule
+from separation.training_ranks import Ranks
+from separation.training_step import Stepper
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+BATCH, SEGMENT_S, RATE = 4, 3.0, 8000
+STEPS = 4
+FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "fma")
+TARGETS = {"float32, times stock": 2.5, "bf16 where the CPU has it, times stock": 2.8}
+
+
+def make_batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise will do: no step depends on the values."""
+    sources = 0.1 * torch.randn(BATCH, 2, round(SEGMENT_S * RATE))
+    return sources.sum(dim=1), sources
+
+
+def make_stock() -> Callable[[], None]:
+    """Asteroid's training step, as its recipes do it."""
+    losses = import_asteroid("losses")
+    loss = losses.PITLossWrapper(losses.pairwise_neg_sisdr, pit_from="pw_mtx")
+    conf = load_conf(ROOT, "librimix/ConvTasNet_small", [])
+    model = build_model(conf.model, 2, RATE)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    mixtures, sources = make_batch()
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss(model(mixtures), sources).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+
+    return step
+
+
+def make_ours(precision: str) -> Callable[[], None]:
+    """Stage 4's own step."""
+    overrides = [f"training.batch_size={BATCH}", f"training.precision={precision}"]
+    conf = load_conf(ROOT, "librimix/ConvTasNet_small", overrides)
+    ranks = Ranks(conf.training, torch.device("cpu"))
+    module = SeparationModule(build_model(conf.model, 2, RATE), conf.training)
+    module.prepare_speed(round(SEGMENT_S * RATE))
+    stepper, number = Stepper(module, conf.training, ranks), iter(range(10**9))
+    mixtures, sources = make_batch()
+    return lambda: stepper.step(next(number), mixtures, sources, 1e-3)
+
+
+def measure_steps(turns: int) -> dict[str, list[float]]:
+    """Seconds of audio a second, of each form in turn."""
+    forms = {"stock": make_stock(), "ours, float32": make_ours("fp32")}
+    if "avx512_bf16" in read_flags():
+        forms["ours, bf16"] = make_ours("bf16")
+    for step in forms.values():
+        for _ in range(3):
+            step()
+    rates: dict[str, list[float]] = {name: [] for name in forms}
+    for _ in range(turns):
+        for name, step in forms.items():
+            began = time.perf_counter()
+            for _ in range(STEPS):
+                step()
+            rates[name].append(STEPS * BATCH * SEGMENT_S / (time.perf_counter() - began))
+    return rates
+
+
+def read_flags() -> list[str]:
+    """Of :data:`FLAGS` those that the CPU has."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    have = next((line.split() for line in lines if line.startswith("flags")), [])
+    return [flag for flag in FLAGS if flag in have]
+
+
+def summarise(rates: dict[str, list[float]]) -> dict[str, Any]:
+    """Median and range of each, and its ratio to stock within a turn."""
+    stock = rates["stock"]
+    told = {}
+    for name, values in rates.items():
+        ratios = [value / other for value, other in zip(values, stock, strict=True)]
+        told[name] = {
+            "audio_s_per_s": [
+                round(v, 2) for v in (statistics.median(values), min(values), max(values))
+            ],
+            "times_stock": [
+                round(v, 2) for v in (statistics.median(ratios), min(ratios), max(ratios))
+            ],
+        }
+    return told
+
+
+class StockModule(SeparationModule):
+    """Asteroid's own layers, eager and in float32."""
+
+    def prepare_speed(self, n_samples: int) -> None:
+        self._forms = {"train": self.model, "eval": self.model}
+
+
+def train_equal(data: Path, minutes: float) -> dict[str, list[dict[str, float]]]:
+    """Curves of stock and ours after the same minutes on the mini recipe."""
+    from separation import training
+    from separation.model_stages import open_training
+    from separation.options import open_experiment
+
+    curves = {}
+    for name, kind in (("stock", StockModule), ("ours", SeparationModule)):
+        overrides = [f"training.budget_min={minutes}", "training.examples_every=0"]
+        exp = data / "equal_wall" / name
+        experiment = open_experiment("mini/ConvTasNet", overrides, data=data, exp=exp)
+        dev = experiment.mixtures("dev").keep(2, "render dev")
+        training.SeparationModule = kind  # type: ignore[misc]
+        segments = open_training(experiment)
+        training.train(experiment.conf, segments, dev, exp, torch.device("cpu"))
+        rows = read_rows(exp / "curves.csv")
+        kept = ("elapsed_s", "step", "train_loss", "dev_loss")
+        curves[name] = [{key: float(row[key]) for key in kept} for row in rows]
+    return curves
+
+
+def plot_equal(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """Dev SI-SDR against minutes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    for name, rows in curves.items():
+        minutes = [row["elapsed_s"] / 60 for row in rows]
+        axis.plot(minutes, [-row["dev_loss"] for row in rows], marker="o", ms=3, label=name)
+    axis.set_xlabel("minutes of training")
+    axis.set_ylabel("dev SI-SDR (dB)")
+    axis.legend()
+    axis.grid(alpha=0.3)
+    figure.savefig(path, dpi=100)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--equal-minutes", type=float, default=0.0)
+    parser.add_argument("--data", type=Path, default=ROOT / "data")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    about = {
+        "cpu": read_cpu(),
+        "flags": read_flags(),
+        "threads": args.threads,
+        "torch": torch.__version__,
+    }
+    if args.equal_minutes:
+        curves = train_equal(args.data.resolve(), args.equal_minutes)
+        result = about | {"minutes": args.equal_minutes, "curves": curves}
+        write_json(RESULTS / "equal_wall.json", result)
+        plot_equal(curves, RESULTS / "equal_wall.png")
+    else:
+        result = about | {"targets": TARGETS, "steps": summarise(measure_steps(args.turns))}
+        write_json(RESULTS / "training.json", result)
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
