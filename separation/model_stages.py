@@ -103,8 +103,7 @@ def choose_device(name: str) -> Any:
 
 def describe_run(experiment: Experiment, device: Any) -> dict[str, Any]:
     """What produced a result: versions, commit, device, seed, data."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    commit = _read_commit()
     return {
         "recipe": experiment.recipe,
         "key": experiment.key("train"),
@@ -116,6 +115,14 @@ def describe_run(experiment: Experiment, device: Any) -> dict[str, Any]:
         "fingerprints": experiment.read_fingerprints(),
         "conf_fingerprint": hash_value(experiment.conf.as_dict()),
     }
+
+
+def _read_commit() -> str:
+    """The checkout's commit, marked where files differ; empty where there is no git."""
+    if not shutil.which("git"):
+        return ""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _name_device(device: Any) -> str:

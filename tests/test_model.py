@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 
-from separation.config import load_conf
+from separation.config import list_recipes, load_conf
 from separation.errors import UserError
 from separation.fast_layers import make_fast
 from separation.model import build_model, import_asteroid, load_model, save_model
@@ -42,6 +42,63 @@ def test_fast_form_gives_asteroids_outputs_and_gradients(n_src, causal, n_sample
             continue
         scale = theirs.grad.abs().max().clamp(min=1e-6)
         assert torch.allclose(mine.grad / scale, theirs.grad / scale, atol=2e-3), name
+
+
+def list_shipped() -> list[str]:
+    """One recipe for each different Conv-TasNet that is shipped."""
+    seen = {}
+    for recipe in list_recipes(ROOT):
+        conf = load_conf(ROOT, recipe, [])
+        if conf.model.name == "ConvTasNet":
+            seen.setdefault((str(conf.model), conf.audio.sample_rate), recipe)
+    return list(seen.values())
+
+
+def compare_gradients(model, peer) -> float:
+    """Norm of the difference of all gradients together, relative to their norm.
+
+    Tensor by tensor it would mean little: some gradients are zero but for rounding.
+    """
+    pairs = zip(model.parameters(), peer.parameters(), strict=True)
+    kept = [(mine.grad, theirs.grad) for mine, theirs in pairs if theirs.grad is not None]
+    apart = sum(float((mine - theirs).square().sum()) for mine, theirs in kept)
+    return (apart / sum(float(theirs.square().sum()) for _, theirs in kept)) ** 0.5
+
+
+@pytest.mark.parametrize("recipe", list_shipped())
+@pytest.mark.parametrize("causal", [False, True])
+def test_every_shipped_configuration_equals_asteroids(recipe, causal):
+    """Float32 within 1e-4 of the largest output, gradients together within 0.5 % of their norm."""
+    overrides = ["model.causal=true", "model.norm_type=cLN"] if causal else []
+    conf = load_conf(ROOT, recipe, overrides)
+    torch.manual_seed(0)
+    model = build_model(conf.model, 3 if causal else 2, conf.audio.sample_rate)
+    peer = copy.deepcopy(model)
+    mixtures = torch.randn(1, 3001)
+    expected, ours = peer(mixtures), make_fast(model, fuse_depthwise=True)(mixtures)
+    scale = expected.abs().max()
+    assert (ours - expected).abs().max() < 1e-4 * scale
+    weights = torch.randn_like(ours)
+    (expected * weights).sum().backward()
+    (ours * weights).sum().backward()
+    assert compare_gradients(model, peer) < 0.005
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_bf16_autocast_stays_near_asteroids_float32(causal):
+    """Outputs within 5 %, gradients together within 15 % of their norms: bf16 has 8 bits."""
+    overrides = ["model.causal=true", "model.norm_type=cLN"] if causal else []
+    model = make_model(*overrides)
+    peer = copy.deepcopy(model)
+    mixtures = torch.randn(2, 4321)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = make_fast(model, fuse_depthwise=True)(mixtures).float()
+    expected = peer(mixtures)
+    assert (ours - expected).norm() / expected.norm() < 0.05
+    weights = torch.randn_like(ours)
+    (expected * weights).sum().backward()
+    (ours * weights).sum().backward()
+    assert compare_gradients(model, peer) < 0.15
 
 
 def test_saved_model_is_loaded_by_asteroid_itself(tmp_path):
