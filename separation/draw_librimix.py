@@ -58,16 +58,7 @@ def draw_librimix(
     Raises:
         UserError: too few speakers or utterances.
     """
-    pieces = split == "train" and conf.train_length_s > 0  # short utterances are completed
-    least_s = 0.0 if pieces else conf.min_utterance_s
-    rows = [row for row in utterances if row.split == split and row.duration_s >= least_s]
-    speakers = {row.speaker for row in rows}
-    if len(speakers) < conf.n_src:
-        raise UserError(
-            f"{split} has {len(speakers)} speaker(s) with utterances of at least "
-            f"{conf.min_utterance_s} s where mixtures.n_src={conf.n_src} need as many: add "
-            "speakers or longer recordings, or lower mixtures.min_utterance_s."
-        )
+    rows = _choose_utterances(utterances, split, conf)
     balanced = conf.balance_sexes and split != "train"
     deal = draw_balanced_teams if balanced else draw_teams
     teams = make_sources(deal(rows, split, n_mixtures, conf), utterances, split, conf)
@@ -86,6 +77,23 @@ def draw_librimix(
     label = f"draw {split}"
     results = run_jobs(work, jobs, n_jobs, total=len(jobs), label=label, unit="mixture", chunk=8)
     return list(results)
+
+
+def _choose_utterances(
+    utterances: list[Utterance], split: str, conf: MixturesConf
+) -> list[Utterance]:
+    """Those of the split that are long enough to be mixed."""
+    pieces = split == "train" and conf.train_length_s > 0  # short utterances are completed
+    least_s = 0.0 if pieces else conf.min_utterance_s
+    rows = [row for row in utterances if row.split == split and row.duration_s >= least_s]
+    speakers = {row.speaker for row in rows}
+    if len(speakers) < conf.n_src:
+        raise UserError(
+            f"{split} has {len(speakers)} speaker(s) with utterances of at least "
+            f"{conf.min_utterance_s} s where mixtures.n_src={conf.n_src} need as many: add "
+            "speakers or longer recordings, or lower mixtures.min_utterance_s."
+        )
+    return rows
 
 
 def make_sources(

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from separation.errors import UserError
+
 
 @contextlib.contextmanager
 def write_whole(path: Path) -> Iterator[Path]:
@@ -26,6 +28,24 @@ def write_whole(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path, advice: str) -> None:
+    """Make a folder and try to write into it, before hours of work whose result could not be kept.
+
+    Args:
+        folder: made if absent.
+        advice: ends the sentence.
+
+    Raises:
+        UserError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".probe").touch()
+        (folder / ".probe").unlink()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); {advice}.") from error
 
 
 def write_text(path: Path, text: str) -> None:

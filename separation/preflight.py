@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from separation.errors import MissingInputError, UserError
+from separation.files import check_writable
 from separation.mixture_tables import list_noises, list_sources
 from separation.model_stages import PACKAGES, find_version
 from separation.published import describe, import_lists
@@ -32,24 +33,13 @@ def check_machine(experiment: Experiment) -> None:
             "-r requirements-nodeps.txt in it."
         )
     for folder in (experiment.data, experiment.folder):
-        _check_writable(folder)
+        check_writable(folder, "choose another with --data or --exp")
     free_gb = shutil.disk_usage(experiment.data).free / 1e9
     if free_gb < NEEDED_DISK_GB:
         raise UserError(
             f"{experiment.data}: {free_gb:.1f} GB free where {NEEDED_DISK_GB} GB are needed; "
             "free some or choose another disk with --data DIR."
         )
-
-
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".probe").touch()
-        (folder / ".probe").unlink()
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written ({error.strerror}); choose another with --data or --exp."
-        ) from error
 
 
 def run_preflight(experiment: Experiment) -> list[Path]:

@@ -1,11 +1,11 @@
 """``python -m separation render``: from the command line to :mod:`separation.wav_tree`."""
 
 import argparse
-import shutil
 from pathlib import Path
 
 from separation.clips import Corpora
 from separation.errors import MissingInputError, UserError
+from separation.files import check_writable
 from separation.jobs import keep_freed_memory
 from separation.mixture_tables import (
     count_sources,
@@ -34,7 +34,7 @@ def render_tables(args: argparse.Namespace) -> None:
     roots = dict(parse_corpus(text) for text in args.corpus)
     _check_options(args)
     out = args.out.resolve()
-    _check_writable(out)
+    check_writable(out, "choose another with --out")
     speech = _choose_speech(roots)
     jobs = [(*_open_table(table, speech, out, args), table) for table in args.tables]
     corpora = Corpora(speech, roots.get("wham", roots.get("noise")))
@@ -58,16 +58,6 @@ def _check_options(args: argparse.Namespace) -> None:
             raise UserError(f"--rates {rate}: give Hz, whole thousands, such as 8000 16000.")
     if args.nj < 1:
         raise UserError(f"--nj {args.nj}: at least 1 process.")
-
-
-def _check_writable(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.disk_usage(out)
-        (out / ".probe").touch()
-        (out / ".probe").unlink()
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be written ({error.strerror}).") from error
 
 
 def _choose_speech(roots: dict[str, Path]) -> Path:

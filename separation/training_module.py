@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,7 +21,6 @@ from separation.model import (
     import_asteroid,
     load_model,
 )
-from separation.training_schedule import scale_lr
 
 logger = logging.getLogger(__name__)
 
@@ -104,21 +102,6 @@ class SeparationModule(pl.LightningModule):
         """Adam, whose fused kernel leaves weights and state alone where ``found_inf`` is 1."""
         trained = [p for p in self.model.parameters() if p.requires_grad]
         return torch.optim.Adam(trained, lr=self.conf.lr, fused=True)
-
-    # Under Lightning's own Trainer, which `overfit` uses: the time budget and the schedule.
-
-    def on_fit_start(self) -> None:
-        self._began = time.monotonic()
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if time.monotonic() - self._began >= 60 * self.conf.budget_min:
-            self.trainer.should_stop = True
-
-    def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None) -> None:
-        elapsed_s = time.monotonic() - self._began
-        factor = scale_lr(self.conf, self.global_step, 10**9, elapsed_s)
-        optimizer.param_groups[0]["lr"] = self.conf.lr * factor
-        optimizer.step(closure=optimizer_closure)
 
 
 def make_model(conf: Conf, *, from_checkpoint: bool = True) -> nn.Module:

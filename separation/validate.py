@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from separation.errors import UserError
+from separation.files import check_writable
 from separation.jobs import keep_freed_memory, run_jobs
 from separation.validate_checks import CHECKS, examine
 from separation.validate_folders import MIX_FOLDERS
@@ -62,17 +63,7 @@ def _check_options(args: argparse.Namespace) -> None:
     if args.nj < 1:
         raise UserError(f"--nj {args.nj}: at least 1 process.")
     if args.out:
-        _make_folder(args.out)
-
-
-def _make_folder(folder: Path) -> None:
-    """Now, before hours of work whose result could not be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".probe").touch()
-        (folder / ".probe").unlink()
-    except OSError as error:
-        raise UserError(f"--out {folder}: cannot be written ({error.strerror}).") from error
+        check_writable(args.out, "choose another with --out")
 
 
 def _open(text: str, args: argparse.Namespace) -> list[MixtureList] | list[CheckedSet]:
