@@ -9,6 +9,7 @@ import torch
 
 from separation.config import list_recipes, load_conf
 from separation.errors import UserError
+from separation.fast_gradients import NormOfPReLU, PointwiseProduct, ShiftedProducts
 from separation.fast_layers import make_fast
 from separation.model import build_model, import_asteroid, load_model, save_model
 from tests.conftest import ROOT
@@ -22,14 +23,18 @@ def make_model(*overrides: str, n_src: int = 2):
     return build_model(conf.model, n_src, 8000)
 
 
+OWN_GRADIENTS = pytest.mark.parametrize("own_gradients", [False, True])
+
+
+@OWN_GRADIENTS
 @pytest.mark.parametrize("n_src", [2, 3])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("n_samples", [8000, 4321])
-def test_fast_form_gives_asteroids_outputs_and_gradients(n_src, causal, n_samples):
+def test_fast_form_gives_asteroids_outputs_and_gradients(n_src, causal, n_samples, own_gradients):
     overrides = ["model.causal=true", "model.norm_type=cLN"] if causal else []
     model = make_model(*overrides, n_src=n_src)
     peer = copy.deepcopy(model)
-    fast = make_fast(model, fuse_depthwise=True)
+    fast = make_fast(model, fuse_depthwise=True, own_gradients=own_gradients)
     mixtures = torch.randn(2, n_samples)
     expected, ours = peer(mixtures), fast(mixtures)
     assert torch.allclose(ours, expected, atol=1e-5)
@@ -65,9 +70,10 @@ def compare_gradients(model, peer) -> float:
     return (apart / sum(float(theirs.square().sum()) for _, theirs in kept)) ** 0.5
 
 
+@OWN_GRADIENTS
 @pytest.mark.parametrize("recipe", list_shipped())
 @pytest.mark.parametrize("causal", [False, True])
-def test_every_shipped_configuration_equals_asteroids(recipe, causal):
+def test_every_shipped_configuration_equals_asteroids(recipe, causal, own_gradients):
     """Float32 within 1e-4 of the largest output, gradients together within 0.5 % of their norm."""
     overrides = ["model.causal=true", "model.norm_type=cLN"] if causal else []
     conf = load_conf(ROOT, recipe, overrides)
@@ -75,13 +81,32 @@ def test_every_shipped_configuration_equals_asteroids(recipe, causal):
     model = build_model(conf.model, 3 if causal else 2, conf.audio.sample_rate)
     peer = copy.deepcopy(model)
     mixtures = torch.randn(1, 3001)
-    expected, ours = peer(mixtures), make_fast(model, fuse_depthwise=True)(mixtures)
+    fast = make_fast(model, fuse_depthwise=True, own_gradients=own_gradients)
+    expected, ours = peer(mixtures), fast(mixtures)
     scale = expected.abs().max()
     assert (ours - expected).abs().max() < 1e-4 * scale
     weights = torch.randn_like(ours)
     (expected * weights).sum().backward()
     (ours * weights).sum().backward()
     assert compare_gradients(model, peer) < 0.005
+
+
+@pytest.mark.parametrize(("padding", "dilation"), [(1, 1), (4, 4), (8, 4), (0, 3)])
+def test_written_gradients_are_those_of_the_formulas(padding, dilation):
+    """Finite differences in float64, for padding as in the middle, causal, and without."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 13, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, 1, 3, dtype=torch.float64, requires_grad=True)
+    square = torch.randn(4, 3, 1, dtype=torch.float64, requires_grad=True)
+    bias, wide = (torch.randn(n, dtype=torch.float64, requires_grad=True) for n in (3, 4))
+    gamma = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    slope = torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
+    depthwise = (x, weight, bias, padding, dilation)
+    assert torch.autograd.gradcheck(ShiftedProducts.apply, depthwise)
+    assert torch.autograd.gradcheck(PointwiseProduct.apply, (x, square, wide))
+    assert torch.autograd.gradcheck(
+        lambda *inputs: NormOfPReLU.apply(*inputs)[0], (x, slope, gamma, bias)
+    )
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -153,14 +178,16 @@ def make_other(name: str, n_src: int = 2):
     return build_model(load_conf(ROOT, f"librimix/{recipe}", sets).model, n_src, 8000)
 
 
+@OWN_GRADIENTS
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("n_src", [2, 3])
-def test_other_models_train_in_the_fast_form_and_travel(name, n_src, tmp_path):
+def test_other_models_train_in_the_fast_form_and_travel(name, n_src, own_gradients, tmp_path):
     """Outputs and gradients of the fast form, saved, and loaded by Asteroid and by us."""
     model = make_other(name, n_src)
     peer = copy.deepcopy(model)
     mixtures = torch.randn(2, 4321)
-    expected, ours = peer(mixtures), make_fast(model, fuse_depthwise=True)(mixtures)
+    fast = make_fast(model, fuse_depthwise=True, own_gradients=own_gradients)
+    expected, ours = peer(mixtures), fast(mixtures)
     assert ours.shape == (2, n_src, 4321)
     assert torch.allclose(ours, expected, atol=1e-5)
     expected.square().sum().backward()
