@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from separation.errors import UserError
+from separation.errors import UnscoredError, UserError
 from separation.options import open_experiment
 from separation.stages import ROOT, STAGES
 
@@ -19,6 +19,8 @@ STAGE_HELP = {
     "evaluate": "stage 5: score model, mixture and oracle on both test sets",
     "report": "stage 6: RESULTS.md and report.html",
 }
+MODEL_HELP = "file, experiment folder, Hub name[@revision], published name or URL (see `models`)"
+TRUST_HELP = "unpickle freely, which runs whatever the file says"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,12 +38,15 @@ def _build_parser() -> argparse.ArgumentParser:
         "separate", help="separate recordings: one WAV per speaker", allow_abbrev=False
     )
     separate.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    separate.add_argument("--model", type=Path, required=True, metavar="PATH")
+    separate.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
+    separate.add_argument("--trust-checkpoint", action="store_true", help=TRUST_HELP)
     separate.add_argument("--out", type=Path, required=True, metavar="DIR")
     separate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     _add_render_options(commands)
     _add_validate_options(commands)
     _add_overfit_options(commands)
+    _add_publishing_options(commands)
+    _add_compare_options(commands)
     return parser
 
 
@@ -80,6 +85,49 @@ def _add_validate_options(commands) -> None:
     add("--nj", type=int, default=os.cpu_count() or 1, metavar="N")
 
 
+def _add_compare_options(commands) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="score models on test sets; exit 1: some mixtures could not",
+        allow_abbrev=False,
+    )
+    add = compare.add_argument
+    add("--models", nargs="+", required=True, metavar="MODEL", help=MODEL_HELP)
+    add("--test-sets", nargs="+", required=True, metavar="SET", help="table, folder or MIX:split")
+    add("--corpus", action="append", default=[], metavar="NAME=DIR", help="what a table names")
+    add("--out", type=Path, default=ROOT / "exp" / "compare", metavar="DIR")
+    add("--metrics", nargs="+", default=["si_sdr", "sdr"], metavar="METRIC", help="sir, stoi, ...")
+    add("--oracles", nargs="*", default=["ibm", "irm", "wfm"], metavar="MASK", help="the ceilings")
+    add("--limit", type=int, metavar="N", help="an evenly spaced sample of each set")
+    add("--worst", type=int, default=3, metavar="N", help="mixtures to hear in the report")
+    add("--sixteen-bit", action="store_true", help="also scores of 16-bit files: cost of clipping")
+    add("--trust-checkpoint", action="store_true", help=TRUST_HELP)
+    add("--rate", type=int, metavar="HZ", help="of tables and trees; each model's own")
+    add("--mode", metavar="min|max", help="of tables and trees: min, or the recipe's")
+    add("--type", metavar="TYPE", help="mix_clean, mix_both or mix, where there are several")
+    add("--data", type=Path, default=ROOT / "data", metavar="DIR", help="of MIX:split")
+    add("--set", action="append", default=[], dest="sets", metavar="KEY=VALUE")
+    add("--nj", type=int, default=os.cpu_count() or 1, metavar="N")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def _add_publishing_options(commands) -> None:
+    models = commands.add_parser(
+        "models", help="published models: scores, licence, where, cached", allow_abbrev=False
+    )
+    models.add_argument("--json", action="store_true", help="as JSON")
+    publish = commands.add_parser(
+        "publish", help="experiment -> model file and card for the Hub", allow_abbrev=False
+    )
+    add = publish.add_argument
+    add("experiment", type=Path, metavar="EXP", help="exp/MIX/MODEL/TAG, evaluated")
+    add("--out", type=Path, required=True, metavar="DIR")
+    add("--name", default="", metavar="USER/NAME", help="on the Hub")
+    add("--author", default="", metavar="NAME")
+    add("--licence", default="", metavar="ID", help="of the model, as the Hub writes it")
+    add("--language", default="", metavar="CODE", help="of the speech, such as en")
+
+
 def _add_overfit_options(commands) -> None:
     command = commands.add_parser(
         "overfit",
@@ -109,11 +157,14 @@ def _run_separate(args: argparse.Namespace) -> None:
         if not path.is_file():
             raise UserError(f"{path}: no such audio file; check the path.")
     check_outputs(args.out)
-    from separation.model import load_model
+    from separation.checkpoint_loading import open_model
     from separation.model_stages import choose_device
 
     device = choose_device(args.device)
-    model = load_model(args.model).to(device)
+    try:
+        model = open_model(args.model, trust=args.trust_checkpoint).model.to(device)
+    except UserError as error:
+        raise UserError(f"--model {error}") from error
     for path in separate_files(model, args.files, args.out, device):
         print(path)
 
@@ -132,6 +183,20 @@ def _run_command(args: argparse.Namespace) -> int:
         from separation.validate import validate_mixtures
 
         return validate_mixtures(args)
+    if args.command == "models":
+        from separation.models_command import print_models
+
+        print_models(as_json=args.json)
+        return 0
+    if args.command == "publish":
+        from separation.publishing import publish_experiment
+
+        publish_experiment(args)
+        return 0
+    if args.command == "compare":
+        from separation.compare import compare_models
+
+        return compare_models(args)
     experiment = open_experiment(
         *(args.recipe, args.sets, args.tag, args.corpus),
         *(args.data.resolve(), args.exp.resolve(), args.nj, args.device),
@@ -163,7 +228,7 @@ def main() -> int:
         return _run_command(_build_parser().parse_args())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, UnscoredError) else 2
     except KeyboardInterrupt:
         print("interrupted: run the same command to go on from here", file=sys.stderr)
         return 130

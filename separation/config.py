@@ -14,6 +14,8 @@ from separation.errors import MissingInputError, UserError
 from separation.files import hash_value
 from separation.model_config import ModelConf, find_conf_class
 
+METRICS = ("si_sdr", "sdr", "sir", "sar", "stoi", "pesq")  # as separation.scoring
+
 
 @dataclass(frozen=True)
 class CorpusConf:
@@ -137,7 +139,7 @@ class TrainingConf:
     speed_max: float
     segment_s: float
     batch_size: int  # mixtures of one step, over all devices
-    micro_batch: int  # mixtures at once on a device; 0: all of its share of the batch
+    micro_batch: int  # mixtures at once on a device; 0: as many of its share as fit
     epoch_mixtures: int  # mixtures drawn for one epoch; 0: as many as the training list has
     epochs: int
     budget_min: float  # training stops after these minutes, whichever comes first
@@ -201,13 +203,20 @@ class TrainingConf:
 
 @dataclass(frozen=True)
 class EvaluationConf:
-    estimators: list  # of model, mixture, irm
+    estimators: list  # of model, mixture, ibm, irm, wfm
     stft_window_s: float  # of the oracle mask
     stft_hop_s: float
+    metrics: list  # of METRICS
+    sixteen_bit: bool  # also SI-SDR of the estimates as 16-bit files hold them
+    check_mixtures: int  # on which the scorer is compared with mir_eval in every run
 
     def __post_init__(self) -> None:
+        for name in self.metrics:
+            _one_of("evaluation.metrics", name, METRICS)
+        if "si_sdr" not in self.metrics or "sdr" not in self.metrics:
+            raise UserError("evaluation.metrics: si_sdr and sdr are always among them.")
         for name in self.estimators:
-            _one_of("evaluation.estimators", name, ("mixture", "model", "irm"))
+            _one_of("evaluation.estimators", name, ("mixture", "model", "ibm", "irm", "wfm"))
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,8 @@ def _find_baseline(
 
 def _find_scores(summary: dict[str, Any], split: str) -> dict[str, float] | None:
     model = summary["scores"].get(split, {}).get("model")
-    return model["all"]["si_sdri"] if model else None
+    scores = model["all"].get("si_sdri") if model else None
+    return scores if scores and scores["low"] is not None else None  # one mixture compares nothing
 
 
 def _format(scores: dict[str, float]) -> str:

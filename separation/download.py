@@ -26,6 +26,7 @@ from separation.errors import MissingInputError, UserError
 logger = logging.getLogger(__name__)
 CHUNK = 1 << 16  # bytes: the most that a lost connection or a killed process costs
 TIMEOUTS_S = (10.0, 60.0)  # to connect, between two reads
+ELSEWHERE = "give --data DIR on another disk"
 UNPACKED_PER_PACKED = 1.3  # bytes a .tar.gz of FLAC takes unpacked, with room to spare
 
 
@@ -42,6 +43,8 @@ class _Item:
     url: str
     path: Path
     size: int
+    instead: str = "give the corpus with --corpus NAME=DIR"
+    elsewhere: str = ELSEWHERE
 
     @property
     def part(self) -> Path:
@@ -49,7 +52,7 @@ class _Item:
 
     def refuse(self, reason: str, first: str = "") -> UserError:
         """The one sentence for a download that failed; ``first`` is what to try first."""
-        fix = f"download it by hand to {self.path}, or give the corpus with --corpus NAME=DIR"
+        fix = f"download it by hand to {self.path}, or {self.instead}"
         return UserError(f"{self.url}: {reason}; {first}{fix}.")
 
 
@@ -62,6 +65,8 @@ def download(
     size: int = 0,
     attempts: int = 5,
     pause_s: float = 1.0,
+    instead: str = _Item.instead,
+    elsewhere: str = ELSEWHERE,
 ) -> Path:
     """Fetch ``url`` to ``path``; a file that is there and right costs no request.
 
@@ -76,17 +81,19 @@ def download(
         size: expected bytes, 0 where unknown; decides only where no checksum is given.
         attempts: tries in all, for cut connections, 429 and 5xx.
         pause_s: first pause in seconds; it doubles.
+        instead: what else the user can do, for the sentence of a failure.
+        elsewhere: how to choose another disk, likewise.
 
     Raises:
         UserError: refused by the server, still cut after all attempts, disk full, wrong bytes.
     """
-    item = _Item(url, path, size)
+    item = _Item(url, path, size, instead, elsewhere)
     if path.is_file():
         if not (fault := _find_fault(path, sha256, git_blob, size)):
             return path
         logger.warning("%s: %s; downloading it anew", path, fault)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _name_full_disk(path.parent):
+    with _name_full_disk(path.parent, elsewhere):
         _fetch(item, attempts, pause_s)
     if fault := _find_fault(item.part, sha256, git_blob, size):
         item.part.unlink()
@@ -127,7 +134,7 @@ def _attempt(item: _Item) -> None:
         _check_status(response, item, have)
         start, total = _read_extent(response, item, have)
         if response.status_code != 416:
-            check_space(item.path.parent, round(1.05 * max(0, total - start)))
+            check_space(item.path.parent, round(1.05 * max(0, total - start)), item.elsewhere)
             _write_body(response, item, start, total)
 
 
@@ -198,7 +205,7 @@ def _hash_file(path: Path, digest) -> str:
     return digest.hexdigest()
 
 
-def check_space(folder: Path, needed: int) -> None:
+def check_space(folder: Path, needed: int, elsewhere: str = ELSEWHERE) -> None:
     """Check that ``needed`` more bytes fit on the disk of ``folder``.
 
     Raises:
@@ -206,17 +213,17 @@ def check_space(folder: Path, needed: int) -> None:
     """
     if (free := shutil.disk_usage(folder).free) < needed:
         sizes = f"{free / 1e9:.2f} GB free, {needed / 1e9:.2f} GB needed"
-        raise UserError(f"{folder}: {sizes}; make room, or give --data DIR on another disk.")
+        raise UserError(f"{folder}: {sizes}; make room, or {elsewhere}.")
 
 
 @contextlib.contextmanager
-def _name_full_disk(folder: Path) -> Iterator[None]:
+def _name_full_disk(folder: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        fix = "make room and run the same command to go on, or give --data DIR on another disk"
+        fix = f"make room and run the same command to go on, or {elsewhere}"
         raise UserError(f"{folder}: the disk is full; {fix}.") from error
 
 

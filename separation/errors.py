@@ -1,8 +1,23 @@
 """Errors that a user can mend."""
 
+from pathlib import Path
+
 
 class UserError(ValueError):
     """A user's mistake: one sentence that names the thing and the fix (exit code 2)."""
+
+
+class UnscoredError(UserError):
+    """Everything was done but for some mixtures, which the sentence names (exit code 1).
+
+    Attributes:
+        outputs: files that were written.
+        final: whether trying again could change nothing.
+    """
+
+    def __init__(self, text: str, outputs: list[Path] | None = None, *, final: bool = False):
+        super().__init__(text)
+        self.outputs, self.final = outputs or [], final
 
 
 class MissingInputError(UserError, FileNotFoundError):

@@ -122,9 +122,15 @@ def _check_row(job: tuple[dict[str, str], int]) -> str:
                     return f"{path}: has {file.channels} channels and {file.frames} samples"
         except soundfile.LibsndfileError as error:
             return f"{path}: cannot be decoded ({str(error).split(': ')[-1]})"
-    if len(set(lengths.values())) > 1:
-        return f"{row['mixture_path']}: mixture and sources differ in length {[*lengths.values()]}"
-    return ""
+    return tell_lengths(row["mixture_path"], [*lengths.values()])
+
+
+def tell_lengths(path: str, lengths: list[int]) -> str:
+    """What is wrong where a mixture and its sources differ in length; else empty.
+
+    They are not cut to the shortest: nobody can tell whether they begin together.
+    """
+    return f"{path}: mixture and sources differ in length {lengths}" * (len(set(lengths)) > 1)
 
 
 def read_existing(row: dict[str, str], sample_rate: int) -> "Mixture":
@@ -135,6 +141,9 @@ def read_existing(row: dict[str, str], sample_rate: int) -> "Mixture":
 
     sources = [row[key] for key in row if key.startswith("source_") and key.endswith("_path")]
     signals = [_read(path, sample_rate) for path in (row["mixture_path"], *sources)]
+    complaint = tell_lengths(row["mixture_path"], [len(signal) for signal in signals])
+    if complaint:
+        raise UserError(f"{complaint}; make them again.")
     return Mixture(row, signals[0], np.stack(signals[1:]))
 
 

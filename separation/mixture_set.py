@@ -1,10 +1,12 @@
 """A split's mixtures as a sequence: rendered when asked for, or kept where they are few."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from separation.clips import Corpora
+from separation.files import hash_value
 from separation.jobs import run_jobs
+from separation.mixture_reading import DECODING_ERRORS
 from separation.render import Mixture, render_mixture
 
 FEW = 600  # mixtures that may stay in memory
@@ -29,28 +31,49 @@ class MixtureSet(Sequence[Mixture]):
         mode: str = "min",
         kind: str = "",
     ) -> None:
-        self.rows = rows
+        self.rows, self.sample_rate = rows, sample_rate
+        self._depends = [sample_rate, mode, kind]
         self._render = partial(
             render_mixture, corpora=corpora, sample_rate=sample_rate, mode=mode, kind=kind
         )
-        self._kept: list[Mixture] | None = None
+        self._kept: list[Mixture | Exception] | None = None
 
     def keep(self, n_jobs: int, label: str) -> "MixtureSet":
-        """Render all of them once, in parallel, where they are few; returns itself."""
+        """Render all of them once, in parallel, where they are few; returns itself.
+
+        One that cannot be read raises when it is asked for, as it would if it were not kept.
+        """
         if self._kept is None and len(self.rows) <= FEW:
+            render = partial(_render_or_catch, render=self._render)
             results = run_jobs(
-                self._render, self.rows, n_jobs, total=len(self), label=label, unit="mixture"
+                render, self.rows, n_jobs, total=len(self), label=label, unit="mixture"
             )
             self._kept = list(results)
         return self
+
+    def stamp(self, index: int) -> str:
+        """Hash of what one mixture is made from, by its row; files are not looked at."""
+        return hash_value([self.rows[index], self._depends])
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index):  # type: ignore[override]
-        if self._kept is not None:
-            return self._kept[index]
-        return self._render(self.rows[index])
+        if self._kept is None:
+            return self._render(self.rows[index])
+        kept = self._kept[index]
+        if isinstance(kept, Exception):
+            raise kept
+        return kept
 
     def __iter__(self) -> Iterator[Mixture]:
         return (self[index] for index in range(len(self)))
+
+
+def _render_or_catch(
+    row: dict[str, str], render: Callable[[dict[str, str]], Mixture]
+) -> Mixture | Exception:
+    try:
+        return render(row)
+    except DECODING_ERRORS as error:
+        return error

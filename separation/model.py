@@ -6,7 +6,6 @@ The one place that imports Asteroid.
 import importlib
 import importlib.util
 import logging
-import pickle
 import shutil
 import sys
 import types
@@ -14,11 +13,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from separation.errors import MissingInputError, UserError
+from separation.errors import UserError
 from separation.files import write_whole
 from separation.model_config import ModelConf
 
@@ -88,39 +86,18 @@ def save_model(model: nn.Module, path: Path) -> None:
 
 
 def load_model(path: Path) -> nn.Module:
-    """Load a checkpoint in Asteroid's format (a file, or an experiment folder holding one).
+    """Load a checkpoint: a file of Asteroid's or Lightning's, or a folder that holds one.
 
-    Never unpickles anything but tensors and a short list of harmless types.
+    Never unpickles anything but tensors and a short list of harmless types; for names and URLs,
+    and for what is known of a model, see :func:`separation.checkpoint_loading.open_model`.
 
     Raises:
         MissingInputError: no such file.
-        UserError: not an Asteroid checkpoint.
+        UserError: not a checkpoint.
     """
-    if path.is_dir():
-        path = path / "best_model.pth"
-    if not path.is_file():
-        raise MissingInputError(f"--model {path}: no such checkpoint; train one or check the path.")
-    harmless = [
-        torch.torch_version.TorchVersion,
-        np.dtype,
-        np.dtypes.Float64DType,
-        np.dtypes.Float32DType,
-        np._core.multiarray.scalar,  # type: ignore[attr-defined]
-    ]
-    try:
-        with torch.serialization.safe_globals(harmless):
-            package = torch.load(path, map_location="cpu", weights_only=True)
-        base = import_models().BaseModel
-        return base.from_pretrained(package).eval()
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError):
-        # torch's own text advises full unpickling, which runs whatever the file says
-        reason = "it holds more or less than tensors and plain values"
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:120]
-    raise UserError(
-        f"--model {path}: is not a checkpoint in Asteroid's format ({reason}); give a "
-        "best_model.pth made by stage 4."
-    )
+    from separation.checkpoint_loading import load_path  # which imports this module
+
+    return load_path(path)
 
 
 def can_compile(device: torch.device) -> bool:

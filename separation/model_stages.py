@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from separation.errors import UserError
+from separation.errors import UnscoredError, UserError
 from separation.files import hash_text, hash_value, read_json, write_json
 from separation.stages import ROOT, Experiment, hash_file
 
@@ -103,12 +103,12 @@ def choose_device(name: str) -> Any:
 
 def describe_run(experiment: Experiment, device: Any) -> dict[str, Any]:
     """What produced a result: versions, commit, device, seed, data."""
-    commit = _read_commit()
+    commit = read_commit()
     return {
         "recipe": experiment.recipe,
         "key": experiment.key("train"),
         "commit": commit or "unknown",
-        "device": _name_device(device),
+        "device": name_device(device),
         "seed": experiment.conf.training.seed,
         "python": platform.python_version(),
         "versions": {name: find_version(name) for name in PACKAGES},
@@ -117,7 +117,7 @@ def describe_run(experiment: Experiment, device: Any) -> dict[str, Any]:
     }
 
 
-def _read_commit() -> str:
+def read_commit() -> str:
     """The checkout's commit, marked where files differ; empty where there is no git."""
     if not shutil.which("git"):
         return ""
@@ -125,7 +125,8 @@ def _read_commit() -> str:
     return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def _name_device(device: Any) -> str:
+def name_device(device: Any) -> str:
+    """A device as results name it."""
     if device.type == "cuda":
         import torch
 
@@ -135,31 +136,58 @@ def _name_device(device: Any) -> str:
 
 def run_evaluate(experiment: Experiment) -> list[Path]:
     """Stage 5: every estimator on every test set, one row a mixture."""
-    from separation.evaluation import evaluate_set
+    from separation.evaluation import Scoring, evaluate_set
+    from separation.scoring import check_metrics
     from separation.summary import write_summary
 
+    conf = experiment.conf.evaluation
+    check_metrics(conf.metrics, experiment.conf.audio.sample_rate)
+    checked = "model" if "model" in conf.estimators else conf.estimators[-1]
     folder = experiment.folder / "evaluation"
     key_file = folder / "key.json"
     if read_json(key_file) != experiment.key("evaluate"):
         shutil.rmtree(folder, ignore_errors=True)
         write_json(key_file, experiment.key("evaluate"))
     results: dict[str, dict[str, list]] = {}
+    unscored: dict[str, dict[str, list]] = {}
     outputs = [folder / "summary.json"]
     for split in experiment.test_splits:
         mixtures = experiment.mixtures(split).keep(experiment.n_jobs, f"render {split}")
-        for name in experiment.conf.evaluation.estimators:
+        for name in conf.estimators:
             path = folder / split / f"{name}.csv"
             estimator = _make_estimator(experiment, name)
-            results.setdefault(split, {})[name] = evaluate_set(
-                mixtures, estimator, path, experiment.n_jobs, f"{split} {name}"
-            )
+            key = f"{experiment.key('evaluate')} {name}"
+            n_checked = conf.check_mixtures if name == checked else 0
+            measured = (tuple(conf.metrics), experiment.n_jobs, conf.sixteen_bit, n_checked)
+            label = f"{split} {name}"
+            found = evaluate_set(mixtures, estimator, path, Scoring(*measured), label, key)
+            results.setdefault(split, {})[name] = found.rows
+            unscored.setdefault(split, {})[name] = found.unscored()
             outputs.append(path)
     about = {"checkpoint_sha256": hash_file(experiment.checkpoint)} | experiment.read_fingerprints()
     for split, estimators in results.items():
         rows = next(iter(estimators.values()))
-        about[f"audio_{split}"] = hash_text("\n".join(row["audio"] for row in rows))
+        about[f"audio_{split}"] = hash_text("\n".join(row.get("audio", "") for row in rows))
     write_summary(folder / "summary.json", results, about)
+    _refuse_unscored(unscored, outputs)
     return outputs
+
+
+def _refuse_unscored(unscored: dict[str, dict[str, list]], outputs: list[Path]) -> None:
+    """Name mixtures without scores; the stage is done unless a file could not be read.
+
+    Raises:
+        UnscoredError: there are any.
+    """
+    from separation.evaluation import UNREADABLE, tell_unscored
+
+    texts = [f"{split}, {text}" for split in unscored for text in tell_unscored(unscored[split])]
+    if not texts:
+        return
+    found = [row for split in unscored.values() for rows in split.values() for row in rows]
+    unread = any(row["problems"] == UNREADABLE for row in found)
+    advice = "mend the files and run stage 5 again" if unread else "stage 6 reports the rest"
+    raise UnscoredError("\n".join([*texts, f"{advice}."]), outputs, final=not unread)
 
 
 def _make_estimator(experiment: Experiment, name: str) -> Any:
@@ -168,8 +196,8 @@ def _make_estimator(experiment: Experiment, name: str) -> Any:
     conf = experiment.conf
     if name == "mixture":
         return estimators.estimate_mixture
-    if name == "irm":
-        return estimators.make_ratio_mask(conf.evaluation, conf.audio.sample_rate)
+    if name in estimators.ORACLE_MASKS:
+        return estimators.make_oracle_mask(name, conf.evaluation, conf.audio.sample_rate)
     from separation.model import load_model
 
     model = load_model(experiment.checkpoint)

@@ -3,6 +3,7 @@
 import time
 
 from separation.data_stages import run_audio, run_corpus, run_metadata
+from separation.errors import UnscoredError
 from separation.files import read_json
 from separation.model_stages import run_evaluate, run_report, run_train
 from separation.preflight import check_machine, run_preflight
@@ -23,7 +24,12 @@ def run_stage(experiment: Experiment, stage: str) -> None:
     else:
         print(f"stage {number} {stage}: running", flush=True)
         began = time.monotonic()
-        outputs = RUNNERS[stage](experiment)
+        try:
+            outputs = RUNNERS[stage](experiment)
+        except UnscoredError as error:
+            if error.final:  # to score again would find the same
+                experiment.mark_done(stage, error.outputs)
+            raise
         experiment.mark_done(stage, outputs)
         print(f"stage {number} {stage}: done in {time.monotonic() - began:.0f} s", flush=True)
     if stage == "report":

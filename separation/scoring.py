@@ -1,80 +1,73 @@
-"""The scorer: SI-SDR and SDR of estimates and of the mixture, one record a mixture.
+"""The scorer: one record a mixture, of its estimates and, in the same way, of the mixture itself.
 
-Conventions: float64; SI-SDR after removing means (Le Roux et al. 2019, eq. 3 with both signals
-zero-mean); SDR of BSS Eval v3 with a 512-tap filter (Vincent et al. 2006), means kept;
-the permutation that maximises mean SI-SDR serves all metrics; a record holds each source's
-values, their plain mean, and the improvement over the mixture scored in the same way.
+Conventions: float64; SI-SDR after removing means (separation.si_sdr), BSS Eval v3 with them
+(separation.bss_eval); the permutation that maximises mean SI-SDR serves all metrics; means are
+plain means over sources. What cannot be scored is named, never averaged in (PROBLEMS).
 """
 
-import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len, rfft
-from scipy.linalg import solve_toeplitz
 
+from separation.bss_eval import interference_of_sources_db, sdr_db, sdr_of_sources_db
 from separation.errors import UserError
+from separation.perceptual import check_perceptual, score_perceptual
+from separation.score_problems import (
+    PROBLEMS,
+    UNSCORABLE,
+    best_permutation,
+    find_confusions,
+    find_same_references,
+    find_unscorable,
+)
+from separation.si_sdr import CEILING_DB, multiply_halves, pairwise_si_sdr_db, si_sdr_db
 
-FILTER_TAPS = 512
-CEILING_DB = 150.0  # of a perfect estimate, in place of infinity
+__all__ = [
+    "CEILING_DB",
+    "METRICS",
+    "PROBLEMS",
+    "UNSCORABLE",
+    "Score",
+    "check_metrics",
+    "find_permutation",
+    "score_mixture",
+    "sdr_db",
+    "si_sdr_db",
+]
+
+METRICS = ("si_sdr", "sdr", "sir", "sar", "stoi", "pesq")
+PERCEPTUAL = ("stoi", "pesq")
 
 
-def si_sdr_db(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
-    """Scale-invariant SDR in dB, with zero-mean signals.
+@dataclass(frozen=True)
+class Score:
+    """One mixture's scores.
 
-    Args:
-        references: ``(..., time)``.
-        estimates: ``(..., time)``, broadcast against ``references``.
-
-    Returns:
-        ``(...)`` in dB, within +-150.
-
-    >>> tone = np.sin(np.arange(800) * 0.1)
-    >>> float(si_sdr_db(tone, 3 * tone)) == CEILING_DB
-    True
+    Attributes:
+        values: of metric m ``input_m`` (the mixture), ``m`` (the estimates) and ``mi`` (the
+            improvement), means over sources, and the same of each source k as ``m_k``; dB, but
+            for STOI (0..1) and PESQ. No improvement of SAR: the mixture has no artefacts.
+        permutation: estimate index of each reference; empty where nothing could be scored.
+        problems: names out of PROBLEMS; one of UNSCORABLE comes with no values.
     """
-    references = np.asarray(references, np.float64)
-    estimates = np.asarray(estimates, np.float64)
-    references = references - references.mean(axis=-1, keepdims=True)
-    estimates = estimates - estimates.mean(axis=-1, keepdims=True)
-    energy = (references**2).sum(axis=-1, keepdims=True)
-    scale = (references * estimates).sum(axis=-1, keepdims=True) / np.maximum(energy, 1e-30)
-    target = scale * references
-    residual = estimates - target
-    return _ratio_db((target**2).sum(axis=-1), (residual**2).sum(axis=-1))
+
+    values: dict[str, float]
+    permutation: tuple[int, ...]
+    problems: tuple[str, ...]
 
 
-def sdr_db(reference: np.ndarray, estimates: np.ndarray) -> np.ndarray:
-    """BSS Eval v3 SDR in dB of several estimates of one source.
+def check_metrics(metrics: Sequence[str], sample_rate: int) -> None:
+    """See that metrics can be computed at a rate in Hz, before work starts.
 
-    The target is the estimate's projection on the reference's 512 first delays: a symmetric
-    Toeplitz system, solved once for all estimates (Vincent et al. 2006, sections III-IV).
-
-    Args:
-        reference: ``(time,)``.
-        estimates: ``(n_estimates, time)``.
-
-    Returns:
-        ``(n_estimates,)`` in dB, within +-150.
+    Raises:
+        UserError: an unknown or missing metric, a package that is not installed, a rate.
     """
-    reference = np.asarray(reference, np.float64)
-    estimates = np.asarray(estimates, np.float64)
-    n_samples = reference.shape[-1]
-    n_fft = next_fast_len(n_samples + FILTER_TAPS, real=True)
-    spectrum = rfft(reference, n_fft)
-    autocorrelation = irfft(np.abs(spectrum) ** 2, n_fft)[:FILTER_TAPS]
-    cross = irfft(np.conj(spectrum) * rfft(estimates, n_fft), n_fft)[:, :FILTER_TAPS]
-    filters = solve_toeplitz(autocorrelation, cross.T).T
-    targets = irfft(spectrum * rfft(filters, n_fft), n_fft)
-    targets = targets[:, : n_samples + FILTER_TAPS - 1]
-    padded = np.pad(estimates, ((0, 0), (0, FILTER_TAPS - 1)))
-    return _ratio_db((targets**2).sum(axis=-1), ((padded - targets) ** 2).sum(axis=-1))
-
-
-def _ratio_db(signal: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    floor = 10 ** (-CEILING_DB / 10)
-    signal, noise = np.maximum(signal, 1e-30), np.maximum(noise, 1e-30)
-    ratio = np.clip(signal / noise, floor, 1 / floor)
-    return 10 * np.log10(ratio)
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown or not metrics:
+        wanted = f"there is no metric {unknown[0]!r}" if unknown else "no metric is asked for"
+        raise UserError(f"{wanted}; choose from {', '.join(METRICS)}.")
+    check_perceptual(tuple(metrics), sample_rate)
 
 
 def find_permutation(references: np.ndarray, estimates: np.ndarray) -> tuple[int, ...]:
@@ -83,47 +76,100 @@ def find_permutation(references: np.ndarray, estimates: np.ndarray) -> tuple[int
     Args:
         references, estimates: ``(n_src, time)``.
     """
-    pairwise = si_sdr_db(references[:, None], estimates[None])
-    n_src = len(references)
-    return max(
-        itertools.permutations(range(n_src)),
-        key=lambda order: sum(pairwise[i, order[i]] for i in range(n_src)),
-    )
+    return best_permutation(si_sdr_db(references[:, None], estimates[None]))
 
 
 def score_mixture(
-    mixture: np.ndarray, references: np.ndarray, estimates: np.ndarray
-) -> tuple[dict[str, float], tuple[int, ...]]:
+    mixture: np.ndarray,
+    references: np.ndarray,
+    estimates: np.ndarray,
+    sample_rate: int,
+    metrics: Sequence[str] = ("si_sdr", "sdr"),
+) -> Score:
     """Score one mixture's estimates and, in the same way, the mixture itself.
 
     Args:
-        mixture: ``(time,)``.
+        mixture: ``(time,)``, floating-point or integer samples.
         references, estimates: ``(n_src, time)``.
-
-    Returns:
-        a record with ``input_si_sdr, si_sdr, si_sdri, input_sdr, sdr, sdri`` (dB, means over
-        sources; and ``si_sdri_k``, ``sdri_k`` of each source), and the permutation found.
+        sample_rate: Hz; only STOI and PESQ, and the shortest half of a swap, depend on it.
+        metrics: out of METRICS; see ``check_metrics``.
 
     Raises:
-        UserError: a silent reference, or values that are not finite.
+        UserError: shapes that do not fit together.
     """
-    if not np.isfinite(estimates).all():
-        raise UserError("an estimate holds NaN or infinite samples.")
-    if not references.any(axis=-1).all():
-        raise UserError("a reference is silent, so no ratio to it exists.")
-    order = find_permutation(references, estimates)
-    record: dict[str, float] = {}
-    ordered = estimates[list(order)]
-    pairs = [np.stack([mixture, estimate]) for estimate in ordered]
-    values = {
-        "si_sdr": [si_sdr_db(ref[None], pair) for ref, pair in zip(references, pairs, strict=True)],
-        "sdr": [sdr_db(ref, pair) for ref, pair in zip(references, pairs, strict=True)],
+    _check_shapes(mixture, references, estimates)
+    n_src, n_samples = references.shape
+    signals = np.concatenate([references, estimates, mixture[None]], dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # told as a problem below
+        halves, means = multiply_halves(signals)
+        gram = halves.sum(axis=0)
+        energies = np.diag(gram) + n_samples * means**2
+    unscorable = find_unscorable(np.diag(gram), energies, n_src)
+    if unscorable:
+        return Score({}, (), unscorable)
+    pairwise = pairwise_si_sdr_db(signals, gram, n_src)
+    order = best_permutation(pairwise[:, :-1])
+    problems = list(find_confusions(pairwise, halves, n_samples / 2 / sample_rate))
+    if find_same_references(gram, n_src):
+        problems.append("same-references")
+    tables = {"si_sdr": np.stack([pairwise[:, -1], pairwise[range(n_src), order]])}
+    if "sdr" in metrics:
+        tables["sdr"] = sdr_of_sources_db(signals, order, energies)
+    tables |= _score_others(signals, order, sample_rate, metrics, problems)
+    values: dict[str, float] = {}
+    for metric in metrics:
+        if metric in tables:
+            values |= _list_values(metric, *tables[metric])
+    return Score(values, order, tuple(problems))
+
+
+def _score_others(
+    signals: np.ndarray,
+    order: tuple[int, ...],
+    sample_rate: int,
+    metrics: Sequence[str],
+    problems: list[str],
+) -> dict[str, np.ndarray]:
+    """SIR, SAR, STOI, PESQ, ``(2, n_src)`` each: mixture, estimates; appends to problems."""
+    n_src = len(order)
+    tables: dict[str, np.ndarray] = {}
+    if {"sir", "sar"} & set(metrics) and "same-references" not in problems:
+        tables |= interference_of_sources_db(signals, order)
+    if n_src == 1 and "sir" in metrics:
+        del tables["sir"]
+        problems.append("one-source")
+    pairs = [(signals[i], signals[-1]) for i in range(n_src)]
+    pairs += [(signals[i], signals[n_src + estimate]) for i, estimate in enumerate(order)]
+    for metric in (name for name in PERCEPTUAL if name in metrics):
+        found = score_perceptual(metric, pairs, sample_rate)
+        if found is None:
+            problems.append(f"{metric}-failed")
+        else:
+            tables[metric] = found.reshape(2, n_src)
+    return tables
+
+
+def _list_values(metric: str, before: np.ndarray, after: np.ndarray) -> dict[str, float]:
+    named = {f"input_{metric}": before, metric: after}
+    if metric != "sar":
+        named[f"{metric}i"] = after - before
+    means = {name: float(scores.mean()) for name, scores in named.items()}
+    return means | {
+        f"{name}_{k}": float(value)
+        for name, scores in named.items()
+        for k, value in enumerate(scores, 1)
     }
-    for metric, per_source in values.items():
-        before, after = np.transpose(per_source)
-        record[f"input_{metric}"] = float(before.mean())
-        record[metric] = float(after.mean())
-        record[f"{metric}i"] = float((after - before).mean())
-        for number, gain in enumerate(after - before, 1):
-            record[f"{metric}i_{number}"] = float(gain)
-    return record, order
+
+
+def _check_shapes(mixture: np.ndarray, references: np.ndarray, estimates: np.ndarray) -> None:
+    if references.ndim != 2 or references.shape != estimates.shape or mixture.ndim != 1:
+        raise UserError(
+            f"references {references.shape}, estimates {estimates.shape} and mixture"
+            f" {mixture.shape} do not fit together: give (n_src, time) twice, of equal lengths, and"
+            " (time,)."
+        )
+    if references.shape[-1] != len(mixture) or not references.size:
+        raise UserError(
+            f"the mixture has {len(mixture)} samples and its references have"
+            f" {references.shape[-1]}: they must be of one length, and not empty."
+        )

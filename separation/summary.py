@@ -3,34 +3,38 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from separation.breakdown import PAIRS, list_metrics, list_problems
 from separation.files import write_json
-
-SUMMARY_METRICS = ("si_sdri", "sdri", "si_sdr", "sdr", "input_si_sdr", "input_sdr")
-BOOTSTRAP_DRAWS = 1000
+from separation.statistics import mean_interval, pick_values
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means with 95 % bootstrap intervals, over all mixtures and per kind of pair."""
+    """Means with 95 % bootstrap intervals, over all mixtures and per kind of pair.
+
+    Returns:
+        ``{group: {"n_mixtures", "n_scored", "problems": {name: [mixture_IDs]}, <metric>: {"mean",
+        "low", "high", "n"}}}``. A row without values is in no mean, and counted and named here; a
+        metric that no row of a group holds is absent; ``low`` and ``high`` of one value are None.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
     groups = {"all": rows}
-    for pair in ("same-sex", "different-sex", "unknown"):
-        groups[pair] = [row for row in rows if row["pair"] == pair]
+    for pair in PAIRS:
+        groups[pair] = [row for row in rows if row.get("pair", "unknown") == pair]
+    metrics = list_metrics(rows)
+    return {name: _sum_up(group, metrics) for name, group in groups.items() if group}
+
+
+def _sum_up(rows: list[dict[str, Any]], metrics: list[str]) -> dict[str, Any]:
+    values = {metric: pick_values(rows, metric) for metric in metrics}
     return {
-        name: {"n_mixtures": len(group)}
-        | {metric: _mean_interval([row[metric] for row in group]) for metric in SUMMARY_METRICS}
-        for name, group in groups.items()
-        if group
+        "n_mixtures": len(rows),
+        "n_scored": len({name for own in values.values() for name in own}),
+        "problems": list_problems(rows),
+    } | {
+        metric: mean_interval(list(own.values())).as_dict() for metric, own in values.items() if own
     }
-
-
-def _mean_interval(values: list[float]) -> dict[str, float]:
-    """Mean and percentile bootstrap interval (Efron 1979); the draws are seeded."""
-    numbers = np.asarray(values, np.float64)
-    draws = np.random.default_rng(0).integers(len(numbers), size=(BOOTSTRAP_DRAWS, len(numbers)))
-    low, high = np.percentile(numbers[draws].mean(axis=1), [2.5, 97.5])
-    mean = float(numbers.mean())
-    return {"mean": round(mean, 4), "low": round(float(low), 4), "high": round(float(high), 4)}
 
 
 def write_summary(path: Path, results: dict[str, dict[str, list]], about: dict[str, Any]) -> None:
@@ -54,13 +58,44 @@ def format_scores(summary: dict[str, Any]) -> str:
             whole = groups["all"]
             cells = [test_set, name, _cell(whole, "si_sdri", True), _cell(whole, "sdri", True)]
             cells += [_cell(groups.get(p), "si_sdri", False) for p in ("same-sex", "different-sex")]
-            lines.append("| " + " | ".join([*cells, str(whole["n_mixtures"])]) + " |")
+            lines.append("| " + " | ".join([*cells, format_count(whole)]) + " |")
     return "\n".join(lines)
 
 
-def _cell(group: dict[str, Any] | None, metric: str, with_interval: bool) -> str:
-    if group is None:
+def format_count(group: dict[str, Any]) -> str:
+    """``300``, or ``298 of 300`` where some mixtures have no values."""
+    n_scored, n_mixtures = group.get("n_scored", group["n_mixtures"]), group["n_mixtures"]
+    return str(n_mixtures) if n_scored == n_mixtures else f"{n_scored} of {n_mixtures}"
+
+
+def format_interval(value: dict[str, Any] | None, decimals: int = 2) -> str:
+    """``5.65 [5.39, 5.92]``; a dash where there is no value, no bracket where no interval."""
+    if value is None or value["mean"] is None:
         return "–"
-    value = group[metric]
-    text = f"{value['mean']:.2f}"
-    return f"{text} [{value['low']:.2f}, {value['high']:.2f}]" if with_interval else text
+    text = f"{value['mean']:.{decimals}f}"
+    if value["low"] is None or value["high"] is None:
+        return f"{text} (no interval)"
+    return f"{text} [{value['low']:.{decimals}f}, {value['high']:.{decimals}f}]"
+
+
+def tell_problems(summary: dict[str, Any]) -> list[str]:
+    """One sentence a problem of every set and estimator: how many mixtures, and which."""
+    return [
+        f"{test_set}, {name}: {problem} in {len(ids)} mixture(s): {list_first(ids)}."
+        for test_set, estimators in summary["scores"].items()
+        for name, groups in estimators.items()
+        for problem, ids in groups["all"].get("problems", {}).items()
+    ]
+
+
+def list_first(names: list[str], n_listed: int = 5) -> str:
+    """The first names, joined, and how many more there are."""
+    more = f" and {len(names) - n_listed} more" if len(names) > n_listed else ""
+    return ", ".join(names[:n_listed]) + more
+
+
+def _cell(group: dict[str, Any] | None, metric: str, with_interval: bool) -> str:
+    value = group.get(metric) if group else None
+    if with_interval or value is None:
+        return format_interval(value)
+    return f"{value['mean']:.2f}"

@@ -24,6 +24,7 @@ from separation.mixture_set import MixtureSet
 from separation.training_board import Board
 from separation.training_checkpoint import naming_full_disk, read_checkpoint, write_checkpoint
 from separation.training_data import Batch, count_steps, open_batches
+from separation.training_memory import fit_micro_batch
 from separation.training_module import SeparationModule, make_model
 from separation.training_ranks import Ranks, SignalWatch, Stopped
 from separation.training_results import KeepResults
@@ -66,6 +67,9 @@ def train(
     Fabric.seed_everything(conf.training.seed, verbose=False)
     module = SeparationModule(make_model(conf, from_checkpoint=saved is None), conf.training)
     module.to(ranks.device)
+    if ranks.device.type == "cuda":  # a CPU that runs out of memory swaps, or kills us
+        conf = fit_micro_batch(conf, module, ranks)
+        module.conf = conf.training
     module.prepare_speed(round(conf.training.segment_s * conf.audio.sample_rate))
     training = Training(conf, module, segments, dev, folder, ranks)
     if saved is not None:

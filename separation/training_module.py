@@ -4,13 +4,13 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from separation.checkpoint_loading import open_model
 from separation.config import Conf, TrainingConf
 from separation.errors import UserError
 from separation.fast_layers import make_fast
@@ -19,7 +19,6 @@ from separation.model import (
     can_compile,
     has_fast_bf16,
     import_asteroid,
-    load_model,
 )
 
 logger = logging.getLogger(__name__)
@@ -43,12 +42,17 @@ class SeparationModule(pl.LightningModule):
         # Not registered as sub-modules: they share the parameters of self.model.
         self._forms: dict[str, Any] = {}
 
-    def prepare_speed(self, n_samples: int) -> None:
-        """Pick bf16 and compilation where they work; say what was picked."""
+    def prepare_eager(self) -> None:
+        """The eager form, and bf16 where it works."""
         plain = make_fast(self.model, fuse_depthwise=False)
         self._forms = {"train": plain, "eval": plain}
-        precision, compiling = self.conf.precision, self.conf.compile
+        precision = self.conf.precision
         self.use_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(self.device))
+
+    def prepare_speed(self, n_samples: int) -> None:
+        """Pick bf16 and compilation where they work; say what was picked."""
+        self.prepare_eager()
+        compiling = self.conf.compile
         if compiling == "on" or (compiling == "auto" and can_compile(self.device)):
             self._try_compile(n_samples)
         form = "compiled" if self._forms["train"] is not self._forms["eval"] else "eager"
@@ -57,7 +61,9 @@ class SeparationModule(pl.LightningModule):
     def _try_compile(self, n_samples: int) -> None:
         """Compile and run one throw-away batch; stay eager where that fails."""
         logger.info("compiling the model (about a minute the first time)")
-        compiled = torch.compile(make_fast(self.model, fuse_depthwise=True), dynamic=False)
+        own_gradients = self.device.type == "cpu" and not self.use_bf16
+        fast = make_fast(self.model, fuse_depthwise=True, own_gradients=own_gradients)
+        compiled = torch.compile(fast, dynamic=False)
         noise = torch.randn(self.conf.forward_items, n_samples, device=self.device)
         try:
             with warnings.catch_warnings():
@@ -122,17 +128,19 @@ def make_model(conf: Conf, *, from_checkpoint: bool = True) -> nn.Module:
 
 
 def load_initial_weights(model: nn.Module, path: str) -> None:
-    """Copy a checkpoint's weights into ``model``.
+    """Copy a checkpoint's weights into ``model``; the sample rate is not compared.
 
-    Published checkpoints of 16 kHz state 8000 Hz, so the sample rate is not compared.
+    Args:
+        model: of the recipe.
+        path: or name: whatever :func:`separation.checkpoint_loading.open_model` takes.
 
     Raises:
         UserError: no such checkpoint, or the first argument or shape that differs.
     """
     try:
-        start = load_model(Path(path))
+        start = open_model(str(path)).model
     except UserError as error:
-        raise UserError(str(error).replace("--model ", "training.init_from=", 1)) from error
+        raise UserError(f"training.init_from={error}") from error
     difference = _find_difference(model, start)
     if difference:
         raise UserError(

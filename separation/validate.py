@@ -13,9 +13,9 @@ from pathlib import Path
 from separation.errors import UserError
 from separation.files import check_writable
 from separation.jobs import keep_freed_memory, run_jobs
+from separation.mixture_folders import MIX_FOLDERS
+from separation.mixture_inputs import InputOptions, MixtureList, open_mixtures
 from separation.validate_checks import CHECKS, examine
-from separation.validate_folders import MIX_FOLDERS
-from separation.validate_inputs import MixtureList, open_mixtures
 from separation.validate_marks import read_marks
 from separation.validate_report import format_report, sum_up, write_report
 from separation.validate_sets import CheckedSet, compare_sets
@@ -70,7 +70,11 @@ def _open(text: str, args: argparse.Namespace) -> list[MixtureList] | list[Check
     path = Path(text).expanduser()
     if path.suffix == ".json" and path.is_file():
         return read_marks(path, text, args.level_tolerance)
-    return open_mixtures(text, args)
+    options = InputOptions(
+        *(args.corpus, args.rate, args.mode, args.type, args.sets, args.data, args.nj),
+        *(args.min_s, args.level_tolerance),
+    )
+    return open_mixtures(text, options)
 
 
 def _look_at(inputs: MixtureList | CheckedSet, n_jobs: int) -> CheckedSet:

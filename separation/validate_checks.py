@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from separation.loudness import measure_loudness_lufs
+from separation.mixture_reading import DECODING_ERRORS, Setting, Signals, read_signals
 from separation.mixture_tables import count_sources
 from separation.render import name_sources
 from separation.scoring import si_sdr_db
 from separation.validate_names import find_repeated, name_parts
-from separation.validate_reading import DECODING_ERRORS, Setting, Signals, read_signals
 
 CHECKS = {
     "bad-row": "a line of the table that cannot be rendered",

@@ -162,6 +162,38 @@ def test_librimix_recipe_goes_the_whole_way(librimix_run, corpora):
     assert "<audio" in (experiment / "report.html").read_text()
 
 
+OTHER_MODELS = {
+    "DPRNNTasNet": {
+        "model.kernel_size": 16,
+        "model.stride": 8,
+        "model.n_filters": 16,
+        "model.bn_chan": 16,
+        "model.hid_size": 8,
+        "model.chunk_size": 20,
+        "model.hop_size": 10,
+        "model.n_repeats": 1,
+    },
+    "SuDORMRFNet": {"model.n_filters": 16, "model.bn_chan": 16, "model.num_blocks": 1},
+    "STFTMask": {"model.bn_chan": 16, "model.hid_chan": 16, "model.skip_chan": 16},
+}
+
+
+@pytest.mark.parametrize("model", OTHER_MODELS)
+def test_other_models_train_are_scored_and_reported(model, librimix_run, corpora, call):
+    changes = {key: value for key, value in SHORT.items() if not key.startswith("model")}
+    values = [f"{key}={value}" for key, value in (changes | OTHER_MODELS[model]).items()]
+    command = ["bash", f"egs/librimix/{model}/run.sh", *places(librimix_run)]
+    command += roots(corpora, "librispeech", "librimix")
+    done = call(*command, *(word for value in values for word in ("--set", value)))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "stage 2 metadata: done" in done.stdout  # the data of librimix/ConvTasNet_small
+    experiment = librimix_run / "exp" / "librimix" / model / "default"
+    rows = read_rows(experiment / "evaluation" / "test" / "model.csv")
+    assert all(float(row["si_sdr"]) > -60 for row in rows) and rows
+    told = (experiment / "RESULTS.md").read_text()
+    assert "STFTMask" in told if model != "STFTMask" else "difference" not in told
+
+
 def test_existing_audio_gives_the_same_scores_as_mixing_on_the_fly(
     librimix_run, corpora, call, tmp_path
 ):

@@ -82,3 +82,8 @@ def test_pairs_are_told_by_sex():
     for row in rows:
         expected = "same-sex" if row["speaker_1_sex"] == row["speaker_2_sex"] else "different-sex"
         assert tell_pair(row) == expected
+
+
+def test_a_row_without_speakers_is_of_no_pair():
+    """It was called a pair of different sexes."""
+    assert tell_pair({"mixture_ID": "a", "mixture_path": "mix/a.wav"}) == "unknown"

@@ -7,13 +7,14 @@ import torch
 
 from benchmarks.gpu.ladder_corpus import list_test_sets
 from separation.clips import Corpora
+from separation.errors import UserError
 from separation.estimators import make_model_estimator
-from separation.evaluation import evaluate_set
+from separation.evaluation import Scoring, evaluate_set, tell_unscored
 from separation.files import read_rows
 from separation.mixture_set import MixtureSet
 from separation.model import load_model, save_model
 from separation.model_stages import choose_device
-from separation.stages import Experiment
+from separation.stages import Experiment, hash_file
 from separation.summary import summarise
 
 
@@ -30,8 +31,11 @@ def score_rung(experiment: Experiment, work: Path) -> dict[str, Any]:
         mixtures = MixtureSet(read_rows(table), corpora, experiment.conf.audio.sample_rate)
         path = experiment.folder / "ladder_tests" / f"{table.stem}.csv"
         mixtures.keep(experiment.n_jobs, f"render {table.stem}")
-        rows = evaluate_set(mixtures, estimator, path, experiment.n_jobs, table.stem)
-        found[table.stem] = summarise(rows)
+        key, scoring = hash_file(experiment.checkpoint), Scoring(n_jobs=experiment.n_jobs)
+        scored = evaluate_set(mixtures, estimator, path, scoring, table.stem, key)
+        if scored.unscored():
+            raise UserError("; ".join(tell_unscored({table.stem: scored.unscored()})))
+        found[table.stem] = summarise(scored.rows)
     return found
 
 

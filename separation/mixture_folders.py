@@ -1,4 +1,4 @@
-"""Folders of mixtures that exist as audio, read leniently: what is missing will be a finding.
+"""Folders of mixtures that exist as audio, read leniently: what is missing is found later.
 
 :mod:`separation.existing_audio`, which training reads them with, stops at the first fault.
 """

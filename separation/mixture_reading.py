@@ -1,4 +1,4 @@
-"""Reading the signals of one mixture for :mod:`separation.validate`; a bad file is a finding."""
+"""Reading the signals of one mixture of any kind; a bad file is a finding, not an error."""
 
 import re
 from collections import defaultdict
@@ -199,6 +199,18 @@ def _list_clips(
                 yield corpora.speech / path, path, channel or "mono"
     if with_noise and corpora.noise is not None:
         yield corpora.noise / row["noise_path"], row["noise_path"], "first"
+
+
+def list_files_of(row: dict[str, str], setting: Setting) -> list[Path]:
+    """Every file that a row is read or rendered from; none where the row is faulty."""
+    if "row_fault" in row:
+        return []
+    if "mixture_path" in row:
+        keys = [key for key in row if re.fullmatch(r"(mixture|noise|source_\d+)_path", key)]
+        return [setting.base / row[key] for key in keys if row[key]]
+    assert setting.corpora is not None
+    noisy = setting.kind == "mix_both"
+    return [path for path, *_ in _list_clips(row, setting.corpora, with_noise=noisy)]
 
 
 def _look_at(path: Path, name: str, channel: str, faults: Faults) -> None:

@@ -1,23 +1,22 @@
-"""What the arguments of ``validate`` stand for: tables, folders of audio, recipes' tables."""
+"""What a set of mixtures on the command line stands for: table, folder of audio, recipe's split."""
 
-import argparse
 import csv
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from separation.clips import Corpora
 from separation.errors import MissingInputError, UserError
 from separation.files import read_rows
+from separation.mixture_folders import find_folders, list_files
+from separation.mixture_reading import Setting
 from separation.mixture_tables import list_noises, name_split, needed_gains
 from separation.options import open_experiment, parse_corpus
 from separation.published import import_lists
 from separation.recordings import find_root
 from separation.render_command import OTHER_ROOTS, SOURCES
 from separation.stages import ROOT
-from separation.validate_folders import find_folders, list_files
-from separation.validate_reading import Setting
 
 DEFAULT_RATE = 8000
 NEEDED = re.compile(r"mixture_ID|mixture_path|noise_path|source_\d+_path")
@@ -26,16 +25,63 @@ NUMBERS = ("_level", "_snr_db", "_loudness_lufs", "_start", "_n_samples")
 
 
 @dataclass(frozen=True)
+class InputOptions:
+    """Options that all sets of mixtures of one call share.
+
+    Attributes:
+        corpora: ``NAME=DIR`` texts of ``--corpus``.
+        rate: of tables and trees, in Hz; None: 8000, or the recipe's.
+        mode: ``min`` or ``max``; None: ``min``, or the recipe's.
+        kind: ``mix_clean``, ``mix_both`` or ``mix``; None: what there is.
+        sets: ``KEY=VALUE`` overrides of a recipe.
+        data: where ``MIX:split`` is looked for.
+        min_s: the shortest good mixture.
+        level_tolerance_db: how far a level may be off.
+    """
+
+    corpora: list[str]
+    rate: int | None = None
+    mode: str | None = None
+    kind: str | None = None
+    sets: list[str] = field(default_factory=list)
+    data: Path = ROOT / "data"
+    n_jobs: int = 1
+    min_s: float = 1.0
+    level_tolerance_db: float = 0.1
+
+
+@dataclass(frozen=True)
 class MixtureList:
-    """One set to look at: its rows, and how they are read."""
+    """One set of mixtures: its rows, and how they are read.
+
+    Attributes:
+        name: a short one, such as ``test``.
+        origin: what the user wrote.
+        kind: ``table``, ``audio`` or ``recipe``.
+        source: the table, or the folder of audio.
+    """
 
     name: str
     origin: str
+    kind: str
+    source: Path
     rows: list[dict[str, str]]
     setting: Setting
 
 
-def open_mixtures(text: str, args: argparse.Namespace) -> list[MixtureList]:
+def check_text(text: str) -> None:
+    """Complain at once about a set of mixtures that is not there.
+
+    Raises:
+        MissingInputError: no table, no folder, and not the form of a recipe's split.
+    """
+    if not Path(text).expanduser().exists() and not RECIPE.fullmatch(text):
+        raise MissingInputError(
+            f"{text}: no such table, folder or MIX:split (such as librimix:test); check the path."
+        )
+
+
+def open_mixtures(text: str, options: InputOptions) -> list[MixtureList]:
     """The sets that one argument stands for.
 
     Raises:
@@ -44,45 +90,45 @@ def open_mixtures(text: str, args: argparse.Namespace) -> list[MixtureList]:
     """
     path = Path(text).expanduser()
     if path.is_dir():
-        return _open_folders(path, text, args)
+        return _open_folders(path, text, options)
     if path.is_file():
-        return [_open_table(path, text, args)]
+        return [_open_table(path, text, options)]
+    check_text(text)
     recipe = RECIPE.fullmatch(text)
-    if recipe:
-        return [_open_recipe(recipe[1], recipe[2], text, args)]
-    raise MissingInputError(
-        f"{text}: no such table, folder or MIX:split (such as librimix:dev); check the path."
-    )
+    assert recipe is not None
+    return [_open_recipe(recipe[1], recipe[2], text, options)]
 
 
 def _make_setting(
-    args: argparse.Namespace, corpora: Corpora | None, kind: str, base: Path = Path()
+    options: InputOptions, corpora: Corpora | None, kind: str, base: Path = Path()
 ) -> Setting:
-    limits = (args.min_s, args.level_tolerance)
-    return Setting(corpora, args.rate or DEFAULT_RATE, args.mode or "min", kind, base, *limits)
+    limits = (options.min_s, options.level_tolerance_db)
+    return Setting(
+        corpora, options.rate or DEFAULT_RATE, options.mode or "min", kind, base, *limits
+    )
 
 
-def _open_table(path: Path, text: str, args: argparse.Namespace) -> MixtureList:
+def _open_table(path: Path, text: str, options: InputOptions) -> MixtureList:
     if path.suffix == ".txt":
         lists = import_lists("wsj0mix")
-        speech, _ = _choose_roots(args.corpus)
+        speech, _ = _choose_roots(options.corpora)
         rows = lists.read_list(path.parent, *lists.parse_name(path), speech)
-        setting = _make_setting(args, Corpora(speech), "mix")
-        return MixtureList(lists.parse_name(path)[1], text, rows, setting)
+        setting = _make_setting(options, Corpora(speech), "mix")
+        return MixtureList(lists.parse_name(path)[1], text, "table", path, rows, setting)
     rows = read_any_table(path)
     if any("mixture_path" in row for row in rows):
-        setting = _make_setting(args, None, "mix", _find_base(rows, path, args.corpus))
-        return MixtureList(path.stem, text, rows, setting)
-    speech, noise = _choose_roots(args.corpus)
+        setting = _make_setting(options, None, "mix", _find_base(rows, path, options.corpora))
+        return MixtureList(path.stem, text, "table", path, rows, setting)
+    speech, noise = _choose_roots(options.corpora)
     has_noise = bool(list_noises(rows))
-    kind = args.type or ("mix_both" if noise and has_noise else "mix_clean")
+    kind = options.kind or ("mix_both" if noise and has_noise else "mix_clean")
     if kind == "mix_both" and not (noise and has_noise):
         reason = "add --corpus wham=DIR" if has_noise else "the table names none"
         raise UserError(f"{path}: --type mix_both needs noise: {reason}.")
     speakers = _read_info(path)
     rows = [row | speakers.get(row["mixture_ID"], {}) for row in rows]
-    setting = _make_setting(args, Corpora(speech, noise), kind)
-    return MixtureList(name_split(path), text, rows, setting)
+    setting = _make_setting(options, Corpora(speech, noise), kind)
+    return MixtureList(name_split(path), text, "table", path, rows, setting)
 
 
 def _choose_roots(options: list[str]) -> tuple[Path, Path | None]:
@@ -181,36 +227,38 @@ def _find_base(rows: list[dict[str, str]], path: Path, options: list[str]) -> Pa
     return next((place for place in places if (place / named).is_file()), path.parent)
 
 
-def _open_folders(path: Path, text: str, args: argparse.Namespace) -> list[MixtureList]:
-    setting = _make_setting(args, None, args.type or "")
+def _open_folders(path: Path, text: str, options: InputOptions) -> list[MixtureList]:
+    setting = _make_setting(options, None, options.kind or "")
     folders = find_folders(path, setting.sample_rate, setting.mode)
     return [
-        MixtureList(folder.name, text, list_files(folder, setting.kind), setting)
+        MixtureList(folder.name, text, "audio", folder, list_files(folder, setting.kind), setting)
         for folder in folders
     ]
 
 
-def _open_recipe(recipe: str, split: str, text: str, args: argparse.Namespace) -> MixtureList:
+def _open_recipe(recipe: str, split: str, text: str, options: InputOptions) -> MixtureList:
     if "/" not in recipe:
         recipe = _choose_model(recipe)
-    data = args.data.resolve()
-    experiment = open_experiment(recipe, args.sets, corpora=args.corpus, data=data, n_jobs=args.nj)
+    data = options.data.resolve()
+    experiment = open_experiment(
+        recipe, options.sets, corpora=options.corpora, data=data, n_jobs=options.n_jobs
+    )
     if split not in experiment.tables:
         raise UserError(f"{text}: {recipe} has the splits {', '.join(experiment.tables)}.")
     table = experiment.mixture_table(split)
     if not table.is_file() or not experiment.is_done("metadata"):
-        options = [f"--corpus {text}" for text in args.corpus]
-        options += [f"--set {text}" for text in args.sets]
-        options += [f"--data {data}"] if data != ROOT / "data" else []
-        command = " ".join(["bash run.sh --recipe", recipe, "--stop-stage 2", *options])
+        words = [f"--corpus {text}" for text in options.corpora]
+        words += [f"--set {text}" for text in options.sets]
+        words += [f"--data {data}"] if data != ROOT / "data" else []
+        command = " ".join(["bash run.sh --recipe", recipe, "--stop-stage 2", *words])
         raise MissingInputError(f"{table}: stage 2 has not made it for this config: run {command}.")
     conf = experiment.conf
     kind = "mix_both" if experiment.noisy else "mix_clean"
-    rate, mode = args.rate or conf.audio.sample_rate, args.mode or conf.mixtures.mode
-    limits = (args.min_s, args.level_tolerance)
+    rate, mode = options.rate or conf.audio.sample_rate, options.mode or conf.mixtures.mode
+    limits = (options.min_s, options.level_tolerance_db)
     corpora = None if experiment.origin == "existing" else experiment.corpora()
     setting = Setting(corpora, rate, mode, kind, Path(), *limits)
-    return MixtureList(split, text, read_any_table(table), setting)
+    return MixtureList(split, text, "recipe", table, read_any_table(table), setting)
 
 
 def _choose_model(mix: str) -> str:

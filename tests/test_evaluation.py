@@ -1,0 +1,223 @@
+"""The scoring run: rows, what is wrong with mixtures, going on, and memory."""
+
+import json
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from separation import evaluation
+from separation.breakdown import read_scores
+from separation.config import METRICS
+from separation.errors import UserError
+from separation.estimators import estimate_mixture
+from separation.evaluation import Scoring, evaluate_set, spread_evenly
+from separation.files import hash_value, read_rows
+from separation.jobs import WINDOW_PER_PROCESS
+from separation.render import Mixture
+from separation.scoring import METRICS as SCORERS_METRICS
+from separation.scoring import si_sdr_db
+from separation.scoring_check import ScorerCheck
+from tests.mixture_folders import make_sources
+
+RATE = 8000
+PLAIN = Scoring(n_checked=0)
+
+
+class Voices(Sequence):
+    """Mixtures made when asked for; counts how many are alive, and fails where told."""
+
+    sample_rate = RATE
+
+    def __init__(self, n_mixtures: int, n_src: int = 2, broken: Sequence[int] = ()) -> None:
+        self.rows = [{"mixture_ID": f"v{number}"} for number in range(n_mixtures)]
+        self.n_src, self.broken = n_src, set(broken)
+        self.alive: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+        self.most_alive, self.asked = 0, []
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        self.asked.append(index)
+        if index in self.broken:
+            raise UserError(f"v{index}.wav: is truncated")
+        sources = make_sources(index, self.n_src, RATE, 0.25)
+        mixture = Mixture(self.rows[index], sources.sum(axis=0), sources)
+        self.alive[index] = mixture
+        self.most_alive = max(self.most_alive, len(self.alive))
+        return mixture
+
+    def stamp(self, index: int) -> str:
+        return hash_value(self.rows[index])
+
+
+def leak(mixture: Mixture) -> np.ndarray:
+    """Estimates at about 14 dB, in the other order."""
+    return (mixture.sources + 0.2 * np.roll(mixture.sources, 1, axis=0))[::-1]
+
+
+def test_a_row_holds_what_the_readers_of_scores_expect(tmp_path):
+    found = evaluate_set(Voices(2, n_src=3), leak, tmp_path / "a.csv", PLAIN, "a", "key")
+    assert found.unscored() == []
+    assert list(read_rows(tmp_path / "a.csv")[0])[:10] == [
+        *("mixture_ID", "pair", "n_samples", "duration_s", "level_difference_db", "overlap"),
+        *("audio", "permutation", "problems", "input_si_sdr"),
+    ]
+    rows = read_scores(tmp_path / "a.csv")
+    assert rows[0]["permutation"] == "2 1 0"
+    assert (rows[0]["n_samples"], rows[0]["duration_s"]) == (2000, 0.25)
+    for row, mixture in zip(rows, Voices(2, n_src=3), strict=True):
+        ordered = leak(mixture)[::-1]
+        before = si_sdr_db(mixture.sources, mixture.mixture[None]).mean()
+        assert row["si_sdr"] == pytest.approx(si_sdr_db(mixture.sources, ordered).mean(), abs=1e-6)
+        assert row["si_sdri"] == pytest.approx(row["si_sdr"] - before, abs=2e-6)
+        values = [row[f"si_sdr_{k}"] for k in (1, 2, 3)]
+        assert np.mean(values) == pytest.approx(row["si_sdr"], abs=2e-6)
+
+
+def test_rows_do_not_depend_on_the_number_of_processes(tmp_path):
+    texts = []
+    for n_jobs in (1, 2):
+        path = tmp_path / f"{n_jobs}.csv"
+        evaluate_set(Voices(5), leak, path, Scoring(n_jobs=n_jobs, n_checked=0), "v", "key")
+        texts.append(path.read_text())
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_only_a_few_mixtures_are_alive_at_once(n_jobs, tmp_path):
+    mixtures = Voices(60)
+    scoring = Scoring(("si_sdr",), n_jobs, n_checked=3)
+    evaluate_set(mixtures, leak, tmp_path / "v.csv", scoring, "v", "key")
+    assert len(mixtures.asked) == 60
+    assert mixtures.most_alive <= (2 if n_jobs == 1 else WINDOW_PER_PROCESS * n_jobs + 3)
+
+
+def test_a_mixture_that_cannot_be_read_is_named_and_the_rest_scored(tmp_path):
+    path = tmp_path / "v.csv"
+    mixtures = Voices(4, broken=[0, 2])
+    found = evaluate_set(mixtures, leak, path, PLAIN, "v", "key")
+    assert [row["mixture_ID"] for row in found.unscored()] == ["v0", "v2"]
+    rows = read_scores(path)
+    assert [row["problems"] for row in rows] == ["unreadable", "", "unreadable", ""]
+    assert rows[2]["error"] == "v2.wav: is truncated"
+    assert "si_sdr" not in rows[2]
+    assert rows[3]["si_sdr"] > 10
+    both = {"irm": found.unscored(), "model": found.unscored()}
+    (text,) = evaluation.tell_unscored(both)
+    assert text.startswith("every estimator: 2 of the mixtures could not be scored")
+    assert "v2 (v2.wav: is truncated)" in text
+    (text,) = evaluation.tell_unscored(both | {"mixture": []})
+    assert text.startswith("irm, model: 2 of")
+    mixtures.broken, mixtures.asked = {0}, []
+    found = evaluate_set(mixtures, leak, path, PLAIN, "v", "key")
+    assert mixtures.asked == [0, 2]  # what could not be read is tried again, nothing else
+    assert [row["mixture_ID"] for row in found.unscored()] == ["v0"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "spoil"),
+    [
+        ("zero-estimate", lambda estimates: estimates * 0),
+        ("non-finite", lambda estimates: estimates * np.nan),
+    ],
+)
+def test_a_mixture_without_scores_says_why(problem, spoil, tmp_path):
+    def estimate(mixture: Mixture) -> np.ndarray:
+        return spoil(leak(mixture)) if mixture.mixture_id == "v1" else leak(mixture)
+
+    found = evaluate_set(Voices(3), estimate, tmp_path / "v.csv", Scoring(), "v", "key")
+    assert [(row["mixture_ID"], row["problems"]) for row in found.unscored()] == [("v1", problem)]
+    assert found.check is not None
+    assert found.check.n == 2  # the third cannot be checked either
+
+
+def test_a_cut_run_goes_on_and_gives_the_rows_of_an_uncut_one(tmp_path):
+    whole = evaluate_set(Voices(6), leak, tmp_path / "whole.csv", PLAIN, "v", "key").rows
+    path = tmp_path / "v.csv"
+    evaluate_set(Voices(6), leak, path, PLAIN, "v", "key")
+    (journal,) = tmp_path.glob(".v-*.rows")
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:4]) + lines[4][:30])  # killed while it wrote
+    path.unlink()
+    mixtures = Voices(6)
+    assert evaluate_set(mixtures, leak, path, PLAIN, "v", "key").rows == whole
+    assert mixtures.asked == [3, 4, 5]
+    assert path.read_text() == (tmp_path / "whole.csv").read_text()
+
+
+def test_rows_are_scored_anew_when_what_they_depend_on_changes(tmp_path):
+    path = tmp_path / "v.csv"
+    mixtures = Voices(3)
+    for key, scoring, expected in (
+        ("a", PLAIN, [0, 1, 2]),
+        ("a", PLAIN, []),
+        ("b", PLAIN, [0, 1, 2]),  # another checkpoint
+        ("a", Scoring(("si_sdr",), n_checked=0), [0, 1, 2]),
+        ("a", PLAIN, []),  # the first rows are still there
+    ):
+        mixtures.asked = []
+        evaluate_set(mixtures, leak, path, scoring, "v", key)
+        assert mixtures.asked == expected
+    mixtures.rows[1] = {"mixture_ID": "v1", "source_1_gain": "2"}
+    mixtures.asked = []
+    evaluate_set(mixtures, leak, path, PLAIN, "v", "a")
+    assert mixtures.asked == [1]
+
+
+def test_sixteen_bits_show_what_clipping_costs(tmp_path):
+    scoring = Scoring(sixteen_bit=True, n_checked=0)
+
+    def estimate(mixture: Mixture) -> np.ndarray:
+        scale = {"v0": 0.5, "v1": 20.0, "v2": 1e-11}[mixture.mixture_id]
+        loudest = np.abs(mixture.sources).max()
+        return scale / loudest * (mixture.sources + 0.1 * mixture.sources[::-1])
+
+    rows = evaluate_set(Voices(3), estimate, tmp_path / "v.csv", scoring, "v", "key").rows
+    assert rows[0]["n_clipped"] == 0
+    assert rows[0]["si_sdr_16bit"] == pytest.approx(rows[0]["si_sdr"], abs=0.01)
+    assert rows[1]["n_clipped"] > 100
+    assert rows[1]["si_sdr_16bit"] < rows[1]["si_sdr"] - 3
+    assert rows[2]["problems"] == "silent-in-16-bits"
+    assert "si_sdr_16bit" not in rows[2]
+    assert rows[2]["si_sdr"] > 10
+
+
+def test_a_scorer_far_from_mir_eval_is_an_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(evaluation, "check_scorer", lambda _: ScorerCheck(1, 2e-4, 0.1))
+    with pytest.raises(UserError, match=r"v0: the scorer and mir_eval differ by 0\.0002 dB"):
+        evaluate_set(Voices(2), leak, tmp_path / "v.csv", Scoring(), "v", "key")
+    assert not (tmp_path / "v.csv").exists()
+
+
+def test_the_check_covers_the_set_and_is_kept(tmp_path):
+    found = evaluate_set(Voices(7), leak, tmp_path / "v.csv", Scoring(), "v", "key")
+    assert found.check is not None
+    assert found.check.n == 3
+    assert found.check.largest_db < 1e-6
+    again = evaluate_set(Voices(7), leak, tmp_path / "v.csv", Scoring(), "v", "key")
+    assert again.check == found.check
+
+
+def test_the_mixture_improves_nothing(tmp_path):
+    path = tmp_path / "v.csv"
+    for row in evaluate_set(Voices(2), estimate_mixture, path, PLAIN, "v", "key").rows:
+        assert row["si_sdri"] == row["sdri"] == 0
+        assert row["si_sdr"] == row["input_si_sdr"]
+
+
+def test_evenly_spaced_samples():
+    assert spread_evenly(3000, 3) == [0, 1000, 2000]
+    assert spread_evenly(2, 5) == [0, 1]
+    assert spread_evenly(0, 3) == []
+
+
+def test_the_config_knows_the_scorers_metrics():
+    assert METRICS == SCORERS_METRICS
+
+
+def test_rows_are_plain_json(tmp_path):
+    rows = evaluate_set(Voices(1), leak, tmp_path / "v.csv", Scoring(), "v", "key").rows
+    assert json.loads(json.dumps(rows)) == rows

@@ -1,0 +1,390 @@
+"""Fetching models through the real clients, from a server on the loopback address.
+
+It answers as the Hub does (a HEAD with commit, linked ETag and size, a redirect to another host
+that serves ranges) and as Zenodo does (a redirect to its new addresses).
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from separation import checkpoint_sources, download, published_models
+from separation.errors import UserError
+from separation.model import import_asteroid
+from tests.conftest import ROOT
+
+CONTENT = bytes(range(256)) * 1024  # 256 KiB
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+COMMITS = {"main": "a" * 40, "v1": "b" * 40}
+PINNED = COMMITS["main"]
+COMMON = {"sample_rate": 16000, "n_src": 2, "task": "sep_clean", "test_set": "none", "licence": "x"}
+LIST = [
+    {"name": "Org/pinned", "revision": PINNED, "size": len(CONTENT), "sha256": SHA256},
+    {"name": "Org/loose"},
+    {"name": "Org/wrong", "revision": PINNED, "sha256": "0" * 64},
+    {"name": "Org/short", "revision": PINNED, "size": 12345, "sha256": SHA256},
+    {"name": "Org/gone"},
+    {"name": "Org/empty"},
+    {"name": "Org/gated"},
+    {"name": "Org/secret"},
+]
+REFUSALS = {  # repository: status, X-Error-Code, X-Error-Message
+    "Org/gone": (404, "RepoNotFound", "Repository not found"),
+    "Org/empty": (404, "EntryNotFound", "Entry not found"),
+    "Org/pined": (404, "RepoNotFound", "Repository not found"),
+    "Org/gated": (403, "GatedRepo", "Access to model Org/gated is restricted"),
+}
+
+
+@dataclass
+class Hub:
+    """What the server holds and how it misbehaves; what it was asked."""
+
+    url: str = ""
+    content: bytes = CONTENT  # what the CDN sends, whatever the ETag says
+    etag: str = SHA256
+    status: int = 0  # of every answer, where it is not 0
+    cut_after: int = 0  # bytes of a body ...
+    cuts: int = 0  # ... this many times
+    log: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, range
+    tokens: list[str] = field(default_factory=list)
+    n_sent: int = 0
+
+    @property
+    def ranges(self) -> list[str]:
+        """Of every body that was asked for."""
+        return [asked for method, path, asked in self.log if method == "GET" and "/cdn/" in path]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """As huggingface.co and zenodo.org answer."""
+
+    hub: Hub
+
+    def do_HEAD(self) -> None:
+        self.answer()
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def answer(self) -> None:
+        path = urlsplit(self.path).path
+        self.hub.log.append((self.command, path, self.headers.get("Range", "")))
+        self.hub.tokens.append(f"{path.split('/')[1]} {self.headers.get('Authorization', '')}")
+        if self.hub.status:
+            self.reply(self.hub.status)
+        elif path.startswith(("/cdn/", "/records/")):
+            self.send_body()
+        elif path.startswith("/record/"):
+            self.reply(301, {"Location": self.path.replace("/record/", "/records/", 1)})
+        else:
+            self.answer_as_hub(path)
+
+    def answer_as_hub(self, path: str) -> None:
+        repository, _, rest = path.strip("/").partition("/resolve/")
+        revision = rest.partition("/")[0]
+        if repository == "Org/secret" and "Authorization" not in self.headers:
+            self.reply(401, {"X-Error-Message": "Invalid username or password."})
+        elif repository == "Org/secret" and "good" not in self.headers["Authorization"]:
+            message = "Invalid credentials in Authorization header"
+            self.reply(401, {"X-Error-Message": message})
+        elif repository in REFUSALS:
+            status, code, message = REFUSALS[repository]
+            self.reply(status, {"X-Error-Code": code, "X-Error-Message": message})
+        elif revision not in (*COMMITS, *COMMITS.values()):
+            self.reply(404, {"X-Error-Code": "RevisionNotFound", "X-Error-Message": "Invalid rev"})
+        else:
+            elsewhere = self.hub.url.replace("127.0.0.1", "localhost")  # a CDN is another host
+            headers = {
+                "X-Repo-Commit": COMMITS.get(revision, revision),
+                "X-Linked-Size": str(len(CONTENT)),
+                "X-Linked-ETag": f'"{self.hub.etag}"',
+                "ETag": '"of the redirect"',
+                "Location": f"{elsewhere}/cdn/{repository}?signature=x",
+            }
+            self.reply(302, headers)
+
+    def reply(self, status: int, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for key, value in (headers or {}).items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def send_body(self) -> None:
+        asked, content = self.headers.get("Range", ""), self.hub.content
+        start = int(asked.removeprefix("bytes=").rstrip("-") or 0)
+        self.send_response(206 if asked else 200)
+        if asked:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        body = content[start:]
+        if self.hub.cuts:
+            self.hub.cuts -= 1
+            body = body[: self.hub.cut_after]
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(body)
+            self.hub.n_sent += len(body)
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "hf_token"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    hub = Hub()
+    handler = type("BoundHandler", (Handler,), {"hub": hub})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield hub
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def ask(hub, tmp_path):
+    """Find a model in a new process, with caches of this test's own; returns what it printed."""
+    listing = tmp_path / "list.yml"
+    listing.write_text(yaml.safe_dump([COMMON | {"scores": {}} | entry for entry in LIST]))
+    own = {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "hf"),
+        "ASTEROID_CACHE": str(tmp_path / "asteroid"),
+        "PYTHONWARNINGS": "ignore",
+    }
+
+    def run(*texts: str, **environment) -> list[dict]:
+        hub.log.clear()
+        hub.n_sent = 0
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.hub_client", listing, *texts],
+            cwd=ROOT,
+            env=os.environ | own | environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        answers = json.loads(done.stdout)
+        for text, message in zip(texts, (a.get("error", "") for a in answers), strict=True):
+            assert not message or message.startswith(f"{text}: "), message
+            assert not message or (message.endswith(".") and "\n" not in message), message
+        return answers
+
+    return run
+
+
+def test_first_download_and_then_the_cache(hub, ask, tmp_path):
+    (first,) = ask("Org/pinned", HF_TOKEN="hf_good")
+    assert Path(first["path"]).read_bytes() == CONTENT
+    assert first["published"] == "Org/pinned" and not first["notes"]
+    assert Path(first["path"]).is_relative_to(tmp_path / "hf" / "hub")
+    resolve = f"/Org/pinned/resolve/{PINNED}/pytorch_model.bin"
+    assert [entry[:2] for entry in hub.log] == [("HEAD", resolve), ("GET", "/cdn/Org/pinned")]
+    # the token goes to the Hub and not to the CDN
+    assert set(hub.tokens) == {"Org Bearer hf_good", "cdn "}
+    assert ask("Org/pinned", f"Org/pinned@{PINNED}") == [first, first] and not hub.log
+    assert ask("Org/pinned", HF_HUB_OFFLINE="1") == [first] and not hub.log
+
+
+def test_without_a_pin_the_hub_is_asked_but_sends_no_bytes_again(hub, ask):
+    first = ask("Org/loose")
+    assert Path(first[0]["path"]).read_bytes() == CONTENT and hub.n_sent == len(CONTENT)
+    assert ask("Org/loose") == first
+    assert [method for method, _, _ in hub.log] == ["HEAD"] and hub.n_sent == 0
+    assert ask("Org/loose", HF_HUB_OFFLINE="1") == first and not hub.log
+    assert ask("Org/loose", HF_ENDPOINT="http://127.0.0.1:9") == first
+
+
+def test_revision_and_the_hubs_own_address(hub, ask):
+    address = "https://huggingface.co/Org/loose"
+    by_name, by_url, newest = ask(
+        "Org/loose@v1", f"{address}/resolve/v1/pytorch_model.bin?download=true", address
+    )
+    assert COMMITS["v1"] in by_name["path"] and "/resolve/v1/" in hub.log[0][1]
+    assert by_url == by_name and COMMITS["main"] in newest["path"]
+
+
+def test_cut_download_goes_on_within_a_call(hub, ask):
+    hub.cuts, hub.cut_after = 1, 100_000
+    assert Path(ask("Org/pinned")[0]["path"]).read_bytes() == CONTENT
+    first, second = hub.ranges
+    assert first == "" and 0 < int(second.removeprefix("bytes=").rstrip("-")) <= 100_000
+
+
+def test_download_that_stays_cut_is_gone_on_with_by_the_next_call(hub, ask):
+    hub.cuts, hub.cut_after = 99, 40_000
+    message = ask("Org/pinned")[0]["error"]
+    assert "failed" in message and "run the same command to go on" in message
+    assert len(hub.ranges) == checkpoint_sources.ATTEMPTS
+    hub.cuts = 0
+    assert Path(ask("Org/pinned")[0]["path"]).read_bytes() == CONTENT
+    (last,) = hub.ranges
+    assert int(last.removeprefix("bytes=").rstrip("-")) >= 40_000
+    assert hub.n_sent < len(CONTENT) - 40_000
+
+
+REFUSED = {
+    "Org/gone": "the Hub has no such model, or hides it",
+    "Org/empty": "has no pytorch_model.bin",
+    "Org/gated": "its owner must grant access",
+    "Org/secret": "HF_TOKEN where it is private",
+    "Org/pined": "did you mean Org/pinned?",
+    "Org/loose@v9": "not the revision v9; leave @v9 out",
+}
+
+
+def test_refusals_are_one_sentence(ask):
+    answers = ask(*REFUSED)
+    for sentence, answer in zip(REFUSED.values(), answers, strict=True):
+        assert sentence in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "sentence"),
+    [
+        ("Org/secret", {"HF_TOKEN": "hf_bad"}, "the Hub refuses it (401); check the token"),
+        ("Org/pinned", {"HF_HUB_OFFLINE": "1"}, "not in the cache and HF_HUB_OFFLINE is set"),
+        ("Org/pinned", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "the Hub cannot be reached"),
+        ("Org/pinned", {"https_proxy": "http://127.0.0.1:9", "HF_ENDPOINT": "https://hub.invalid"},
+         "check network, proxy and HF_ENDPOINT"),
+    ],
+)  # fmt: skip
+def test_settings_of_the_client_count(name, environment, sentence, ask):
+    assert sentence in ask(name, **environment)[0]["error"]
+
+
+def test_private_model_with_a_good_token(ask):
+    assert Path(ask("Org/secret", HF_TOKEN="hf_good")[0]["path"]).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_status_of_the_hub_is_named(status, hub, ask):
+    hub.status = status
+    assert str(status) in ask("Org/pinned")[0]["error"]
+
+
+def test_wrong_bytes_are_refused_and_named(ask):
+    wrong, short, other = ask("Org/wrong", "Org/short", "Org/wrong@v1")
+    assert f"sha256 {'0' * 64} expected, got {SHA256}" in wrong["error"]
+    assert "delete" in wrong["error"]
+    assert "12345 bytes expected, got 262144" in short["error"]
+    # another revision is not the published file, whose hash it need not have
+    assert other["published"] == "Org/wrong"
+
+
+def test_bytes_that_differ_from_the_hubs_own_hash_are_refused(hub, ask):
+    """Of a model without a published sha256: its cache names a large file by its sha256."""
+    hub.content = CONTENT[:-1] + b"x"
+    message = ask("Org/loose")[0]["error"]
+    assert f"sha256 {SHA256} expected" in message
+    Path(message.split("delete ")[1].split(" ")[0]).unlink()
+    hub.content = CONTENT
+    assert Path(ask("Org/loose")[0]["path"]).read_bytes() == CONTENT
+
+
+def test_small_files_have_no_such_hash_and_it_is_said(hub, ask):
+    hub.etag = "0123456789abcdef0123456789abcdef01234567"
+    assert "not checked" in ask("Org/loose")[0]["notes"][0]
+
+
+def test_what_asteroid_downloaded_is_found_in_its_cache(hub, ask, tmp_path):
+    code = "from asteroid.utils.hub_utils import cached_download as get; print(get('Org/loose'))"
+    own = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf")}
+    own["ASTEROID_CACHE"] = str(tmp_path / "asteroid")
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | own, capture_output=True, text=True, check=True
+    )
+    found = ask("Org/loose")[0]["path"]
+    assert found == done.stdout.split()[-1] and hub.n_sent == 0
+    assert not (tmp_path / "hf" / "hub" / "models--Org--loose").exists()
+
+
+@pytest.fixture
+def zenodo(hub, monkeypatch, tmp_path):
+    """Zenodo's names lead to the loopback server; Asteroid's cache is the test's own."""
+    cache = str(tmp_path / "asteroid")
+    # first: Asteroid reads its variable at import, and keeps it for the tests that follow
+    monkeypatch.setattr(import_asteroid("utils.hub_utils"), "CACHE_DIR", cache)
+    monkeypatch.setenv("ASTEROID_CACHE", cache)
+    monkeypatch.setattr(published_models, "ZENODO_URL", hub.url + "/record/{}/files/model.pth?d=1")
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+    return hub
+
+
+COSENTINO = "Cosentino/ConvTasNet_LibriMix_sep_clean"
+
+
+def test_zenodo_name_goes_where_asteroid_keeps_it(zenodo):
+    source = checkpoint_sources.find_checkpoint(COSENTINO)
+    assert source.path.read_bytes() == CONTENT
+    assert source.published.zenodo == "3873572" and "not checked" in source.notes[0]
+    assert [path for _, path, _ in zenodo.log] == [
+        "/record/3873572/files/model.pth",
+        "/records/3873572/files/model.pth",
+    ]
+    zenodo.log.clear()
+    theirs = import_asteroid("utils.hub_utils").cached_download(source.published.url)
+    assert Path(theirs) == source.path
+    again = checkpoint_sources.find_checkpoint(source.published.url)
+    assert again.path == source.path and not zenodo.log
+
+
+def test_zenodo_download_that_is_cut_goes_on(zenodo):
+    zenodo.cuts, zenodo.cut_after = 2, 70_000
+    assert checkpoint_sources.find_checkpoint(COSENTINO).path.read_bytes() == CONTENT
+    bodies = [asked for _, path, asked in zenodo.log if path.startswith("/records/")]
+    assert bodies == ["", "bytes=70000-", "bytes=140000-"]
+
+
+def test_url_of_anywhere(zenodo):
+    url = f"{zenodo.url}/records/1/files/model.pth"
+    source = checkpoint_sources.find_checkpoint(url)
+    assert source.published is None and source.path.read_bytes() == CONTENT
+    assert source.path.parent.name == hashlib.sha256(url.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("status", "offline", "sentence"),
+    [(404, False, "answered 404"), (503, False, "answered 503"), (0, True, "HF_HUB_OFFLINE")],
+)
+def test_zenodo_refusals_are_one_sentence(status, offline, sentence, zenodo, monkeypatch):
+    zenodo.status = status
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    with pytest.raises(UserError, match=sentence) as caught:
+        checkpoint_sources.find_checkpoint(COSENTINO)
+    message = str(caught.value)
+    assert "\n" not in message and message.endswith(".") and "--corpus" not in message
+
+
+def test_full_disk_names_the_cache_to_move(zenodo, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(download, "_write_body", refuse)
+    with pytest.raises(UserError, match=r"the disk is full; .* ASTEROID_CACHE"):
+        checkpoint_sources.find_checkpoint(COSENTINO)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
+    with pytest.raises(UserError, match="is full; make room, or set HF_HOME"):
+        checkpoint_sources.find_checkpoint("JorisCos/ConvTasNet_Libri2Mix_sepclean_8k")
