@@ -2,9 +2,10 @@
 
     python -m benchmarks.batch_memory
 
-Measures what short steps of every configuration save (separation/batch_memory.py), computes the
-memory of whole ones and the largest micro-batch of an effective batch of 24 for cards of 8, 12, 24
-and 80 GB. Writes benchmarks/results/batch_memory.json and the tables of docs/which-gpu.md.
+Measures what short steps of every configuration save (separation/training/batch_memory.py),
+computes the memory of whole ones and the largest micro-batch of an effective batch of 24 for
+cards of 8, 12, 24 and 80 GB. Writes benchmarks/results/batch_memory.json and the tables of
+docs/which-gpu.md.
 No GPU is used: the figures are computed, not measured on one.
 """
 
@@ -16,11 +17,11 @@ from typing import Any
 import torch
 
 from benchmarks.rendering import read_cpu
-from separation.batch_memory import MARGIN, StepMemory, list_divisors
 from separation.config import load_conf
-from separation.fast_layers import make_fast
 from separation.files import write_json, write_text
-from separation.model import build_model
+from separation.models.asteroid_models import build_model
+from separation.models.fast_layers import make_fast
+from separation.training.batch_memory import MARGIN, StepMemory, list_divisors
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "batch_memory.json"

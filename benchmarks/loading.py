@@ -26,10 +26,10 @@ from torch.utils.data import DataLoader
 
 from benchmarks.rendering import read_cpu
 from separation.config import load_conf
-from separation.device_mixing import DeviceMixer
-from separation.dynamic_mixing import DynamicMixtures, RunningSampler
+from separation.corpora.pack import STEP, PackedAudio, PackedUtterance
 from separation.files import format_rows, write_json
-from separation.pack import STEP, PackedAudio, PackedUtterance
+from separation.mixtures.device_mixing import DeviceMixer
+from separation.mixtures.dynamic_mixing import DynamicMixtures, RunningSampler
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE, SEGMENT_S, BATCH = 8000, 4, 24

@@ -52,7 +52,7 @@ def write_corpus(speech: Path, folder: Path, n_files: int) -> None:
 
 def measure_pack(corpus: Path, rate: int, share: float) -> dict[str, float]:
     """Pack the first ``share`` of the files here; CPU seconds and the most memory."""
-    from separation.pack import ListedClip, pack_speakers
+    from separation.corpora.pack import ListedClip, pack_speakers
 
     paths = sorted(corpus.rglob("*.wav"))
     clips = [ListedClip(p.parent.name, str(p.relative_to(corpus)), "mono") for p in paths]
@@ -81,8 +81,8 @@ def measure_plain(corpus: Path, rate: int) -> dict[str, float]:
 def measure_scan(corpus: Path) -> dict[str, float]:
     """Stage 1: decode, loudness, peak, hash."""
     from separation.config import load_conf
-    from separation.corpus import scan_recordings
-    from separation.recordings import Recording
+    from separation.corpora.recordings import Recording
+    from separation.corpora.tables import scan_recordings
 
     paths = sorted(corpus.rglob("*.wav"))
     rows = [Recording(p.parent.name, "F", str(p.relative_to(corpus)), p.stem) for p in paths]

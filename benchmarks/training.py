@@ -4,7 +4,7 @@
     python -m benchmarks.training --equal-minutes 10 --data DATA
 
 The first: the small configuration, batch 4 of 3 s at 8 kHz, in turns: Asteroid's own model, eager,
-float32, torch's Adam and clipping; ours as stage 4 runs it (separation.training_step.Stepper), in
+float32, torch's Adam and clipping; ours as stage 4 runs it (separation.training.step.Stepper), in
 float32 and, where the CPU has bfloat16 instructions, with autocast. The loader alone:
 benchmarks/loading.py.
 The second: the mini recipe after stages 0 to 3 in DATA, trained so many minutes with Asteroid's
@@ -27,10 +27,10 @@ import torch
 from benchmarks.rendering import read_cpu
 from separation.config import load_conf
 from separation.files import read_rows, write_json
-from separation.model import build_model, import_asteroid
-from separation.training_module import SeparationModule
-from separation.training_ranks import Ranks
-from separation.training_step import Stepper
+from separation.models.asteroid_models import build_model, import_asteroid
+from separation.training.module import SeparationModule
+from separation.training.ranks import Ranks
+from separation.training.step import Stepper
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -127,9 +127,9 @@ class StockModule(SeparationModule):
 
 def train_equal(data: Path, minutes: float) -> dict[str, list[dict[str, float]]]:
     """Curves of stock and ours after the same minutes on the mini recipe."""
-    from separation import training
     from separation.model_stages import open_training
     from separation.options import open_experiment
+    from separation.training import loop as training
 
     curves = {}
     for name, kind in (("stock", StockModule), ("ours", SeparationModule)):

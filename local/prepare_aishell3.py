@@ -8,8 +8,8 @@ ReadMe counts 175 women and 43 men, its ``spk-info.txt`` 176 and 42: the latter 
 from dataclasses import dataclass
 from pathlib import Path
 
+from separation.corpora.recordings import CorpusCheck, Recording
 from separation.errors import MissingInputError, UserError
-from separation.recordings import CorpusCheck, Recording
 
 SUBSETS = ("train", "test")
 # As published: utterances of each official split, speakers.

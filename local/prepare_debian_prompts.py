@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from separation.corpora.recordings import Recording
 from separation.errors import MissingInputError
-from separation.recordings import Recording
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from separation.corpora.recordings import Recording
 from separation.errors import MissingInputError, UserError
-from separation.recordings import Recording
 
 SUBSETS = (
     *("train-clean-100", "train-clean-360", "train-other-500"),

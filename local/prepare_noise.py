@@ -12,9 +12,9 @@ from pathlib import Path
 
 from local.prepare_speech import SUFFIXES
 from local.recording_checks import name_first
+from separation.corpora.recordings import Recording
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_text
-from separation.recordings import Recording
 
 SUBSETS = {
     **{"tr": "train", "cv": "dev", "tt": "test"},

@@ -3,8 +3,8 @@
 import zlib
 from pathlib import Path
 
+from separation.corpora.recordings import Recording
 from separation.errors import MissingInputError
-from separation.recordings import Recording
 
 SUBSETS = {"tr": "train", "cv": "dev", "tt": "test"}
 N_GROUPS = 64  # so that packing goes in parallel and can be interrupted

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from separation.corpora.recordings import Recording
 from separation.errors import MissingInputError, UserError
-from separation.recordings import Recording
 
 SEXES = {"m": "M", "male": "M", "f": "F", "female": "F", "": ""}
 MAX_NAMED = 3

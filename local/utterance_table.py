@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 from local.recording_checks import check_recordings, name_first, parse_sex
+from separation.corpora.recordings import Recording
 from separation.errors import UserError
-from separation.recordings import Recording
 
 NAMES = ("utterances.csv", "utterances.tsv")
 NEEDED = ("speaker", "path")

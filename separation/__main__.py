@@ -151,14 +151,14 @@ def _add_recipe_options(command: argparse.ArgumentParser) -> None:
 
 
 def _run_separate(args: argparse.Namespace) -> None:
-    from separation.separate import check_outputs, separate_files
+    from separation.models.separate import check_outputs, separate_files
 
     for path in args.files:
         if not path.is_file():
             raise UserError(f"{path}: no such audio file; check the path.")
     check_outputs(args.out)
-    from separation.checkpoint_loading import open_model
     from separation.model_stages import choose_device
+    from separation.models.loading import open_model
 
     device = choose_device(args.device)
     try:
@@ -175,26 +175,26 @@ def _run_command(args: argparse.Namespace) -> int:
         _run_separate(args)
         return 0
     if args.command == "render":
-        from separation.render_command import render_tables
+        from separation.mixtures.render_command import render_tables
 
         render_tables(args)
         return 0
     if args.command == "validate":
-        from separation.validate import validate_mixtures
+        from separation.validation.command import validate_mixtures
 
         return validate_mixtures(args)
     if args.command == "models":
-        from separation.models_command import print_models
+        from separation.models.models_command import print_models
 
         print_models(as_json=args.json)
         return 0
     if args.command == "publish":
-        from separation.publishing import publish_experiment
+        from separation.models.publishing import publish_experiment
 
         publish_experiment(args)
         return 0
     if args.command == "compare":
-        from separation.compare import compare_models
+        from separation.evaluation.compare import compare_models
 
         return compare_models(args)
     experiment = open_experiment(
@@ -203,7 +203,7 @@ def _run_command(args: argparse.Namespace) -> int:
     )
     if args.command == "overfit":
         experiment.require("corpus", "metadata", "audio")  # before the imports take seconds
-        from separation.overfit import run_overfit
+        from separation.training.overfit import run_overfit
 
         return run_overfit(args, experiment)
     from separation.run_stages import run_stage

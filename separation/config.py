@@ -12,9 +12,9 @@ import yaml
 
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_value
-from separation.model_config import ModelConf, find_conf_class
+from separation.models.config import ModelConf, find_conf_class
 
-METRICS = ("si_sdr", "sdr", "sir", "sar", "stoi", "pesq")  # as separation.scoring
+METRICS = ("si_sdr", "sdr", "sir", "sar", "stoi", "pesq")  # as separation.evaluation.scoring
 
 
 @dataclass(frozen=True)

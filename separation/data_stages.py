@@ -7,8 +7,8 @@ from pathlib import Path
 from separation.download import check_space
 from separation.errors import UserError
 from separation.files import format_rows, read_json, read_rows, write_json, write_text
-from separation.mixture_tables import list_noises, list_sources
-from separation.published import check_speakers, import_lists
+from separation.mixtures.published_lists import check_speakers, import_lists
+from separation.mixtures.tables import list_noises, list_sources
 from separation.stages import Experiment
 
 logger = logging.getLogger(__name__)
@@ -24,9 +24,9 @@ def run_corpus(experiment: Experiment) -> list[Path]:
     if experiment.origin == "published" and not experiment.mixes_dynamically:
         print("  not needed: training takes the published list", flush=True)
         return []
-    from separation.audit import write_audit
-    from separation.corpus import format_table, scan_recordings
-    from separation.splits import assign_splits, copy_subsets, limit_training
+    from separation.corpora.audit import write_audit
+    from separation.corpora.splits import assign_splits, copy_subsets, limit_training
+    from separation.corpora.tables import format_table, scan_recordings
 
     conf = experiment.conf
     found = scan_recordings(
@@ -48,9 +48,9 @@ def run_corpus(experiment: Experiment) -> list[Path]:
 
 def _scan_noise(experiment: Experiment) -> list:
     """Table of the noise corpus; of its training part where the lists are published."""
-    from separation.corpus import scan_recordings
-    from separation.recordings import list_recordings
-    from separation.splits import copy_subsets
+    from separation.corpora.recordings import list_recordings
+    from separation.corpora.splits import copy_subsets
+    from separation.corpora.tables import scan_recordings
 
     name, root = experiment.conf.corpus.noise, experiment.noise_root
     recordings = list_recordings(name, root)
@@ -97,7 +97,7 @@ def run_metadata(experiment: Experiment) -> list[Path]:
 
 
 def _list_existing(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
-    from separation.existing_audio import check_mixtures
+    from separation.mixtures.existing_audio import check_mixtures
 
     rate = experiment.conf.audio.sample_rate
     for split, rows in experiment.existing.items():
@@ -107,7 +107,7 @@ def _list_existing(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
 
 def _check_published(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
     """The published lists, their files opened one by one."""
-    from separation.check_files import check_files
+    from separation.mixtures.check_files import check_files
 
     conf = experiment.conf
     name, n_src = conf.metadata.lists, conf.mixtures.n_src
@@ -145,10 +145,10 @@ def _check_published(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
 
 
 def _draw(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
-    from separation.corpus import read_table
-    from separation.draw import draw_mixtures
-    from separation.draw_librimix import draw_librimix
-    from separation.splits import check_disjoint
+    from separation.corpora.splits import check_disjoint
+    from separation.corpora.tables import read_table
+    from separation.mixtures.draw import draw_mixtures
+    from separation.mixtures.draw_librimix import draw_librimix
 
     conf = experiment.conf
     utterances = read_table(experiment.table)
@@ -182,8 +182,8 @@ def run_audio(experiment: Experiment) -> list[Path]:
 
 
 def _pack_training(experiment: Experiment) -> list[Path]:
-    from separation.corpus import read_table
-    from separation.pack import pack_speakers
+    from separation.corpora.pack import pack_speakers
+    from separation.corpora.tables import read_table
 
     folder, rate = experiment.packed, experiment.conf.audio.sample_rate
     _begin_pack(folder, experiment.key("audio"))
@@ -200,7 +200,7 @@ def _pack_training(experiment: Experiment) -> list[Path]:
 
 def _pack_exact(experiment: Experiment) -> list[Path]:
     """Sources of the mixture tables at their own rate, grouped by speaker."""
-    from separation.pack import list_clips, pack_speakers
+    from separation.corpora.pack import list_clips, pack_speakers
 
     folder = experiment.exact
     _begin_pack(folder, experiment.key("metadata"))

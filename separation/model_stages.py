@@ -25,8 +25,8 @@ def find_version(package: str) -> str:
 
 def run_train(experiment: Experiment) -> list[Path]:
     """Stage 4: train, or go on training."""
-    from separation.training import train
-    from separation.training_ranks import is_first_process
+    from separation.training.loop import train
+    from separation.training.ranks import is_first_process
 
     conf = experiment.conf
     _refuse_other_data(experiment)
@@ -51,9 +51,9 @@ def open_training(experiment: Experiment) -> Any:
     Raises:
         UserError: the fixed list is asked for but there is none.
     """
-    from separation.corpus import read_table
-    from separation.dynamic_mixing import DynamicMixtures, ListedSegments
-    from separation.pack import PackedAudio
+    from separation.corpora.pack import PackedAudio
+    from separation.corpora.tables import read_table
+    from separation.mixtures.dynamic_mixing import DynamicMixtures, ListedSegments
 
     conf = experiment.conf
     n_samples = round(conf.training.segment_s * conf.audio.sample_rate)
@@ -136,9 +136,9 @@ def name_device(device: Any) -> str:
 
 def run_evaluate(experiment: Experiment) -> list[Path]:
     """Stage 5: every estimator on every test set, one row a mixture."""
-    from separation.evaluation import Scoring, evaluate_set
-    from separation.scoring import check_metrics
-    from separation.summary import write_summary
+    from separation.evaluation.runner import Scoring, evaluate_set
+    from separation.evaluation.scoring import check_metrics
+    from separation.evaluation.summary import write_summary
 
     conf = experiment.conf.evaluation
     check_metrics(conf.metrics, experiment.conf.audio.sample_rate)
@@ -179,7 +179,7 @@ def _refuse_unscored(unscored: dict[str, dict[str, list]], outputs: list[Path]) 
     Raises:
         UnscoredError: there are any.
     """
-    from separation.evaluation import UNREADABLE, tell_unscored
+    from separation.evaluation.runner import UNREADABLE, tell_unscored
 
     texts = [f"{split}, {text}" for split in unscored for text in tell_unscored(unscored[split])]
     if not texts:
@@ -191,14 +191,14 @@ def _refuse_unscored(unscored: dict[str, dict[str, list]], outputs: list[Path]) 
 
 
 def _make_estimator(experiment: Experiment, name: str) -> Any:
-    from separation import estimators
+    from separation.evaluation import estimators
 
     conf = experiment.conf
     if name == "mixture":
         return estimators.estimate_mixture
     if name in estimators.ORACLE_MASKS:
         return estimators.make_oracle_mask(name, conf.evaluation, conf.audio.sample_rate)
-    from separation.model import load_model
+    from separation.models.asteroid_models import load_model
 
     model = load_model(experiment.checkpoint)
     return estimators.make_model_estimator(model, choose_device(experiment.device))
@@ -206,6 +206,6 @@ def _make_estimator(experiment: Experiment, name: str) -> Any:
 
 def run_report(experiment: Experiment) -> list[Path]:
     """Stage 6: RESULTS.md and report.html."""
-    from separation.report import write_report
+    from separation.reports.report import write_report
 
     return write_report(experiment)

@@ -5,12 +5,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from separation.corpora.recordings import check_corpus
 from separation.errors import MissingInputError, UserError
 from separation.files import check_writable
-from separation.mixture_tables import list_noises, list_sources
+from separation.mixtures.published_lists import describe, import_lists
+from separation.mixtures.tables import list_noises, list_sources
 from separation.model_stages import PACKAGES, find_version
-from separation.published import describe, import_lists
-from separation.recordings import check_corpus
 from separation.stages import ROOT, Experiment
 
 NEEDED_DISK_GB = 1.0

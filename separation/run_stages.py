@@ -38,7 +38,7 @@ def run_stage(experiment: Experiment, stage: str) -> None:
 
 def print_scores(experiment: Experiment) -> None:
     """The score table and where the report lies, on stdout."""
-    from separation.summary import format_scores
+    from separation.evaluation.summary import format_scores
 
     summary = read_json(experiment.folder / "evaluation" / "summary.json")
     print(f"\n{format_scores(summary)}\n\nreport: {experiment.folder / 'report.html'}", flush=True)

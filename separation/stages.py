@@ -14,8 +14,13 @@ from typing import Any
 import yaml
 
 from separation.config import Conf, list_differences
+from separation.corpora.recordings import (
+    Recording,
+    find_root,
+    fingerprint_recordings,
+    list_recordings,
+)
 from separation.errors import MissingInputError, UserError
-from separation.existing_audio import find_splits, list_mixtures
 from separation.files import (
     hash_text,
     hash_value,
@@ -24,8 +29,8 @@ from separation.files import (
     write_json,
     write_text,
 )
-from separation.published import keep_subsets, list_utterances, read_published
-from separation.recordings import Recording, find_root, fingerprint_recordings, list_recordings
+from separation.mixtures.existing_audio import find_splits, list_mixtures
+from separation.mixtures.published_lists import keep_subsets, list_utterances, read_published
 
 logger = logging.getLogger(__name__)
 
@@ -174,16 +179,16 @@ class Experiment:
         }
 
     def corpora(self) -> Any:
-        """The :class:`separation.clips.Corpora` that the mixture tables' paths belong to."""
-        from separation.clips import Corpora
-        from separation.pack import ExactPack
+        """The :class:`~separation.corpora.clips.Corpora` of the mixture tables' paths."""
+        from separation.corpora.clips import Corpora
+        from separation.corpora.pack import ExactPack
 
         pack = ExactPack(self.exact) if self.conf.audio.exact_pack and self.exact.is_dir() else None
         return Corpora(self.corpus_root, self.noise_root if self.noisy else None, pack)
 
     def mixtures(self, split: str) -> Any:
-        """A split's :class:`separation.mixture_set.MixtureSet`."""
-        from separation.mixture_set import MixtureSet
+        """A split's :class:`separation.mixtures.mixture_set.MixtureSet`."""
+        from separation.mixtures.mixture_set import MixtureSet
 
         rows = read_rows(self.mixture_table(split))
         kind = "mix_both" if self.noisy else ""

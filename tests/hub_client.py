@@ -7,8 +7,9 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from separation import checkpoint_sources, published_models
 from separation.errors import UserError
+from separation.models import published_models
+from separation.models import sources as checkpoint_sources
 
 
 def main() -> None:

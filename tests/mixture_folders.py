@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 import torch
 
-from separation.model import import_models, save_model
+from separation.models.asteroid_models import import_models, save_model
 from tests.conftest import make_voice
 
 

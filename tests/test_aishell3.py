@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
 from local import prepare_aishell3
-from separation.audio import resample_fast
-from separation.clips import Corpora
 from separation.config import load_conf
-from separation.corpus import Utterance
-from separation.draw_teams import draw_balanced_teams, draw_teams
+from separation.corpora.audio import resample_fast
+from separation.corpora.clips import Corpora
+from separation.corpora.loudness import measure_loudness_lufs
+from separation.corpora.splits import assign_splits, limit_training
+from separation.corpora.tables import Utterance
 from separation.errors import MissingInputError, UserError
 from separation.files import read_json, read_rows
-from separation.loudness import measure_loudness_lufs
+from separation.mixtures.draw_teams import draw_balanced_teams, draw_teams
+from separation.mixtures.render import render_mixture
 from separation.options import open_experiment
-from separation.render import render_mixture
-from separation.splits import assign_splits, limit_training
 from tests.aishell3_tree import REAL_CONTENT, make_speech, write_tree
 from tests.conftest import ROOT
 from tests.test_draw_librimix import make_utterance

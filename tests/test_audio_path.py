@@ -5,17 +5,17 @@ import pytest
 import soundfile
 from scipy.signal import resample_poly
 
-from separation.audio import read_mono
-from separation.clips import Corpora
 from separation.config import load_conf
-from separation.corpus import format_table, read_table, scan_recordings
-from separation.draw import draw_mixtures
-from separation.dynamic_mixing import DynamicMixtures, RunningSampler
+from separation.corpora.audio import read_mono
+from separation.corpora.clips import Corpora
+from separation.corpora.pack import PackedAudio, pack_speakers
+from separation.corpora.recordings import list_recordings
+from separation.corpora.splits import assign_splits
+from separation.corpora.tables import format_table, read_table, scan_recordings
 from separation.errors import UserError
-from separation.pack import PackedAudio, pack_speakers
-from separation.recordings import list_recordings
-from separation.render import render_mixture
-from separation.splits import assign_splits
+from separation.mixtures.draw import draw_mixtures
+from separation.mixtures.dynamic_mixing import DynamicMixtures, RunningSampler
+from separation.mixtures.render import render_mixture
 from tests.conftest import ROOT, make_voice
 
 CONF = load_conf(ROOT, "mini/ConvTasNet", ["splits.unseen_speakers=[]", "splits.dev_share=0.2"])

@@ -8,15 +8,15 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.batch_memory import BEGIN, END, PAGE, RESULT, format_tables
-from separation.batch_memory import (
+from separation.errors import UserError
+from separation.models.asteroid_models import import_asteroid
+from separation.models.fast_layers import make_fast
+from separation.training.batch_memory import (
     StepMemory,
     estimate_step_bytes,
     find_micro_batch,
     measure_saved,
 )
-from separation.errors import UserError
-from separation.fast_layers import make_fast
-from separation.model import import_asteroid
 
 
 class FakeCard:

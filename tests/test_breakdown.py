@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from separation.breakdown import (
+from separation.errors import UserError
+from separation.evaluation.breakdown import (
     break_down,
     correlate,
     describe_mixture,
@@ -15,11 +16,10 @@ from separation.breakdown import (
     rank_worst,
     read_scores,
 )
-from separation.breakdown_report import measure_breakdowns, show_breakdowns
-from separation.errors import UserError
+from separation.evaluation.summary import format_scores, summarise, tell_problems
 from separation.files import format_rows, write_text
-from separation.page import format_blocks
-from separation.summary import format_scores, summarise, tell_problems
+from separation.reports.breakdown_report import measure_breakdowns, show_breakdowns
+from separation.reports.page import format_blocks
 
 RATE = 8000
 

@@ -14,13 +14,13 @@ import torch
 import yaml
 from torch.utils.data import DataLoader
 
-from separation import published_models
-from separation.checkpoint_loading import open_model
 from separation.config import load_conf
 from separation.errors import MissingInputError, UserError
-from separation.model import import_asteroid, save_model
-from separation.training_checkpoint import write_checkpoint
-from separation.training_module import SeparationModule, make_model
+from separation.models import published_models
+from separation.models.asteroid_models import import_asteroid, save_model
+from separation.models.loading import open_model
+from separation.training.checkpoint import write_checkpoint
+from separation.training.module import SeparationModule, make_model
 from tests.conftest import ROOT
 from tests.training_case import make_conf
 
@@ -445,7 +445,7 @@ def test_list_of_published_models_is_whole():
 
 def test_shipped_recipes_models_load_from_their_checkpoints(tmp_path):
     """Classes that are not Conv-TasNet too, by their own arguments."""
-    from separation.model import build_model
+    from separation.models.asteroid_models import build_model
 
     for recipe in ("librimix/DPRNNTasNet", "librimix/SuDORMRFNet", "mini/STFTMask"):
         conf = load_conf(ROOT, recipe, [])

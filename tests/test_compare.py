@@ -13,18 +13,19 @@ import pytest
 import soundfile
 import torch
 
-from separation import __main__, comparison_scores
-from separation.breakdown import read_scores
-from separation.comparison_scores import Estimators, name_files
+from separation import __main__
 from separation.data_stages import run_metadata
 from separation.errors import UnscoredError
+from separation.evaluation import comparison_scores
+from separation.evaluation.breakdown import read_scores
+from separation.evaluation.comparison_scores import Estimators, name_files
+from separation.evaluation.test_sets import open_test_set
 from separation.files import read_json
-from separation.mixture_inputs import InputOptions
-from separation.model import import_asteroid, load_model
+from separation.mixtures.inputs import InputOptions
 from separation.model_stages import run_evaluate
+from separation.models.asteroid_models import import_asteroid, load_model
 from separation.options import open_experiment
 from separation.run_stages import run_stage
-from separation.test_sets import open_test_set
 from tests.conftest import ROOT
 from tests.mixture_folders import make_sources, save_small_model, write_folder, write_mixture
 

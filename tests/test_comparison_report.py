@@ -6,14 +6,14 @@ import re
 import numpy as np
 import pytest
 
-from separation.comparison import Comparison, ModelInfo, ScoredSet
-from separation.comparison_report import find_rate, write_comparison
-from separation.comparison_summary import choose_metric, sum_up
-from separation.comparison_text import name_metric, tell_how_good
 from separation.errors import UserError
-from separation.page import Block, blocks_to_html, format_blocks, make_table
-from separation.published_models import PublishedModel
-from separation.render import Mixture
+from separation.evaluation.comparison import Comparison, ModelInfo, ScoredSet
+from separation.evaluation.comparison_summary import choose_metric, sum_up
+from separation.mixtures.render import Mixture
+from separation.models.published_models import PublishedModel
+from separation.reports.comparison_report import find_rate, write_comparison
+from separation.reports.comparison_text import name_metric, tell_how_good
+from separation.reports.page import Block, blocks_to_html, format_blocks, make_table
 
 RATE = 8000
 EVIL = "<script>alert('x')</script>|&co"
@@ -185,7 +185,7 @@ def test_players_follow_the_permutation_and_the_level(tmp_path, monkeypatch):
         return mixture, 5 * estimates[::-1]
 
     monkeypatch.setattr(
-        "separation.comparison_report.show_signals",
+        "separation.reports.comparison_report.show_signals",
         lambda mixture, estimates, rate, longest: shown.append((mixture, estimates, rate)) or "",
     )
     write(tmp_path, compare([own], make_models("A")), n_worst=1, render=render_swapped)

@@ -9,16 +9,16 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from separation.audio import resample_fast
 from separation.config import load_conf
-from separation.device_mixing import DeviceLoader, DeviceMixer, run_ahead
-from separation.device_speed import BLOCK, SpeedChanger, measure_weights
-from separation.dynamic_mixing import DynamicMixtures
+from separation.corpora.audio import resample_fast
+from separation.corpora.pack import STEP, PackedAudio, PackedUtterance
+from separation.corpora.sample_store import DeviceStore, HostStore, choose_store
 from separation.errors import UserError
 from separation.files import format_rows
-from separation.mixture_plans import Piece
-from separation.pack import STEP, PackedAudio, PackedUtterance
-from separation.sample_store import DeviceStore, HostStore, choose_store
+from separation.mixtures.device_mixing import DeviceLoader, DeviceMixer, run_ahead
+from separation.mixtures.device_speed import BLOCK, SpeedChanger, measure_weights
+from separation.mixtures.dynamic_mixing import DynamicMixtures
+from separation.mixtures.plans import Piece
 from tests.conftest import ROOT
 
 CPU = torch.device("cpu")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from separation.config import load_conf
-from separation.doubts import tell_baseline, tell_overfit
 from separation.files import hash_value, write_json
-from separation.report import format_results, tell_doubts
+from separation.reports.doubts import tell_baseline, tell_overfit
+from separation.reports.report import format_results, tell_doubts
 from separation.stages import Experiment
 from tests.conftest import ROOT
 

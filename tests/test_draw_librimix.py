@@ -9,14 +9,14 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from separation.clips import Corpora
 from separation.config import load_conf
-from separation.corpus import Utterance
-from separation.draw_librimix import assign_noises, draw_librimix, draw_teams
+from separation.corpora.clips import Corpora
+from separation.corpora.loudness import measure_loudness_lufs
+from separation.corpora.splits import assign_splits, check_disjoint
+from separation.corpora.tables import Utterance
 from separation.errors import UserError
-from separation.loudness import measure_loudness_lufs
-from separation.render import render_row
-from separation.splits import assign_splits, check_disjoint
+from separation.mixtures.draw_librimix import assign_noises, draw_librimix, draw_teams
+from separation.mixtures.render import render_row
 from tests.conftest import ROOT, make_voice
 
 SETTINGS = ["splits.by=speakers", "splits.dev_share=0.2", "splits.test_share=0.2"]

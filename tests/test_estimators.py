@@ -5,9 +5,14 @@ import pytest
 from scipy.signal import istft, stft
 
 from separation.config import load_conf
-from separation.estimators import ORACLE_MASKS, find_noise, make_oracle_mask, make_ratio_mask
-from separation.render import Mixture
-from separation.scoring import si_sdr_db
+from separation.evaluation.estimators import (
+    ORACLE_MASKS,
+    find_noise,
+    make_oracle_mask,
+    make_ratio_mask,
+)
+from separation.evaluation.scoring import si_sdr_db
+from separation.mixtures.render import Mixture
 from tests.conftest import ROOT, make_voice
 
 RATE = 8000

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from separation import evaluation
-from separation.breakdown import read_scores
 from separation.config import METRICS
 from separation.errors import UserError
-from separation.estimators import estimate_mixture
-from separation.evaluation import Scoring, evaluate_set, spread_evenly
+from separation.evaluation import runner as evaluation
+from separation.evaluation.breakdown import read_scores
+from separation.evaluation.estimators import estimate_mixture
+from separation.evaluation.runner import Scoring, evaluate_set, spread_evenly
+from separation.evaluation.scoring import METRICS as SCORERS_METRICS
+from separation.evaluation.scoring import si_sdr_db
+from separation.evaluation.scoring_check import ScorerCheck
 from separation.files import hash_value, read_rows
 from separation.jobs import WINDOW_PER_PROCESS
-from separation.render import Mixture
-from separation.scoring import METRICS as SCORERS_METRICS
-from separation.scoring import si_sdr_db
-from separation.scoring_check import ScorerCheck
+from separation.mixtures.render import Mixture
 from tests.mixture_folders import make_sources
 
 RATE = 8000

@@ -20,7 +20,7 @@ from benchmarks.gpu.tables import format_tables
 from separation.config import load_conf
 from separation.errors import UserError
 from separation.files import read_json, read_rows, write_json
-from separation.model import build_model, load_model
+from separation.models.asteroid_models import build_model, load_model
 from tests.conftest import ROOT
 
 CPU = torch.device("cpu")

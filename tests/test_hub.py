@@ -19,9 +19,11 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from separation import checkpoint_sources, download, published_models
+from separation import download
 from separation.errors import UserError
-from separation.model import import_asteroid
+from separation.models import published_models
+from separation.models import sources as checkpoint_sources
+from separation.models.asteroid_models import import_asteroid
 from tests.conftest import ROOT
 
 CONTENT = bytes(range(256)) * 1024  # 256 KiB

@@ -9,9 +9,9 @@ import torch
 
 from separation.config import list_recipes, load_conf
 from separation.errors import UserError
-from separation.fast_gradients import NormOfPReLU, PointwiseProduct, ShiftedProducts
-from separation.fast_layers import make_fast
-from separation.model import build_model, import_asteroid, load_model, save_model
+from separation.models.asteroid_models import build_model, import_asteroid, load_model, save_model
+from separation.models.fast_gradients import NormOfPReLU, PointwiseProduct, ShiftedProducts
+from separation.models.fast_layers import make_fast
 from tests.conftest import ROOT
 
 SMALL = ["model.n_filters=32", "model.bn_chan=16", "model.hid_chan=24", "model.skip_chan=16"]

@@ -8,15 +8,15 @@ import sys
 import pytest
 import torch
 
-import separation.overfit as overfit_module
+import separation.training.overfit as overfit_module
 from separation.__main__ import main
 from separation.config import load_conf
 from separation.errors import UserError
-from separation.model import build_model
-from separation.overfit import FirstItems, overfit, shorten
-from separation.overfit_checks import check_items, check_loss, check_round_trip
-from separation.training_module import SeparationModule
-from separation.training_step import Stepper
+from separation.models.asteroid_models import build_model
+from separation.training.module import SeparationModule
+from separation.training.overfit import FirstItems, overfit, shorten
+from separation.training.overfit_checks import check_items, check_loss, check_round_trip
+from separation.training.step import Stepper
 from tests.conftest import ROOT, make_voice
 from tests.test_run_sh import options
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local.prepare_noise import list_recordings
-from separation import recordings as module
+from separation.corpora import recordings as module
 from separation.errors import MissingInputError, UserError
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from local.prepare_speech import find_root, list_recordings
-from separation import recordings as module
+from separation.corpora import recordings as module
+from separation.corpora.recordings import Recording
 from separation.errors import MissingInputError, UserError
 from separation.files import read_rows
-from separation.recordings import Recording
 
 HEADER = "utterance,speaker,sex,age,split,path,transcript"
 ROWS = [

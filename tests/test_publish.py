@@ -12,11 +12,11 @@ import yaml
 from huggingface_hub import ModelCard
 
 from separation.__main__ import main
-from separation.checkpoint_loading import open_model
 from separation.files import write_json
-from separation.model import import_asteroid, save_model
-from separation.published_models import hash_file, read_published
-from separation.training_module import make_model
+from separation.models.asteroid_models import import_asteroid, save_model
+from separation.models.loading import open_model
+from separation.models.published_models import hash_file, read_published
+from separation.training.module import make_model
 from tests.conftest import make_voice
 from tests.training_case import make_conf
 

@@ -11,7 +11,7 @@ import soundfile
 from separation.config import list_recipes, load_conf
 from separation.errors import UserError
 from separation.files import format_rows, read_json, read_rows
-from separation.model import build_model
+from separation.models.asteroid_models import build_model
 from tests.conftest import ROOT, make_voice
 from tests.librimix_tree import read_reference_rows, write_tree
 from tests.test_run_sh import TINY

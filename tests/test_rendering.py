@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
 from local.lists_wsj0mix import parse_name, read_list
-from separation.audio import quantise, resample
-from separation.clips import Corpora, open_clip
+from separation.corpora.audio import quantise, resample
+from separation.corpora.clips import Corpora, open_clip
+from separation.corpora.pack import ExactPack, list_clips, pack_speakers
 from separation.errors import UserError
 from separation.files import read_rows
-from separation.mixture_tables import read_mixture_table
-from separation.pack import ExactPack, list_clips, pack_speakers
-from separation.render import TYPES, count_sources, render_mixture
-from separation.wav_tree import Tree, render_tree
+from separation.mixtures.render import TYPES, count_sources, render_mixture
+from separation.mixtures.tables import read_mixture_table
+from separation.mixtures.wav_tree import Tree, render_tree
 from tests.librimix_tree import DATA, hash_folder, read_reference_rows, write_tree
 from tests.wsj0_tree import LISTS, write_wsj0
 

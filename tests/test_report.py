@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from separation import report
+from separation.evaluation.summary import summarise
 from separation.files import format_rows, write_text
-from separation.render import Mixture
+from separation.mixtures.render import Mixture
+from separation.reports import report
 from separation.stages import Experiment
-from separation.summary import summarise
 from tests.test_breakdown import make_row
 from tests.test_doubts import experiment  # noqa: F401 a fixture
 

@@ -13,12 +13,12 @@ import mir_eval
 import pytest
 import soundfile
 
-from separation.clips import Corpora
 from separation.config import load_conf
-from separation.estimators import estimate_mixture, make_ratio_mask
+from separation.corpora.clips import Corpora
+from separation.evaluation.estimators import estimate_mixture, make_ratio_mask
+from separation.evaluation.scoring import sdr_db
 from separation.files import read_rows
-from separation.render import render_mixture
-from separation.scoring import sdr_db
+from separation.mixtures.render import render_mixture
 from tests.conftest import ROOT, make_voice
 
 TINY = {

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
-from separation.bss_eval import BLOCK, FILTER_TAPS, correlate, sdr_db, solve_system
 from separation.errors import UserError
-from separation.score_problems import PROBLEMS, UNSCORABLE, best_permutation
-from separation.scoring import (
+from separation.evaluation.bss_eval import BLOCK, FILTER_TAPS, correlate, sdr_db, solve_system
+from separation.evaluation.score_problems import PROBLEMS, UNSCORABLE, best_permutation
+from separation.evaluation.scoring import (
     CEILING_DB,
     METRICS,
     check_metrics,
@@ -20,7 +20,7 @@ from separation.scoring import (
     score_mixture,
     si_sdr_db,
 )
-from separation.scoring_check import check_scorer, score_with_references
+from separation.evaluation.scoring_check import check_scorer, score_with_references
 from tests.conftest import make_voice
 
 SAMPLE_RATE = 8000
@@ -192,7 +192,9 @@ def test_check_shows_a_wrong_scorer(monkeypatch):
     case = (references.sum(axis=0), references, _degrade(references, 10, "noisy"))
     assert check_scorer([case]).largest_db < 1e-6
     right = solve_system
-    monkeypatch.setattr("separation.bss_eval.solve_system", lambda *pair: 1.01 * right(*pair))
+    monkeypatch.setattr(
+        "separation.evaluation.bss_eval.solve_system", lambda *pair: 1.01 * right(*pair)
+    )
     assert check_scorer([case]).largest_db > 1e-3
 
 
@@ -212,7 +214,7 @@ def test_unscorable_mixtures_are_not_counted_as_checked():
 
 def test_agreement_with_pb_bss_eval_and_asteroid():
     """Scaled up, so that the 1e-8 that pb_bss_eval adds to energies does not count."""
-    from separation.model import import_asteroid
+    from separation.models.asteroid_models import import_asteroid
 
     references = 2.0**20 * _voices(5, 6000)
     mixture = references.sum(axis=0)

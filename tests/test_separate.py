@@ -4,8 +4,8 @@ import soundfile
 import torch
 from torch import nn
 
-from separation import separate
 from separation.errors import UserError
+from separation.models import separate
 from tests.conftest import make_voice
 
 CPU = torch.device("cpu")

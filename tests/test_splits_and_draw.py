@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from separation.config import load_conf
-from separation.corpus import Utterance
-from separation.draw import draw_mixtures, tell_pair
+from separation.corpora.splits import assign_splits, check_disjoint
+from separation.corpora.tables import Utterance
 from separation.errors import UserError
-from separation.splits import assign_splits, check_disjoint
+from separation.mixtures.draw import draw_mixtures, tell_pair
 from tests.conftest import ROOT
 
 CONF = load_conf(ROOT, "mini/ConvTasNet", ["splits.unseen_speakers=[]"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import bootstrap, permutation_test
 
-from separation.statistics import (
+from separation.evaluation.statistics import (
     MeanInterval,
     compare_paired,
     flip_signs,

@@ -8,14 +8,14 @@ import pytest
 import soundfile
 
 from local import known_librimix
-from separation.clips import Corpora
+from separation.corpora.clips import Corpora
 from separation.data_stages import run_metadata
 from separation.errors import MissingInputError, UserError
+from separation.evaluation.test_sets import open_test_set
 from separation.files import format_rows
-from separation.mixture_inputs import InputOptions
+from separation.mixtures.inputs import InputOptions
+from separation.mixtures.render import render_mixture
 from separation.options import open_experiment
-from separation.render import render_mixture
-from separation.test_sets import open_test_set
 from tests.librimix_tree import DATA, read_reference_rows, write_tree
 from tests.mixture_folders import make_sources, write_folder, write_mixture
 from tests.wsj0_tree import LISTS, write_wsj0

@@ -14,18 +14,18 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from separation.corpus import scan_recordings
-from separation.dynamic_mixing import DynamicMixtures, ListedSegments
+from separation.corpora.pack import PackedAudio, pack_speakers
+from separation.corpora.recordings import list_recordings
+from separation.corpora.tables import scan_recordings
 from separation.errors import UserError
 from separation.files import read_rows
-from separation.model import load_model
-from separation.pack import PackedAudio, pack_speakers
-from separation.recordings import list_recordings
-from separation.training_data import open_batches
-from separation.training_module import SeparationModule, make_model
-from separation.training_ranks import Ranks
-from separation.training_schedule import scale_lr
-from separation.training_step import Stepper
+from separation.mixtures.dynamic_mixing import DynamicMixtures, ListedSegments
+from separation.models.asteroid_models import load_model
+from separation.training.data import open_batches
+from separation.training.module import SeparationModule, make_model
+from separation.training.ranks import Ranks
+from separation.training.schedule import scale_lr
+from separation.training.step import Stepper
 from tests.conftest import ROOT
 from tests.training_case import (
     N_SAMPLES,

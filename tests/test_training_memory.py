@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from separation.errors import UserError
-from separation.training_memory import fit_micro_batch
-from separation.training_module import SeparationModule, make_model
-from separation.training_ranks import Ranks
+from separation.training.memory import fit_micro_batch
+from separation.training.module import SeparationModule, make_model
+from separation.training.ranks import Ranks
 from tests.training_case import make_conf
 
 

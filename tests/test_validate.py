@@ -106,7 +106,7 @@ def validate(monkeypatch, capsys, tmp_path):
     """Run the command in this process: exit code, report (None after a mistake), its output."""
 
     plain = lambda columns, path: path.write_bytes(repr(sorted(columns)).encode())  # noqa: E731
-    monkeypatch.setattr("separation.plots.draw_histograms", plain)  # drawing takes a second
+    monkeypatch.setattr("separation.reports.plots.draw_histograms", plain)  # drawing takes a second
 
     def run(*arguments: object, nj: int = 1) -> tuple[int, dict | None, str]:
         out = tmp_path / "report"

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from separation.config import Conf, load_conf
-from separation.render import Mixture
-from separation.training import train
+from separation.mixtures.render import Mixture
+from separation.training.loop import train
 from tests.conftest import ROOT, make_voice
 
 RATE, N_SAMPLES = 4000, 2000

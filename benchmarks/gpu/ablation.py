@@ -58,7 +58,7 @@ def _tell_start(conf: Any) -> str:
 
 
 def _read_training(experiment: Experiment) -> list:
-    from separation.corpus import read_table
+    from separation.corpora.tables import read_table
 
     return read_table(experiment.table)
 

@@ -222,9 +222,9 @@ def _explain_absence() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name != "separation.device_mixing":
+        if error.name != "separation.mixtures.device_mixing":
             raise
-        raise NotHereError("separation/device_mixing.py is not there") from error
+        raise NotHereError("separation/mixtures/device_mixing.py is not there") from error
 
 
 def _loader(bench: Bench, source: str) -> dict[str, Any]:

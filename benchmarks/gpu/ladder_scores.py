@@ -6,23 +6,24 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.ladder_corpus import list_test_sets
-from separation.clips import Corpora
+from separation.corpora.clips import Corpora
 from separation.errors import UserError
-from separation.estimators import make_model_estimator
-from separation.evaluation import Scoring, evaluate_set, tell_unscored
+from separation.evaluation.estimators import make_model_estimator
+from separation.evaluation.runner import Scoring, evaluate_set, tell_unscored
+from separation.evaluation.summary import summarise
 from separation.files import read_rows
-from separation.mixture_set import MixtureSet
-from separation.model import load_model, save_model
+from separation.mixtures.mixture_set import MixtureSet
 from separation.model_stages import choose_device
+from separation.models.asteroid_models import load_model, save_model
 from separation.stages import Experiment, hash_file
-from separation.summary import summarise
 
 
 def score_rung(experiment: Experiment, work: Path) -> dict[str, Any]:
     """Score ``best_model.pth`` on every test set of the ladder, going on where it was cut.
 
     Returns:
-        for each set what :func:`separation.summary.summarise` gives: means and 95 % intervals.
+        for each set what :func:`separation.evaluation.summary.summarise` gives: means and 95 %
+        intervals.
     """
     model = load_model(experiment.checkpoint)
     estimator = make_model_estimator(model, choose_device(experiment.device))

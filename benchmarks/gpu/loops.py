@@ -9,11 +9,11 @@ import torch
 
 from benchmarks.gpu.material import Material
 from benchmarks.gpu.steps import Batch, Step
-from separation.clips import Corpora
-from separation.existing_audio import list_mixtures
+from separation.corpora.clips import Corpora
 from separation.files import read_rows
-from separation.mixture_set import MixtureSet
-from separation.training import train
+from separation.mixtures.existing_audio import list_mixtures
+from separation.mixtures.mixture_set import MixtureSet
+from separation.training.loop import train
 
 if TYPE_CHECKING:
     from benchmarks.gpu.cases import Bench
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 def open_device_batches(
     material: Material, batch: int, n_batches: int, device: torch.device
 ) -> Iterator[Batch]:
-    """Batches that :class:`separation.device_mixing.DeviceMixer` mixes on the device.
+    """Batches that :class:`separation.mixtures.device_mixing.DeviceMixer` mixes on the device.
 
     Raises:
         ModuleNotFoundError: this version has no device mixing.
     """
-    from separation.device_mixing import DeviceMixer
+    from separation.mixtures.device_mixing import DeviceMixer
 
     return DeviceMixer(material.open_training(0), batch, device).batches(0, n_batches)
 

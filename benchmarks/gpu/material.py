@@ -15,10 +15,10 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.voices import pack_folder, write_voices
-from separation.dynamic_mixing import DynamicMixtures, RunningSampler
+from separation.corpora.pack import PackedAudio
 from separation.files import format_rows, write_text
-from separation.model import import_asteroid
-from separation.pack import PackedAudio
+from separation.mixtures.dynamic_mixing import DynamicMixtures, RunningSampler
+from separation.models.asteroid_models import import_asteroid
 
 DEV_SEED = 90001
 DEV_SHARE = 0.2  # of the speakers

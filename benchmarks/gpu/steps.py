@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from separation.config import Conf
-from separation.fast_layers import make_fast
-from separation.model import build_model, has_fast_bf16, import_asteroid
-from separation.training_module import SeparationModule
-from separation.training_ranks import Ranks
-from separation.training_step import Stepper
+from separation.models.asteroid_models import build_model, has_fast_bf16, import_asteroid
+from separation.models.fast_layers import make_fast
+from separation.training.module import SeparationModule
+from separation.training.ranks import Ranks
+from separation.training.step import Stepper
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -73,7 +73,7 @@ class PlainStep:
 
 
 class ProductStep:
-    """The very step of stage 4: its module and its :class:`separation.training_step.Stepper`."""
+    """The very step of stage 4: its module and its :class:`separation.training.step.Stepper`."""
 
     def __init__(self, model: nn.Module, conf: Conf, device: torch.device) -> None:
         module = SeparationModule(model, conf.training).to(device)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from separation.audio import read_mono
+from separation.corpora.audio import read_mono
+from separation.corpora.loudness import measure_loudness_lufs
+from separation.corpora.pack import ListedClip, PackedAudio, pack_speakers
 from separation.errors import UserError
-from separation.loudness import measure_loudness_lufs
-from separation.pack import ListedClip, PackedAudio, pack_speakers
 
 SUFFIXES = (".flac", ".opus", ".wav", ".ogg")
 

@@ -1,0 +1,1 @@
+"""Recordings -> a table of utterances with splits -> packed audio."""

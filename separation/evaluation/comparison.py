@@ -1,0 +1,87 @@
+"""What a comparison of models on test sets holds: filled by ``compare``, printed by its report."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from separation.models.published_models import PublishedModel
+
+FLOOR = "mixture"
+ORACLES = ("ibm", "irm", "wfm")
+
+
+def name_standard(test_set: str, task: str) -> str:
+    """A published test set in full, as :class:`PublishedModel` has it: clean and noisy apart.
+
+    >>> name_standard("Libri2Mix test, min, 8 kHz", "sep_noisy")
+    'Libri2Mix test, min, 8 kHz, sep_noisy'
+    """
+    return f"{test_set}, {task}"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One compared model.
+
+    Attributes:
+        name: as the user wrote it; the key of its rows in :attr:`ScoredSet.rows`.
+        sha256: of its file.
+        sample_rate: Hz, at which it works.
+        n_src: sources it gives.
+        notes: sentences for the top of the report, e.g. on a corrected rate.
+        published: its entry in the list of published models, if it is one.
+    """
+
+    name: str
+    sha256: str
+    sample_rate: int
+    n_src: int
+    notes: tuple[str, ...] = ()
+    published: "PublishedModel | None" = None
+
+
+@dataclass(frozen=True)
+class ScoredSet:
+    """One test set with the rows of every estimator.
+
+    Attributes:
+        name: as the user wrote it.
+        kind: ``table``, ``audio`` or ``recipe``.
+        sample_rate: Hz, of the references that were scored against.
+        n_src: sources of every mixture.
+        n_mixtures: mixtures of the set, scored or not.
+        fingerprint: of its rendered audio.
+        notes: sentences for the top of the report.
+        rows: by estimator: ``mixture``, ``ibm``, ``irm``, ``wfm``, then the models by name.
+            A row is what a scores CSV holds (:func:`separation.evaluation.breakdown.read_scores`).
+        notes_of: sentences about one estimator on this set.
+        standard: names, as :func:`name_standard` makes them, of the published test sets that
+            these mixtures were recognised as, whole and unchanged; one for each rate that they
+            are scored at.
+    """
+
+    name: str
+    kind: str
+    sample_rate: int
+    n_src: int
+    n_mixtures: int
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    notes_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    standard: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models x test sets.
+
+    Attributes:
+        metrics: scored ones, out of :data:`separation.evaluation.scoring.METRICS`.
+        about: what produced it: command, commit, versions, device; written as it is.
+    """
+
+    sets: list[ScoredSet]
+    models: list[ModelInfo]
+    metrics: tuple[str, ...]
+    about: dict[str, Any] = field(default_factory=dict)

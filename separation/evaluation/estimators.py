@@ -1,0 +1,100 @@
+"""What turns a mixture into estimates: the model, the mixture itself, oracle masks."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.signal import istft, stft
+from torch import nn
+
+from separation.config import EvaluationConf
+from separation.mixtures.render import Mixture
+
+Estimator = Callable[[Mixture], np.ndarray]
+
+
+def estimate_mixture(mixture: Mixture) -> np.ndarray:
+    """The unprocessed mixture for every source, ``(n_src, time)``: improves nothing."""
+    return np.repeat(mixture.mixture[None], len(mixture.sources), axis=0)
+
+
+def make_ratio_mask(conf: EvaluationConf, sample_rate: int) -> Estimator:
+    """The oracle ideal ratio mask; see :func:`make_oracle_mask`."""
+    return make_oracle_mask("irm", conf, sample_rate)
+
+
+def make_oracle_mask(name: str, conf: EvaluationConf, sample_rate: int) -> Estimator:
+    """An oracle mask on the mixture's STFT, made from the sources: a ceiling for masking.
+
+    With magnitudes ``|S_i|`` of the sources and ``|N|`` of the noise (Erdogan et al. 2015,
+    table 1): ``ibm`` is 1 where source i is the largest of sources and noise and 0 elsewhere
+    (Wang 2005); ``irm`` is ``|S_i| / (sum_j |S_j| + |N|)``; ``wfm`` (Wiener-like) is
+    ``|S_i|^2 / (sum_j |S_j|^2 + |N|^2)``. The noise is what the mixture holds beside its
+    sources; what 16-bit rounding leaves is none (:func:`find_noise`). The phase is the
+    mixture's, so masks of another kind, and time-domain models, may score higher.
+
+    Args:
+        conf: window and hop in seconds.
+        sample_rate: Hz.
+
+    Returns:
+        mixture -> ``(n_src, time)``.
+    """
+    window = round(conf.stft_window_s * sample_rate)
+    overlap = window - round(conf.stft_hop_s * sample_rate)
+    settings = {"fs": sample_rate, "window": "hann", "nperseg": window, "noverlap": overlap}
+    make_mask = ORACLE_MASKS[name]
+
+    def estimate(mixture: Mixture) -> np.ndarray:
+        n_samples = len(mixture.mixture)
+        padding = ((0, 0), (0, max(0, window - n_samples)))  # an STFT needs one window
+        signals = (mixture.mixture[None], mixture.sources, find_noise(mixture))
+        mixed, *parts = (stft(np.pad(own, padding), **settings)[2] for own in signals if len(own))
+        masks = make_mask(np.abs(np.concatenate(parts)))[: len(mixture.sources)]
+        return istft(masks * mixed, **settings)[1][:, :n_samples]
+
+    return estimate
+
+
+def find_noise(mixture: Mixture) -> np.ndarray:
+    """The mixture minus its sources, ``(1, time)``, or ``(0, time)`` where that is rounding.
+
+    Mixture and sources are rounded to 16 bits each, so a sum may be off by a step a source.
+    """
+    noise = mixture.mixture - mixture.sources.sum(axis=0, dtype=np.float64)
+    clean = np.abs(noise).max(initial=0.0) <= len(mixture.sources) / 32768
+    return noise.astype(np.float32)[None][int(clean) :]
+
+
+def _mask_binary(magnitudes: np.ndarray) -> np.ndarray:
+    largest = magnitudes.argmax(axis=0)
+    return (np.arange(len(magnitudes))[:, None, None] == largest).astype(magnitudes.dtype)
+
+
+def _mask_ratio(magnitudes: np.ndarray) -> np.ndarray:
+    return magnitudes / np.maximum(magnitudes.sum(axis=0), 1e-12)
+
+
+def _mask_wiener(magnitudes: np.ndarray) -> np.ndarray:
+    powers = magnitudes.astype(np.float64) ** 2
+    return powers / np.maximum(powers.sum(axis=0), 1e-24)
+
+
+ORACLE_MASKS = {"ibm": _mask_binary, "irm": _mask_ratio, "wfm": _mask_wiener}
+
+
+def make_model_estimator(model: nn.Module, device: torch.device) -> Estimator:
+    """A model's estimates at full length, float32, ``(n_src, time)``."""
+    model = model.eval().to(device)
+
+    def estimate(mixture: Mixture) -> np.ndarray:
+        return separate_samples(model, mixture.mixture, device)
+
+    return estimate
+
+
+def separate_samples(model: nn.Module, samples: np.ndarray, device: torch.device) -> np.ndarray:
+    """Run a model over one mixture ``(time,)``; returns float32 ``(n_src, time)``."""
+    with torch.inference_mode():
+        batch = torch.from_numpy(np.asarray(samples, np.float32))[None].to(device)
+        return model(batch)[0].float().cpu().numpy()

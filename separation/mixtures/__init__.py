@@ -1,0 +1,1 @@
+"""A table of utterances, or lists -> mixture tables -> samples; segments for training."""

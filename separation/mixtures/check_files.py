@@ -1,0 +1,97 @@
+"""Looking at every file that a table names, before hours are spent on it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import soundfile
+
+from separation.corpora.clips import explain
+from separation.errors import MissingInputError, UserError
+from separation.jobs import run_jobs
+
+MAX_LISTED = 20
+
+
+def check_files(
+    files: Iterable[tuple[Path, str]],
+    n_jobs: int,
+    label: str,
+    sample_rate: int | None = None,
+    lengths: dict[Path, int] | None = None,
+    *,
+    min_samples: int = 1,
+) -> dict[Path, tuple[int, int]]:
+    """Open every file, look at its header and its very end.
+
+    Args:
+        files: ``(path, channel)``; ``mono`` refuses more than one channel.
+        sample_rate: that all should have, in Hz; None: any.
+        lengths: samples that a published list says some of them have.
+        min_samples: that each must have.
+
+    Returns:
+        number of samples and sample rate by path.
+
+    Raises:
+        UserError: lists all files that are absent, truncated, of another rate or length.
+    """
+    known = lengths or {}
+    jobs = [(path, channel, sample_rate, known.get(path), min_samples) for path, channel in files]
+    found, complaints = {}, []
+    results = run_jobs(
+        _check_file, jobs, n_jobs, total=len(jobs), label=label, unit="file", chunk=16
+    )
+    for (path, *_), outcome in zip(jobs, results, strict=True):
+        if isinstance(outcome, str):
+            complaints.append(outcome)
+        else:
+            found[path] = outcome
+    if complaints:
+        raise _sum_up(complaints, len(jobs))
+    return found
+
+
+def _sum_up(complaints: list[str], n_files: int) -> UserError:
+    listed = "\n".join(complaints[:MAX_LISTED])
+    more = len(complaints) - MAX_LISTED
+    if more > 0:
+        listed += f"\n... and {more} more"
+    absent = all(complaint.endswith("is not there") for complaint in complaints)
+    kind = MissingInputError if absent else UserError
+    return kind(
+        f"{listed}\n{len(complaints)} of {n_files} files cannot be used: check --corpus, "
+        "or fetch them again."
+    )
+
+
+def _check_file(job: tuple[Path, str, int | None, int | None, int]) -> tuple[int, int] | str:
+    """Samples and rate, or what is wrong with the file."""
+    path, channel, sample_rate, length, min_samples = job
+    if not path.is_file():
+        return f"{path}: is not there"
+    try:
+        with soundfile.SoundFile(path) as file:
+            if sample_rate and file.samplerate != sample_rate:
+                return f"{path}: has {file.samplerate} Hz in place of {sample_rate}"
+            if file.channels > 1 and channel == "mono":
+                return f"{path}: has {file.channels} channels in place of one"
+            if length and file.frames != length:
+                return f"{path}: has {file.frames} samples where the list says {length}"
+            if file.frames < min_samples:
+                return f"{path}: has {file.frames} samples, fewer than {min_samples}"
+            if _is_cut(file):
+                return f"{path}: is truncated"
+            return file.frames, file.samplerate
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        return explain(path, error)
+
+
+def _is_cut(file: soundfile.SoundFile) -> bool:
+    """Whether the last samples that the header promises are missing."""
+    if "should be" in file.extra_info:  # libsndfile's remark on a RIFF size beyond the file
+        return True
+    try:
+        file.seek(file.frames - 1)
+        return len(file.read(1, dtype="float32")) < 1
+    except soundfile.LibsndfileError:
+        return True

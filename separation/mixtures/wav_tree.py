@@ -1,0 +1,216 @@
+"""``python -m separation render``: mixture tables -> WAV trees in LibriMix's layout.
+
+A journal in the tree holds one line for every finished mixture, written after its files, so
+that a killed run goes on where it was; the CSV files come last.
+"""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from separation.corpora.audio import count_resampled
+from separation.corpora.clips import Corpora
+from separation.errors import UserError
+from separation.files import format_rows, hash_text, write_text
+from separation.jobs import Journal, run_jobs
+from separation.mixtures.check_files import check_files
+from separation.mixtures.render import Rendered, list_signals, name_sources, render_row
+from separation.mixtures.tables import count_sources, list_noises, list_sources
+
+logger = logging.getLogger(__name__)
+
+WAV_HEADER_BYTES = 44
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A WAV tree to be made from one mixture table.
+
+    Attributes:
+        folder: ``.../Libri2Mix``; holds ``wav8k/min/<split>/<signal>/<mixture_ID>.wav``.
+        split: ``test``, ``train-100``, ...
+        rates: Hz, multiples of 1000.
+        modes: of ``min`` and ``max``.
+        types: of ``mix_clean``, ``mix_both`` and ``mix_single``; ``mix`` for wsj0-mix.
+    """
+
+    folder: Path
+    split: str
+    rates: tuple[int, ...]
+    modes: tuple[str, ...]
+    types: tuple[str, ...]
+
+    def branch(self, rate: int, mode: str) -> Path:
+        return self.folder / f"wav{rate // 1000}k" / mode
+
+    def outputs(self) -> list[tuple[int, str]]:
+        return [(rate, mode) for rate in self.rates for mode in self.modes]
+
+    def wav(self, rate: int, mode: str, signal: str, mixture_id: str) -> Path:
+        return self.branch(rate, mode) / self.split / signal / f"{mixture_id}.wav"
+
+
+def render_tree(
+    rows: list[dict[str, str]], corpora: Corpora, tree: Tree, n_jobs: int, *, absolute: bool = False
+) -> None:
+    """Render every row to every output of ``tree``; goes on where an earlier run was cut.
+
+    Args:
+        rows: one mixture table.
+        corpora: its roots.
+        n_jobs: processes.
+        absolute: paths in the CSV files are absolute, as Asteroid's own recipe expects, in place
+            of relative to the folder that holds ``tree.folder``.
+
+    Raises:
+        UserError: unusable sources (all are listed) or too little disk, before anything is made.
+    """
+    table = format_rows(rows)
+    journal = Journal(tree.folder / f".render_{tree.split}.jsonl", hash_text(table))
+    todo = [row for row in rows if _list_missing(tree, row, journal.done.get(row["mixture_ID"]))]
+    if len(todo) < len(rows):
+        logger.info("%s: %d of %d mixtures are there", tree.split, len(rows) - len(todo), len(rows))
+    if todo:
+        _check_inputs(todo, corpora, tree, n_jobs)
+        _make_folders(tree, count_sources(rows[0]))
+        work = partial(_render_files, corpora=corpora, tree=tree)
+        results = run_jobs(
+            work, todo, n_jobs, total=len(todo), label=tree.split, unit="mixture", chunk=4
+        )
+        for row, result in zip(todo, results, strict=True):
+            journal.add(row["mixture_ID"], _merge(journal.done.get(row["mixture_ID"]), result))
+    journal.close()
+    _write_tables(rows, tree, journal.done, absolute)
+
+
+def _list_missing(tree: Tree, row: dict[str, str], done: dict[str, Any] | None) -> list[str]:
+    """Outputs of a row that are not wholly there, such as ``8000/min``."""
+    missing = []
+    for rate, mode in tree.outputs():
+        entry = (done or {}).get(f"{rate}/{mode}")
+        if entry is None or not set(tree.types) <= set(entry["snrs_db"]):
+            missing.append(f"{rate}/{mode}")
+            continue
+        size = WAV_HEADER_BYTES + 2 * entry["length"]
+        signals = list_signals(count_sources(row), tree.types)
+        paths = [tree.wav(rate, mode, signal, row["mixture_ID"]) for signal in signals]
+        if not all(path.is_file() and path.stat().st_size == size for path in paths):
+            missing.append(f"{rate}/{mode}")
+    return missing
+
+
+def _merge(before: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """Results of earlier runs for other outputs and types stay."""
+    merged = dict(before or {})
+    for output, entry in new.items():
+        snrs = merged.get(output, {}).get("snrs_db", {}) | entry["snrs_db"]
+        merged[output] = entry | {"snrs_db": snrs}
+    return merged
+
+
+def _check_inputs(rows: list[dict[str, str]], corpora: Corpora, tree: Tree, n_jobs: int) -> None:
+    """All files usable, all names different, enough disk."""
+    files = [(corpora.speech / path, channel) for path, channel in list_sources(rows)]
+    if "noise" in list_signals(2, tree.types):
+        if corpora.noise is None:
+            raise UserError(
+                f"{', '.join(tree.types)} need WHAM's noise: add --corpus wham=DIR, or ask for "
+                "--types mix_clean alone."
+            )
+        files += [(corpora.noise / path, channel) for path, channel in list_noises(rows)]
+    sizes = check_files(files, n_jobs, f"check {tree.split}")
+    needed = sum(_count_bytes(row, corpora.speech, sizes, tree) for row in rows)
+    tree.folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(tree.folder).free
+    if free < needed:
+        raise UserError(
+            f"--out {tree.folder}: {free / 1e9:.1f} GB free where {needed / 1e9:.1f} GB are "
+            "needed; choose another disk, or fewer --rates, --modes or --types."
+        )
+    logger.info("%s: %d mixtures, %.2f GB to write", tree.split, len(rows), needed / 1e9)
+
+
+def _count_bytes(
+    row: dict[str, str], root: Path, sizes: dict[Path, tuple[int, int]], tree: Tree
+) -> int:
+    """Bytes that a row's files take."""
+    numbers = range(1, count_sources(row) + 1)
+    paths = [root / row[f"source_{number}_path"] for number in numbers]
+    n_signals = len(list_signals(len(paths), tree.types))
+    total = 0
+    for rate, mode in tree.outputs():
+        counts = [count_resampled(*sizes[path], rate) for path in paths]
+        length = min(counts) if mode == "min" else max(counts)
+        total += n_signals * (WAV_HEADER_BYTES + 2 * length)
+    return total
+
+
+def _make_folders(tree: Tree, n_src: int) -> None:
+    for rate, mode in tree.outputs():
+        (tree.branch(rate, mode) / "metadata").mkdir(parents=True, exist_ok=True)
+        for signal in list_signals(n_src, tree.types):
+            (tree.branch(rate, mode) / tree.split / signal).mkdir(parents=True, exist_ok=True)
+
+
+def _render_files(row: dict[str, str], corpora: Corpora, tree: Tree) -> dict[str, Any]:
+    """Render one row and write its files; what the CSV files need to know of it."""
+    rendered = render_row(row, corpora, tree.rates, tree.modes, tree.types, with_snrs=True)
+    result = {}
+    for (rate, mode), output in rendered.items():
+        _write_signals(output, row["mixture_ID"], tree, rate, mode)
+        length = len(output.signals["s1"])
+        result[f"{rate}/{mode}"] = {"length": length, "snrs_db": output.snrs_db}
+    return result
+
+
+def _write_signals(output: Rendered, mixture_id: str, tree: Tree, rate: int, mode: str) -> None:
+    for signal, samples in output.signals.items():
+        soundfile.write(tree.wav(rate, mode, signal, mixture_id), samples, rate, "PCM_16")
+
+
+def _write_tables(
+    rows: list[dict[str, str]], tree: Tree, done: dict[str, Any], absolute: bool
+) -> None:
+    """``mixture_<split>_<type>.csv`` and ``metrics_<split>_<type>.csv`` of every branch."""
+    base = Path() if absolute else tree.folder.resolve().parent
+    for rate, mode in tree.outputs():
+        metadata = tree.branch(rate, mode) / "metadata"
+        for kind in tree.types:
+            parts = _name_parts(count_sources(rows[0]), kind)
+            mixtures, metrics = [], []
+            for row in rows:
+                name = row["mixture_ID"]
+                entry = done[name][f"{rate}/{mode}"]
+                paths = {
+                    part: (tree.wav(rate, mode, folder, name).resolve())
+                    for part, folder in {"mixture": kind, **parts}.items()
+                }
+                if not absolute:
+                    paths = {part: path.relative_to(base) for part, path in paths.items()}
+                columns = {f"{part}_path": str(path) for part, path in paths.items()}
+                mixtures.append({"mixture_ID": name, **columns, "length": entry["length"]})
+                snrs = zip(parts, entry["snrs_db"][kind], strict=True)
+                metrics.append({"mixture_ID": name} | {f"{part}_SNR": snr for part, snr in snrs})
+            write_text(metadata / f"mixture_{tree.split}_{kind}.csv", format_rows(mixtures))
+            write_text(metadata / f"metrics_{tree.split}_{kind}.csv", format_rows(metrics))
+
+
+def _name_parts(n_src: int, kind: str) -> dict[str, str]:
+    """``{column prefix: folder}`` of what a mixture type is the sum of."""
+    sources = {f"source_{number}": name for number, name in enumerate(name_sources(n_src), 1)}
+    if kind == "mix_single":
+        sources = {"source_1": "s1"}
+    return sources | ({} if kind in ("mix_clean", "mix") else {"noise": "noise"})
+
+
+def check_types(types: Sequence[str], allowed: Sequence[str]) -> None:
+    """Raise :class:`UserError` for a mixture type that the table cannot give."""
+    for kind in types:
+        if kind not in allowed:
+            raise UserError(f"--types {kind}: choose of {', '.join(allowed)}.")

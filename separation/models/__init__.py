@@ -1,0 +1,1 @@
+"""Asteroid's models: built, made faster, read from any checkpoint, published, used."""

@@ -1,0 +1,47 @@
+"""``python -m separation models``: the published models, for people and as JSON."""
+
+import dataclasses
+import json
+from typing import Any
+
+from separation.models.published_models import PublishedModel, find_cached, read_published
+
+
+def print_models(*, as_json: bool) -> None:
+    """Print the list with what is cached here; no network is asked."""
+    entries = [describe_model(entry) for entry in read_published()]
+    print(json.dumps(entries, indent=2) if as_json else format_models(entries))
+
+
+def describe_model(entry: PublishedModel) -> dict[str, Any]:
+    """All that is known of a published model; ``cached`` is its file here, or empty."""
+    cached = find_cached(entry)
+    own = {"url": entry.url, "names": entry.names, "cached": str(cached or "")}
+    return dataclasses.asdict(entry) | own
+
+
+def format_models(entries: list[dict[str, Any]]) -> str:
+    """A table as text: scores in dB as published, on the test set that the card names."""
+    head = ("name", "Hz", "n_src", "task", "SI-SDRi", "SDRi", "test set", "licence", "where")
+    rows = [head, *(_format_row(entry) for entry in entries)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    other = [f"  {e['zenodo_name']} = {e['name']}" for e in entries if e["zenodo_name"]]
+    return "\n".join(
+        [
+            *lines,
+            "Names on Zenodo:",
+            *other,
+            "Scores are those of the models' cards, each on its own test set. Any of these names, "
+            "a path or a URL is a --model.",
+        ]
+    )
+
+
+def _format_row(entry: dict[str, Any]) -> tuple[str, ...]:
+    where = "Hub, Zenodo " + entry["zenodo"] if entry["zenodo"] else "Hub"
+    scores = (f"{entry['scores'][name]:.2f}" for name in ("si_sdri", "sdri"))
+    return (
+        *(entry["name"], str(entry["sample_rate"]), str(entry["n_src"]), entry["task"], *scores),
+        *(entry["test_set"], entry["licence"], where + (", cached" if entry["cached"] else "")),
+    )

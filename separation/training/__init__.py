@@ -1,0 +1,1 @@
+"""Packed audio and a model -> a checkpoint."""

@@ -1,0 +1,251 @@
+"""How large a batch fits: tried on the device, or computed from what a step saves."""
+
+import gc
+import logging
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from separation.errors import UserError
+from separation.models.asteroid_models import import_asteroid
+
+logger = logging.getLogger(__name__)
+
+MARGIN = 0.1  # of what a step took, kept free: fragments, other lengths, other processes
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "alloc_failed")
+ADAM_STATES = 2  # running means of the gradient and of its square
+# While the backward pass frees what was saved, it holds a few gradients of the widest activation.
+WORKING_TENSORS = 4
+SHORT, LONG = 1, 2  # items and lengths of a measurement
+
+
+def list_divisors(number: int) -> list[int]:
+    """All divisors, the largest first.
+
+    >>> list_divisors(24)
+    [24, 12, 8, 6, 4, 3, 2, 1]
+    """
+    return [k for k in range(number, 0, -1) if number % k == 0]
+
+
+def find_micro_batch(
+    try_step: Callable[[int], None],
+    batch_size: int,
+    hold_margin: Callable[[], object] | None = None,
+) -> int:
+    """The largest divisor of the batch of which a whole training step fits the device.
+
+    Each candidate runs twice: the second time a tenth of the memory that the first one took at
+    its peak is held back, so that training does not end at a later, unluckier step.
+
+    Args:
+        try_step: forward, backward and optimiser step of so many items; leaves no trace.
+        batch_size: the effective batch; ``batch_size / result`` steps are accumulated.
+        hold_margin: takes the memory of the second run and returns what holds it; None: a tenth of
+            CUDA's peak, nothing without CUDA.
+
+    Raises:
+        UserError: not even one item fits.
+    """
+    free_memory()
+    for size in list_divisors(batch_size):
+        if _fits(try_step, size, hold_margin or _hold_cuda_margin):
+            if size < batch_size:
+                logger.info("%d of %d mixtures fit the device at once", size, batch_size)
+            return size
+    raise UserError(
+        f"training.batch_size={batch_size}: not even one mixture fits the device's memory; lower "
+        "training.segment_s, choose a smaller model or use --device cpu."
+    )
+
+
+def _fits(try_step: Callable[[int], None], size: int, hold_margin: Callable[[], object]) -> bool:
+    held: object = None
+    try:
+        try_step(size)
+        held = hold_margin()
+        try_step(size)
+        fits = True
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
+        if not is_out_of_memory(error):
+            raise
+        fits = False
+    # Only now: the error held the frames, and they the step's tensors.
+    del held
+    free_memory()
+    return fits
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch, cuBLAS or cuDNN had no memory left; their types differ, their words tell."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return any(words in str(error).lower() for words in OUT_OF_MEMORY)
+
+
+def free_memory() -> None:
+    """Give back what nobody uses, and forget the peak."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _hold_cuda_margin() -> object:
+    if not torch.cuda.is_available():
+        return None
+    n_bytes = int(MARGIN * torch.cuda.max_memory_allocated())
+    return torch.empty(n_bytes, dtype=torch.uint8, device="cuda")
+
+
+@dataclass(frozen=True)
+class StepBytes:
+    """Memory of a training step, computed; bytes."""
+
+    parameters: int
+    gradients: int
+    optimiser: int
+    activations: int  # saved for the backward pass
+    working: int  # the backward pass's own, see WORKING_TENSORS
+
+    @property
+    def total(self) -> int:
+        return self.parameters + self.gradients + self.optimiser + self.activations + self.working
+
+
+class StepMemory:
+    """Memory of training steps of any batch and length, from three small measurements on the CPU.
+
+    What a step saves is a constant (such as weights in another precision), a part that goes with
+    the batch, and a part that goes with batch times length. Dividing what autograd packs by
+    storage counts each once; parameters, which it packs too, are left out.
+
+    Args:
+        model: ``(batch, time) -> (batch, n_src, time)``, in the form that will train.
+        precision: ``fp32`` or ``bf16`` (autocast by CUDA's rules).
+        n_samples: of the shorter measurement; the longer has twice as many.
+    """
+
+    def __init__(self, model: nn.Module, precision: str, n_samples: int) -> None:
+        self._model = model
+        self._n_samples = n_samples
+        short = measure_saved(model, SHORT, SHORT * n_samples, precision)
+        long = measure_saved(model, SHORT, LONG * n_samples, precision)
+        wide = measure_saved(model, LONG, SHORT * n_samples, precision)
+        self._by_length = (long[0] - short[0]) / n_samples
+        by_item = wide[0] - short[0]
+        self._by_item = by_item - self._by_length * n_samples
+        self._constant = short[0] - by_item
+        self._widest_by_length = (long[1] - short[1]) / n_samples
+
+    def estimate(self, batch: int, n_samples: int) -> StepBytes:
+        """Bytes of a step of ``batch`` items of ``n_samples`` with Adam."""
+        parameters = count_bytes(self._model)
+        saved = self._constant + batch * (self._by_item + self._by_length * n_samples)
+        working = WORKING_TENSORS * batch * self._widest_by_length * n_samples
+        return StepBytes(
+            *(parameters, parameters, ADAM_STATES * parameters), round(saved), round(working)
+        )
+
+
+def estimate_step_bytes(
+    model: nn.Module, n_samples: int, batch: int, precision: str, measured_samples: int = 2000
+) -> StepBytes:
+    """Memory of one training step with Adam: see :class:`StepMemory`.
+
+    Args:
+        model: ``(batch, time) -> (batch, n_src, time)``, on the CPU.
+        n_samples: of an item.
+        batch: items.
+        precision: ``fp32`` or ``bf16`` (autocast by CUDA's rules), both eager: a compiler
+            recomputes part of what eager saves.
+        measured_samples: of the short items that are measured.
+    """
+    return StepMemory(model, precision, measured_samples).estimate(batch, n_samples)
+
+
+def count_bytes(model: nn.Module) -> int:
+    """Of all parameters, each once."""
+    return sum(parameter.nbytes for parameter in model.parameters())
+
+
+class CudaAutocastRules(TorchFunctionMode):
+    """CUDA's choices of precision on the CPU, whose own autocast leaves norms in bfloat16.
+
+    Source: the lists of CUDA operations in PyTorch's reference of ``torch.amp``, as far as
+    Asteroid's layers meet them.
+    """
+
+    FLOAT32 = (
+        *(functional.group_norm, functional.layer_norm, torch.group_norm, torch.layer_norm),
+        *(torch.pow, torch.Tensor.pow, torch.sum, torch.Tensor.sum),
+    )
+    BFLOAT16 = (functional.prelu, torch.prelu)
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        cast = None
+        if function in self.FLOAT32:
+            cast = torch.float32
+        elif function in self.BFLOAT16:
+            cast = torch.bfloat16
+        if cast:
+            args = tuple(
+                value.to(cast) if isinstance(value, torch.Tensor) else value for value in args
+            )
+        return function(*args, **(kwargs or {}))
+
+
+def measure_saved(model: nn.Module, batch: int, n_samples: int, precision: str) -> tuple[int, int]:
+    """Bytes that forward pass and PIT SI-SDR loss save for the backward pass.
+
+    Args:
+        model: ``(batch, time) -> (batch, n_src, time)``, on the CPU.
+        batch: items measured.
+        n_samples: of each.
+        precision: ``fp32`` or ``bf16``.
+
+    Returns:
+        all storages together, each once, without the model's own; the largest activation.
+    """
+    own = {tensor.untyped_storage().data_ptr() for tensor in model.parameters()}
+    own |= {tensor.untyped_storage().data_ptr() for tensor in model.buffers()}
+    saved: weakref.WeakSet[_Saved] = weakref.WeakSet()
+
+    def note(tensor: torch.Tensor) -> _Saved:
+        kept = _Saved(tensor)
+        saved.add(kept)
+        return kept
+
+    losses = import_asteroid("losses")
+    pit_loss = losses.PITLossWrapper(losses.pairwise_neg_sisdr, pit_from="pw_mtx")
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept.tensor):
+        estimates = _run(model, torch.randn(batch, n_samples), precision)
+        loss = pit_loss(estimates.float(), torch.randn(estimates.shape))
+    sizes, widest = {}, 0
+    for kept in saved:
+        storage = kept.tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            sizes[storage.data_ptr()] = storage.nbytes()
+            if kept.tensor.shape[:1] == (batch,):  # not a weight in another precision
+                widest = max(widest, storage.nbytes())
+    del loss
+    return sum(sizes.values()), widest
+
+
+class _Saved:
+    """What autograd saves; alive as long as the graph's node is."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+
+
+def _run(model: nn.Module, mixtures: torch.Tensor, precision: str) -> torch.Tensor:
+    if precision == "fp32":
+        return model(mixtures)
+    with torch.autocast("cpu", torch.bfloat16), CudaAutocastRules():
+        return model(mixtures)

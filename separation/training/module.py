@@ -1,0 +1,166 @@
+"""What is trained: Asteroid's model, its faster forms, and the loss."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from separation.config import Conf, TrainingConf
+from separation.errors import UserError
+from separation.models.asteroid_models import (
+    build_model,
+    can_compile,
+    has_fast_bf16,
+    import_asteroid,
+)
+from separation.models.fast_layers import make_fast
+from separation.models.loading import open_model
+
+logger = logging.getLogger(__name__)
+
+
+class SeparationModule(pl.LightningModule):
+    """Asteroid model + PIT SI-SDR; its state has the keys of Asteroid's ``System``.
+
+    Args:
+        model: Asteroid model ``(batch, time) -> (batch, n_src, time)``.
+        conf: training config.
+    """
+
+    def __init__(self, model: nn.Module, conf: TrainingConf) -> None:
+        super().__init__()
+        losses = import_asteroid("losses")
+        self.model = model
+        self.conf = conf
+        self.pit_loss = losses.PITLossWrapper(losses.pairwise_neg_sisdr, pit_from="pw_mtx")
+        self.use_bf16 = False
+        # Not registered as sub-modules: they share the parameters of self.model.
+        self._forms: dict[str, Any] = {}
+
+    def prepare_eager(self) -> None:
+        """The eager form, and bf16 where it works."""
+        plain = make_fast(self.model, fuse_depthwise=False)
+        self._forms = {"train": plain, "eval": plain}
+        precision = self.conf.precision
+        self.use_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(self.device))
+
+    def prepare_speed(self, n_samples: int) -> None:
+        """Pick bf16 and compilation where they work; say what was picked."""
+        self.prepare_eager()
+        compiling = self.conf.compile
+        if compiling == "on" or (compiling == "auto" and can_compile(self.device)):
+            self._try_compile(n_samples)
+        form = "compiled" if self._forms["train"] is not self._forms["eval"] else "eager"
+        logger.info("training runs %s, %s", form, "bf16 autocast" if self.use_bf16 else "float32")
+
+    def _try_compile(self, n_samples: int) -> None:
+        """Compile and run one throw-away batch; stay eager where that fails."""
+        logger.info("compiling the model (about a minute the first time)")
+        own_gradients = self.device.type == "cpu" and not self.use_bf16
+        fast = make_fast(self.model, fuse_depthwise=True, own_gradients=own_gradients)
+        compiled = torch.compile(fast, dynamic=False)
+        noise = torch.randn(self.conf.forward_items, n_samples, device=self.device)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._run(compiled, noise).square().mean().backward()
+            self._forms["train"] = compiled
+        except Exception as error:
+            logger.warning("no compilation here (%s); going on eager", str(error).splitlines()[0])
+        self.zero_grad()
+
+    def _run(self, form: Any, mixtures: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.use_bf16):
+            estimates = form(mixtures)
+        return estimates.float()
+
+    def training_step(self, batch: Sequence[torch.Tensor], batch_idx: int) -> torch.Tensor:
+        """Mean loss: negative SI-SDR in dB of the best permutation.
+
+        Args:
+            batch: mixtures ``(batch, time)`` and sources ``(batch, n_src, time)``.
+            batch_idx: not used.
+        """
+        mixtures, sources = batch
+        return self.pit_loss(self._run(self._forms["train"], mixtures), sources)
+
+    def separate(self, mixtures: torch.Tensor) -> torch.Tensor:
+        """``(batch, time)`` of any length to estimates ``(batch, n_src, time)``, in float32."""
+        return self._forms["eval"](mixtures)
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """No gradients, no dropout; the forms are no sub-modules, so ``eval()`` misses them."""
+        form = self._forms["eval"]
+        form.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            form.train()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam, whose fused kernel leaves weights and state alone where ``found_inf`` is 1."""
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        return torch.optim.Adam(trained, lr=self.conf.lr, fused=True)
+
+
+def make_model(conf: Conf, *, from_checkpoint: bool = True) -> nn.Module:
+    """The recipe's model with random weights, or those of ``training.init_from``.
+
+    Args:
+        conf: the recipe.
+        from_checkpoint: false where a resumed training replaces the weights anyway.
+
+    Raises:
+        UserError: the checkpoint is absent, or of another architecture.
+    """
+    model = build_model(conf.model, conf.mixtures.n_src, conf.audio.sample_rate)
+    if conf.training.init_from and from_checkpoint:
+        load_initial_weights(model, conf.training.init_from)
+        logger.info("fine-tuning the weights of %s", conf.training.init_from)
+    return model
+
+
+def load_initial_weights(model: nn.Module, path: str) -> None:
+    """Copy a checkpoint's weights into ``model``; the sample rate is not compared.
+
+    Args:
+        model: of the recipe.
+        path: or name: whatever :func:`separation.models.loading.open_model` takes.
+
+    Raises:
+        UserError: no such checkpoint, or the first argument or shape that differs.
+    """
+    try:
+        start = open_model(str(path)).model
+    except UserError as error:
+        raise UserError(f"training.init_from={error}") from error
+    difference = _find_difference(model, start)
+    if difference:
+        raise UserError(
+            f"training.init_from={path} is of another architecture: {difference}; set the model "
+            "section to that of the checkpoint."
+        )
+    model.load_state_dict(start.state_dict())
+
+
+def _find_difference(model: nn.Module, start: nn.Module) -> str:
+    """The first argument, weight or shape that differs, in words; empty where none does."""
+    if type(model).__name__ != type(start).__name__:
+        return f"it is a {type(start).__name__}, the recipe's a {type(model).__name__}"
+    ours, theirs = model.get_model_args(), start.get_model_args()  # type: ignore[operator]
+    for name in ours:
+        if name != "sample_rate" and name in theirs and theirs[name] != ours[name]:
+            return f"its {name} is {theirs[name]}, the recipe's {ours[name]}"
+    shapes = {name: tuple(value.shape) for name, value in start.state_dict().items()}
+    for name, value in model.state_dict().items():
+        if shapes.pop(name, None) != tuple(value.shape):
+            shape = start.state_dict().get(name, torch.empty(0)).shape
+            return f"its {name} has the shape {tuple(shape)}, the recipe's {tuple(value.shape)}"
+    return f"it has {next(iter(shapes))}, which the recipe's has not" if shapes else ""

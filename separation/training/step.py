@@ -1,0 +1,177 @@
+"""One step of the optimiser: pieces of the batch, clipping, the guard, the average of weights."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from separation.config import TrainingConf
+from separation.errors import UserError
+from separation.training.module import SeparationModule
+from separation.training.ranks import Ranks
+
+logger = logging.getLogger(__name__)
+
+
+class WeightAverage:
+    """Exponential moving average of parameters (Polyak and Juditsky 1992).
+
+    The decay grows with the steps, ``(1 + n) / (10 + n)``, up to its value, so that the first
+    random weights are soon forgotten.
+    """
+
+    def __init__(self, parameters: list[torch.Tensor], decay: float) -> None:
+        self.decay = decay
+        self._parameters = parameters
+        self.values = [parameter.detach().clone() for parameter in parameters]
+
+    def update(self, n_steps: int) -> None:
+        """Take in the weights after step ``n_steps``."""
+        decay = min(self.decay, (1 + n_steps) / (10 + n_steps))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.values, self._parameters, 1 - decay)
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The parameters hold the average for a while."""
+        own = [parameter.detach().clone() for parameter in self._parameters]
+        self._copy(self.values)
+        try:
+            yield
+        finally:
+            self._copy(own)
+
+    def _copy(self, values: list[torch.Tensor]) -> None:
+        with torch.no_grad():
+            torch._foreach_copy_(self._parameters, values)
+
+
+class Stepper:
+    """Does the steps; nothing in a step makes the host wait for a GPU.
+
+    Args:
+        module: on its device, prepared.
+        conf: training config.
+        ranks: the processes; gradients are averaged over them.
+
+    Attributes:
+        loss_sum: sum of the losses of the epoch's counted steps, float64.
+        loss: of the last step, over all processes; not finite where it was skipped.
+        gradient_norm: of the last step, before clipping.
+        n_skipped: in the epoch; exact after :meth:`look_back`.
+    """
+
+    LOOK_BACK_EVERY = 20  # steps whose guards a GPU's host reads at once
+
+    def __init__(self, module: SeparationModule, conf: TrainingConf, ranks: Ranks) -> None:
+        self.conf, self.ranks = conf, ranks
+        self.optimizer: Any = module.configure_optimizers()
+        self.parameters: list[torch.Tensor] = self.optimizer.param_groups[0]["params"]
+        self.average = WeightAverage(self.parameters, conf.ema) if conf.ema else None
+        self._module = ranks.fabric.setup_module(module)
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=module.device)
+        self.loss = self.gradient_norm = torch.zeros((), device=module.device)
+        self.n_skipped = self.n_skipped_in_row = 0
+        self._guards: list[tuple[int, torch.Tensor]] = []
+
+    def step(self, number: int, mixtures: torch.Tensor, sources: torch.Tensor, lr: float) -> None:
+        """Step ``number`` on this process's share of the batch.
+
+        Args:
+            number: counted over the whole training.
+            mixtures: ``(batch, time)``, on the device.
+            sources: ``(batch, n_src, time)``.
+            lr: learning rate.
+
+        Raises:
+            UserError: too many steps in a row were not finite.
+        """
+        # Dropout of a step is that of its number, so a resumed run has the same.
+        torch.manual_seed((self.conf.seed << 40) + number * self.ranks.world + self.ranks.rank)
+        self.optimizer.zero_grad()
+        self.loss = self.ranks.add_up(self._backward(mixtures, sources)) / self.ranks.world
+        self._update(lr)
+        bad = self.optimizer.found_inf
+        self.loss_sum += torch.where(bad > 0, 0.0, self.loss.double())
+        if self.average is not None:
+            self.average.update(number + 1)
+        self._guards.append((number, bad))
+        if bad.device.type == "cpu" or len(self._guards) >= self.LOOK_BACK_EVERY:
+            self.look_back()
+
+    def _backward(self, mixtures: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+        """Gradients of the mean loss over the share, piece by piece; returns that loss."""
+        size = self.conf.forward_items
+        pieces = list(zip(mixtures.split(size), sources.split(size), strict=True))
+        fabric = self.ranks.fabric
+        total = torch.zeros((), device=mixtures.device)
+        for place, piece in enumerate(pieces):
+            more = place + 1 < len(pieces)
+            with fabric.no_backward_sync(self._module, enabled=more):
+                loss = self._module.training_step(piece, place) / len(pieces)
+                fabric.backward(loss)
+            total += loss.detach()
+        return total
+
+    def _update(self, lr: float) -> None:
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        self.gradient_norm = get_total_norm(gradients)
+        finite = torch.isfinite(self.loss) & torch.isfinite(self.gradient_norm)
+        if self.conf.clip:
+            clip_grads_with_norm_(self.parameters, self.conf.clip, self.gradient_norm)
+        self.optimizer.found_inf = (~finite).float()
+        group = self.optimizer.param_groups[0]
+        kept = group["lr"]  # the plateau's, which the schedule scales for this step only
+        group["lr"] = lr
+        self.optimizer.step()
+        group["lr"] = kept
+
+    def look_back(self) -> None:
+        """Count and report the skipped steps since the last look."""
+        if not self._guards:
+            return
+        skipped = torch.stack([bad for _, bad in self._guards]).tolist()
+        for (number, _), bad in zip(self._guards, skipped, strict=True):
+            self.n_skipped_in_row = self.n_skipped_in_row + 1 if bad else 0
+            self.n_skipped += bool(bad)
+            if bad:
+                self._report(number)
+        self._guards.clear()
+
+    def _report(self, number: int) -> None:
+        size = self.conf.batch_size
+        items = f"items {number * size} to {(number + 1) * size - 1}"
+        logger.warning("step %d (%s) skipped: loss or gradient not finite", number, items)
+        if self.n_skipped_in_row >= self.conf.max_skipped:
+            raise UserError(
+                f"training stopped at step {number} ({items}): loss or gradient were not finite "
+                f"{self.n_skipped_in_row} times in a row (training.max_skipped); lower "
+                "training.lr or set training.precision=fp32, under a new --tag."
+            )
+
+    def begin_epoch(self) -> None:
+        """Forget the running means of the epoch before."""
+        self.loss_sum.zero_()
+        self.n_skipped = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Optimiser, average of weights, running means."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.average.values if self.average else None,
+            "loss_sum": self.loss_sum,
+            "n_skipped": self.n_skipped,
+            "n_skipped_in_row": self.n_skipped_in_row,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            for value, saved in zip(self.average.values, state["ema"], strict=True):
+                value.copy_(saved)
+        self.loss_sum.copy_(state["loss_sum"])
+        self.n_skipped = state["n_skipped"]
+        self.n_skipped_in_row = state["n_skipped_in_row"]

@@ -1,0 +1,79 @@
+"""The dev set, shared over the processes: mean loss and improvement."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from tqdm import tqdm
+
+from separation.config import TrainingConf
+from separation.mixtures.mixture_set import MixtureSet
+from separation.training.data import Batch, open_dev
+from separation.training.module import SeparationModule
+from separation.training.ranks import Ranks, SignalWatch, Stopped
+
+
+@dataclass(frozen=True)
+class DevScores:
+    """Means over all dev mixtures.
+
+    Attributes:
+        loss: negative SI-SDR in dB of the best permutation.
+        si_sdri: SI-SDR less that of the mixture, in dB.
+    """
+
+    loss: float
+    si_sdri: float
+
+
+class Validator:
+    """Scores the dev mixtures, each whole and once, whatever the number of processes.
+
+    Args:
+        conf: training config.
+        dev: all mixtures.
+        ranks: the processes, which take turns.
+    """
+
+    def __init__(self, conf: TrainingConf, dev: MixtureSet, ranks: Ranks) -> None:
+        self.ranks = ranks
+        self.n_mixtures = len(dev)
+        self._loader = open_dev(conf, dev, ranks.rank, ranks.world)
+        self._mixtures_loss: float | None = None  # of the unprocessed mixtures
+
+    def score(self, module: SeparationModule, watch: SignalWatch) -> DevScores:
+        """Mean scores of the module's weights.
+
+        Raises:
+            Stopped: a signal came.
+        """
+        # losses of the estimates, and of the mixtures as they are; float64 as sums of thousands
+        sums = torch.zeros(2, dtype=torch.float64, device=module.device)
+        with module.evaluating():
+            for mixture, sources in self._take_turns(watch):
+                mixture, sources = mixture.to(module.device), sources.to(module.device)
+                sums[0] += module.pit_loss(module.separate(mixture), sources)
+                if self._mixtures_loss is None:
+                    copies = mixture[:, None].expand_as(sources)
+                    sums[1] += module.pit_loss(copies, sources)
+        loss, mixtures_loss = (self.ranks.add_up(sums) / self.n_mixtures).tolist()
+        if self._mixtures_loss is None:
+            self._mixtures_loss = mixtures_loss
+        return DevScores(loss, self._mixtures_loss - loss)
+
+    def _take_turns(self, watch: SignalWatch) -> Iterator[Batch]:
+        """This process's mixtures; all processes ask about signals equally often."""
+        own = iter(self._loader)
+        turns = range(math.ceil(self.n_mixtures / self.ranks.world))
+        bar = tqdm(turns, "validation", leave=False, disable=self.ranks.rank > 0, miniters=20)
+        try:
+            for _ in bar:
+                (number,) = self.ranks.agree([watch.number])
+                if number:
+                    raise Stopped(int(number))
+                item = next(own, None)
+                if item is not None:
+                    yield item
+        finally:
+            del own  # ends its workers
