@@ -15,7 +15,6 @@ SUBSETS = ("train", "test")
 # As published: utterances of each official split, speakers.
 COUNTS = {"train": 63262, "test": 24773}
 N_SPEAKERS, N_WOMEN = 218, 176
-AGE_GROUPS = {"A": "< 14", "B": "14 - 25", "C": "26 - 40", "D": "> 41"}  # years
 
 
 @dataclass(frozen=True)

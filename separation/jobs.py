@@ -1,6 +1,7 @@
 """Running many independent jobs over processes: in order, bounded, resumable."""
 
 import collections
+import contextlib
 import ctypes
 import json
 import multiprocessing
@@ -113,21 +114,23 @@ class Journal:
     """Results of finished jobs, one JSON line each, so that a killed run goes on.
 
     The first line holds the key of what the results depend on; a journal of another key is
-    begun anew. A half-written last line is dropped.
+    begun anew. A line that is no JSON, such as a half-written last one, is dropped.
     """
 
     def __init__(self, path: Path, key: str) -> None:
         self.path = path
         self.done: dict[str, Any] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text(encoding="utf-8").splitlines(True) if path.is_file() else []
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        lines = text.splitlines(True)
         head = json.dumps({"key": key}) + "\n"
-        whole = [line for line in lines[1:] if line.endswith("]\n")]
-        kept = whole if lines[:1] == [head] else []
+        kept = []
+        for line in lines[1:] if lines[:1] == [head] else []:
+            with contextlib.suppress(ValueError):  # cut off, or spoilt by a power cut
+                name, result = json.loads(line)
+                self.done[name] = result
+                kept.append(line)
         write_text(path, head + "".join(kept))
-        for line in kept:
-            name, result = json.loads(line)
-            self.done[name] = result
         self._handle = open(path, "a", encoding="utf-8")  # noqa: SIM115 closed by close()
 
     def add(self, name: str, result: Any) -> None:

@@ -65,7 +65,11 @@ class Estimators:
     def key(self, name: str) -> str:
         """What its estimates depend on, beside the mixtures."""
         if name in self.models:
-            return self.models[name].sha256
+            own = self.models[name]
+            # a file of weights alone takes its architecture from a conf.yml
+            arguments = own.model.get_model_args()  # type: ignore[operator]
+            built = [type(own.model).__name__, sorted(map(str, arguments.items()))]
+            return hash_value([own.sha256, own.sample_rate, built, self.device.type])
         return hash_value([name, self.conf.stft_window_s, self.conf.stft_hop_s])
 
     def open(self, name: str) -> Callable[[Mixture], np.ndarray]:

@@ -21,12 +21,14 @@ from separation.mixtures.draw import tell_pair
 from separation.mixtures.reading import DECODING_ERRORS
 from separation.mixtures.render import Mixture
 from separation.mixtures.tables import count_sources
+from separation.model_stages import find_version
 
 logger = logging.getLogger(__name__)
 
 ROWS_VERSION = 1  # counts up when the same inputs would give other rows
 CHECK_TOLERANCE_DB = 1e-4
-UNREADABLE = "unreadable"
+UNREADABLE, FAILED = "unreadable", "model-failed"
+VERSIONS = ("numpy", "scipy", "torch", "asteroid", "pystoi", "pesq")  # that values depend on
 SILENT_16BIT = "silent-in-16-bits"
 CLIPPED = np.float32(32767 / 32768)  # the largest sample that 16 bits hold
 MAX_NAMED = 10
@@ -88,6 +90,7 @@ class _Job:
     scoring: Scoring
     mixture: Mixture | None = None
     estimates: np.ndarray | None = None
+    problem: str = ""
     error: str = ""
 
 
@@ -119,7 +122,7 @@ class _Checker:
     def sum_up(self) -> ScorerCheck | None:
         if not self.found:
             return None
-        largest_db = max(check.largest_db for check in self.found)
+        largest_db = float(np.max([check.largest_db for check in self.found]))
         seconds = sum(check.seconds for check in self.found)
         return ScorerCheck(sum(check.n for check in self.found), largest_db, seconds)
 
@@ -136,8 +139,9 @@ def evaluate_set(
 
     A mixture that cannot be read, or has no scores, is a row that says so, and the rest goes on;
     see :meth:`Evaluation.unscored`. Finished rows lie in ``.<name>-<key>.rows`` beside the CSV
-    and are kept: a row is scored again only when its files, ``key`` or ``scoring`` change, or it
-    could not be read. No more than a few mixtures a process are in memory at a time.
+    and are kept: a row is scored again only when its ``stamp``, ``key``, ``scoring`` or a
+    package's version change, or it could not be read or separated. No more than a few mixtures a
+    process are in memory at a time.
 
     Args:
         mixtures: rendered or read as they are needed.
@@ -174,12 +178,13 @@ def evaluate_set(
 
 def _open_journal(path: Path, scoring: Scoring, sample_rate: int, key: str) -> Journal:
     measured = [list(scoring.metrics), scoring.sixteen_bit, sample_rate]
-    whole = hash_value([ROWS_VERSION, measured, key])
+    versions = [find_version(name) for name in VERSIONS]
+    whole = hash_value([ROWS_VERSION, versions, measured, key])
     return Journal(path.with_name(f".{path.stem}-{whole[:8]}.rows"), whole)
 
 
 def _is_open(row: dict[str, Any] | None) -> bool:
-    return row is None or UNREADABLE in row["problems"].split()
+    return row is None or bool({UNREADABLE, FAILED} & set(row["problems"].split()))
 
 
 def spread_evenly(n_all: int, n_chosen: int) -> list[int]:
@@ -205,9 +210,13 @@ def _prepare_jobs(
         try:
             mixture = mixtures[index]
         except DECODING_ERRORS as error:
-            yield job(error=str(error) or type(error).__name__)
+            yield job(problem=UNREADABLE, error=str(error) or type(error).__name__)
             continue
-        estimates = estimator(mixture)
+        try:
+            estimates = estimator(mixture)
+        except (RuntimeError, MemoryError, ValueError) as error:  # no memory, too short, ...
+            yield job(problem=FAILED, error=str(error) or type(error).__name__)
+            continue
         checker.look_at(place, mixture, estimates)
         yield job(mixture, estimates)
 
@@ -225,14 +234,17 @@ def score_row(job: _Job) -> dict[str, Any]:
     for number in range(1, count_sources(table_row) + 1):
         row[f"speaker_{number}_ID"] = table_row.get(f"speaker_{number}_ID", "")
     if job.mixture is None or job.estimates is None:
-        return row | {"problems": UNREADABLE, "error": " ".join(job.error.split())}
+        return row | {"problems": job.problem, "error": " ".join(job.error.split())}
     mixture = job.mixture
     row["n_samples"] = len(mixture.mixture)
     described = describe_mixture(mixture.mixture, mixture.sources, job.sample_rate)
     row |= {name: value for name, value in described.items() if value is not None}
     row["audio"] = hash_audio(mixture)
     signals = (mixture.mixture, mixture.sources, job.estimates)
-    score = score_mixture(*signals, job.sample_rate, job.scoring.metrics)
+    try:
+        score = score_mixture(*signals, job.sample_rate, job.scoring.metrics)
+    except UserError as error:  # estimates of another length or number
+        return row | {"problems": FAILED, "error": str(error)}
     problems, values = list(score.problems), dict(score.values)
     if job.scoring.sixteen_bit and values:
         stored = _score_stored(mixture.sources, job.estimates, score)
@@ -248,7 +260,7 @@ def _score_stored(sources: np.ndarray, estimates: np.ndarray, score: Score) -> d
     ordered = np.asarray(estimates[list(score.permutation)], np.float32)
     n_clipped = int((ordered > CLIPPED).sum() + (ordered < -1).sum())
     stored = to_float(quantise(ordered))
-    if not stored.any(axis=-1).all():
+    if (np.ptp(stored, axis=-1) == 0).any():  # a constant has no SI-SDR
         return {"n_clipped": n_clipped}
     return {"si_sdr_16bit": float(si_sdr_db(sources, stored).mean()), "n_clipped": n_clipped}
 

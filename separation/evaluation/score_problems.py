@@ -20,9 +20,13 @@ PROBLEMS = {
     "pesq-failed": "PESQ has no value: too short, or no speech found",
     "silent-in-16-bits": "rounded to 16 bits nothing is left of an estimate: no score of the file",
     "unreadable": "a file of the mixture cannot be read",
+    "model-failed": "the model could not separate it: no memory, too short, or other outputs",
 }
 UNSCORABLE = frozenset(
-    {"silent-reference", "silent-mixture", "zero-estimate", "non-finite", "unreadable"}
+    {
+        *("silent-reference", "silent-mixture", "zero-estimate", "non-finite", "unreadable"),
+        "model-failed",
+    }
 )
 SILENT_ENERGY = 1e-24  # of a signal's energy about its mean, to its energy with the mean
 MARGIN_DB = 3.0  # above the unprocessed mixture, to count as separated

@@ -38,14 +38,15 @@ class RatedMixtures(Sequence[Mixture]):
         rows: of a mixture table or of a folder of audio.
         setting: how they are read.
         sample_rate: Hz, of what is returned.
-        own_rate: Hz, that a table is rendered at before it is resampled; 0: the same.
+        own_rate: Hz, that a table is rendered at before it is resampled, and that audio has; 0: for
+            a table the same, for audio any.
     """
 
     def __init__(
         self, rows: list[dict[str, str]], setting: Setting, sample_rate: int, own_rate: int = 0
     ) -> None:
         self.rows, self.setting, self.sample_rate = rows, setting, sample_rate
-        self._own_rate = own_rate or sample_rate
+        self._own_rate = own_rate
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -66,12 +67,18 @@ class RatedMixtures(Sequence[Mixture]):
         if "row_fault" in row:
             raise UserError(row["row_fault"])
         if "mixture_path" in row:
-            return _read_audio(row, self.setting, self.sample_rate)
+            mixture, rate = _read_audio(row, self.setting, self.sample_rate)
+            if self._own_rate not in (0, rate):
+                raise UserError(
+                    f"{row['mixture_path']}: has {rate} Hz where the set's first mixture has "
+                    f"{self._own_rate}; bring all to one rate"
+                )
+            return mixture, rate
         corpora = self.setting.corpora
         assert corpora is not None
-        where = (self._own_rate, self.setting.mode, self.setting.kind)
-        rendered = render_mixture(row, corpora, *where)
-        return _resample(rendered, self._own_rate, self.sample_rate), self._own_rate
+        own_rate = self._own_rate or self.sample_rate
+        rendered = render_mixture(row, corpora, own_rate, self.setting.mode, self.setting.kind)
+        return _resample(rendered, own_rate, self.sample_rate), own_rate
 
     def stamp(self, index: int) -> str:
         """Hash of the row, of how it is read, and of its files' sizes and times."""
@@ -138,8 +145,7 @@ class TestSet:
 
     def at(self, sample_rate: int) -> RatedMixtures:
         """The mixtures at one rate."""
-        own_rate = 0 if "mixture_path" in self.rows[0] else self.own_rate
-        return RatedMixtures(self.rows, self.setting, sample_rate, own_rate)
+        return RatedMixtures(self.rows, self.setting, sample_rate, self.own_rate)
 
     def in_min_mode(self) -> bool:
         """Whether mixtures end with their shortest source; of audio, as its folders say."""
@@ -186,7 +192,8 @@ def open_test_set(text: str, options: InputOptions, rates: Sequence[int] = ()) -
         raise UserError(f"{text}: {rows[0]['row_fault']}; no line of it can be used.")
     n_src = count_sources(whole[0])
     own_rate = _try_some(found, text, (*rates, *TREE_RATES)[0]) or options.rate or 0
-    fingerprint = hash_text_file(found.source) if found.source.is_file() else ""
+    is_table = found.kind != "audio" and found.source.is_file()
+    fingerprint = hash_text_file(found.source) if is_table else ""
     return TestSet(
         *(_name_set(found, text), found.kind, rows, found.setting),
         *(own_rate, n_src, len(rows), fingerprint),

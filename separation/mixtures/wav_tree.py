@@ -207,10 +207,3 @@ def _name_parts(n_src: int, kind: str) -> dict[str, str]:
     if kind == "mix_single":
         sources = {"source_1": "s1"}
     return sources | ({} if kind in ("mix_clean", "mix") else {"noise": "noise"})
-
-
-def check_types(types: Sequence[str], allowed: Sequence[str]) -> None:
-    """Raise :class:`UserError` for a mixture type that the table cannot give."""
-    for kind in types:
-        if kind not in allowed:
-            raise UserError(f"--types {kind}: choose of {', '.join(allowed)}.")

@@ -3,7 +3,8 @@
 Left to autograd, the norm's and the depthwise convolution's backward read and write the
 activations many times over, with sums in an order that does not vectorise. Here all sums run
 along time, the innermost axis, first, so that each operation takes one pass for the sums and one
-for the result. Gradients are those of the same formulas; only the order of rounding differs.
+for the result. Gradients are those of the same formulas; only the order of rounding differs. There
+are no second derivatives.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Layers that compute what Asteroid's compute, from the same parameters, faster.
 
-The parameters stay the very objects of the model they came from, under the same names, so
-training the fast form trains Asteroid's model, and checkpoints travel both ways.
+The parameters stay the very objects of the model they came from, so training the fast form
+trains Asteroid's model, which is what is saved: checkpoints travel both ways.
 """
 
 import copy

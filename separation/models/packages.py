@@ -85,7 +85,8 @@ def _are_weights(value: Any) -> bool:
         isinstance(value, dict)
         and bool(value)
         and all(isinstance(part, torch.Tensor) for part in value.values())
-        and any(_is_own(str(key)) or "." in str(key) for key in value)
+        and all(isinstance(key, str) for key in value)
+        and any("." in key for key in value)
     )
 
 
@@ -121,8 +122,10 @@ def _find_config(content: dict[str, Any], path: Path, name: str) -> tuple[dict[s
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: is not YAML; restore it, or give best_model.pth.") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check its rights.") from error
     return config if isinstance(config, dict) else {}
 
 
@@ -138,7 +141,7 @@ def _read_config(config: dict[str, Any], name: str) -> tuple[tuple[str, ...], di
         common = {key: data[key] for key in ("n_src", "sample_rate") if key in data}
         arguments = common | config["filterbank"] | config["masknet"]
         return ASTEROID_MODELS, {key: value for key, value in arguments.items() if value != "None"}
-    except (KeyError, TypeError, UserError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise UserError(
             f"{name}: its config does not say the architecture ({str(error)[:80]}); give "
             "best_model.pth, or a config with a model section, or with filterbank and masknet."
@@ -179,7 +182,7 @@ def _try_class(class_name: str, package: Package) -> tuple[nn.Module | None, str
 
 
 def find_misfit(model: nn.Module, weights: dict[str, torch.Tensor]) -> str:
-    """The first weight that is absent, unknown or of another shape; empty where all fit."""
+    """The first weight that is absent, unknown, or cannot be one; empty where all fit."""
     ours = model.state_dict()
     kind = type(model).__name__
     for key, value in ours.items():
@@ -188,5 +191,14 @@ def find_misfit(model: nn.Module, weights: dict[str, torch.Tensor]) -> str:
         if weights[key].shape != value.shape:
             shapes = tuple(weights[key].shape), tuple(value.shape)
             return f"its {key} has the shape {shapes[0]}, not {shapes[1]} as its arguments say"
+        if not _are_numbers(weights[key]):
+            return f"its {key} holds NaN, infinite, complex or no numbers"
     spare = [key for key in weights if key not in ours]
     return f"it has {spare[0]}, which a {kind} has not" if spare else ""
+
+
+def _are_numbers(weight: torch.Tensor) -> bool:
+    """Whether a tensor is dense, real and finite, as weights are."""
+    if weight.is_complex() or weight.is_meta or weight.layout != torch.strided:
+        return False
+    return bool(torch.isfinite(weight).all())

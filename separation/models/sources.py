@@ -29,7 +29,7 @@ HUB_URL = re.compile(
     r"https://(?:huggingface\.co|hf\.co)/(?P<name>[\w.-]+/[\w.-]+)/?"
     r"(?:(?:tree|blob|resolve)/(?P<revision>[^/?]+)(?:/pytorch_model\.bin)?/?)?(?:\?.*)?"
 )
-SHA256 = re.compile(r"[0-9a-f]{64}")
+SHA256, COMMIT = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
 ATTEMPTS = 3  # to fetch a file
 PAUSE_S = 1.0  # between two of them
 logger = logging.getLogger(__name__)
@@ -61,8 +61,8 @@ def find_checkpoint(text: str) -> Source:
         MissingInputError: neither a path nor a name.
         UserError: the server refuses, the network is away, the bytes are wrong.
     """
-    local = Path(text).expanduser()
-    if local.exists():
+    local = _find_path(text)
+    if local is not None:
         return Source(_find_in_folder(local, text) if local.is_dir() else local)
     if found := HUB_URL.fullmatch(text):
         revision = found["revision"]
@@ -80,6 +80,15 @@ def find_checkpoint(text: str) -> Source:
     if not HUB_NAME.fullmatch(name):
         raise MissingInputError(f"{text}: no such checkpoint{_advise(name)}.")
     return _fetch_from_hub(name, revision, text, published)
+
+
+def _find_path(text: str) -> Path | None:
+    """The path of this name that exists; a name too long, or in no user's home, is none."""
+    try:
+        path = Path(text).expanduser()
+        return path if path.exists() else None
+    except (OSError, RuntimeError, ValueError):
+        return None
 
 
 def _advise(name: str) -> str:
@@ -108,8 +117,9 @@ def _find_in_folder(folder: Path, text: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     reference = folder / "refs" / "main"
-    if reference.is_file():
-        return _find_in_folder(folder / "snapshots" / reference.read_text().strip(), text)
+    commit = reference.read_text().strip() if reference.is_file() else ""
+    if COMMIT.fullmatch(commit):
+        return _find_in_folder(folder / "snapshots" / commit, text)
     snapshots = sorted((folder / "snapshots").glob(f"*/{HUB_FILE}"))
     if len(snapshots) == 1:
         return snapshots[0]

@@ -3,10 +3,12 @@
 import copy
 import dataclasses
 import functools
+import math
 
 import torch
 
 from separation.config import Conf
+from separation.errors import UserError
 from separation.training.batch_memory import find_micro_batch
 from separation.training.module import SeparationModule
 from separation.training.ranks import Ranks
@@ -32,9 +34,16 @@ def fit_micro_batch(conf: Conf, module: SeparationModule, ranks: Ranks) -> Conf:
     training = conf.training
     if training.micro_batch:
         return conf
-    share = training.forward_items
-    found = find_micro_batch(functools.partial(try_step, conf, module), share)
-    pieces = round(ranks.agree([share / found])[0])
+    share, failure = training.forward_items, None
+    try:
+        found = find_micro_batch(functools.partial(try_step, conf, module), share)
+        n_pieces = share / found
+    except UserError as error:  # not before the other processes know: they wait
+        failure, n_pieces = error, float("inf")
+    n_pieces = ranks.agree([n_pieces])[0]
+    if math.isinf(n_pieces):
+        raise failure or UserError("another process could not fit a single mixture; see its error.")
+    pieces = round(n_pieces)
     size = 0 if pieces == 1 else share // pieces
     return dataclasses.replace(conf, training=dataclasses.replace(training, micro_batch=size))
 
@@ -49,5 +58,9 @@ def try_step(conf: Conf, module: SeparationModule, n_items: int) -> None:
     n_samples = round(conf.training.segment_s * conf.audio.sample_rate)
     shape = (n_items, conf.mixtures.n_src, n_samples)
     sources = torch.randn(shape, generator=generator, device=module.device)
-    trial.training_step((sources.sum(1), sources), 0).backward()
-    optimizer.step()
+    on_gpu = [module.device] if module.device.type == "cuda" else []
+    with torch.random.fork_rng(on_gpu):  # dropout draws
+        trial.training_step((sources.sum(1), sources), 0).backward()
+        optimizer.step()
+        # once more, beside the gradients of an earlier piece and the optimiser's state
+        trial.training_step((sources.sum(1), sources), 0).backward()
