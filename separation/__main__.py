@@ -19,6 +19,7 @@ STAGE_HELP = {
     "evaluate": "stage 5: score model, mixture and oracle on both test sets",
     "report": "stage 6: RESULTS.md and report.html",
 }
+METRICS_HELP = "of si_sdr sdr (these are the default) sir sar stoi pesq (needs pip install pesq)"
 MODEL_HELP = "file, experiment folder, Hub name[@revision], published name or URL (see `models`)"
 TRUST_HELP = "unpickle freely, which runs whatever the file says"
 
@@ -96,8 +97,14 @@ def _add_compare_options(commands) -> None:
     add("--test-sets", nargs="+", required=True, metavar="SET", help="table, folder or MIX:split")
     add("--corpus", action="append", default=[], metavar="NAME=DIR", help="what a table names")
     add("--out", type=Path, default=ROOT / "exp" / "compare", metavar="DIR")
-    add("--metrics", nargs="+", default=["si_sdr", "sdr"], metavar="METRIC", help="sir, stoi, ...")
-    add("--oracles", nargs="*", default=["ibm", "irm", "wfm"], metavar="MASK", help="the ceilings")
+    add("--metrics", nargs="+", default=["si_sdr", "sdr"], metavar="METRIC", help=METRICS_HELP)
+    add(
+        "--oracles",
+        nargs="*",
+        default=["ibm", "irm", "wfm"],
+        metavar="MASK",
+        help="ceilings: ibm irm wfm",
+    )
     add("--limit", type=int, metavar="N", help="an evenly spaced sample of each set")
     add("--worst", type=int, default=3, metavar="N", help="mixtures to hear in the report")
     add("--sixteen-bit", action="store_true", help="also scores of 16-bit files: cost of clipping")

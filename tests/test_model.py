@@ -104,9 +104,9 @@ def test_written_gradients_are_those_of_the_formulas(padding, dilation):
     depthwise = (x, weight, bias, padding, dilation)
     assert torch.autograd.gradcheck(ShiftedProducts.apply, depthwise)
     assert torch.autograd.gradcheck(PointwiseProduct.apply, (x, square, wide))
-    assert torch.autograd.gradcheck(
-        lambda *inputs: NormOfPReLU.apply(*inputs)[0], (x, slope, gamma, bias)
-    )
+    for keep in (None, (torch.arange(13) < 11).double()):
+        inputs = (x, slope, gamma, bias, keep)
+        assert torch.autograd.gradcheck(lambda *given: NormOfPReLU.apply(*given)[0], inputs)
 
 
 @pytest.mark.parametrize("causal", [False, True])

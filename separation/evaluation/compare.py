@@ -170,7 +170,8 @@ def _compare_speakers(models: "list[LoadedModel]", sets: "list[TestSet]") -> Non
             if model.n_src != test_set.n_src:
                 raise UserError(
                     f"{model.name} separates {model.n_src} speakers but the mixtures of "
-                    f"{test_set.name} have {test_set.n_src}; compare those that fit."
+                    f"{test_set.name} have {test_set.n_src}: leave {test_set.name} out, or give a "
+                    f"model of {test_set.n_src} speakers."
                 )
 
 

@@ -70,8 +70,20 @@ def list_notes(comparison: Comparison) -> list[str]:
     notes = [f"{model.name}: {note}" for model in comparison.models for note in model.notes]
     for own in comparison.sets:
         notes += [f"{own.name}: {note}" for note in own.notes]
-        notes += [f"{own.name}, {k}: {note}" for k, told in own.notes_of.items() for note in told]
+        notes += _list_shared(own)
     return list(dict.fromkeys(notes))
+
+
+def _list_shared(own: ScoredSet) -> list[str]:
+    """Notes on a set's estimators; one that concerns all of them is told once."""
+    names: dict[str, list[str]] = {}
+    for name, told in own.notes_of.items():
+        for note in told:
+            names.setdefault(note, []).append(name)
+    return [
+        f"{own.name}{'' if len(whose) == len(own.rows) else ', ' + ', '.join(whose)}: {note}"
+        for note, whose in names.items()
+    ]
 
 
 def _describe_model(model: ModelInfo) -> dict[str, Any]:

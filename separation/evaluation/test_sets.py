@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import soundfile
 
 from separation.corpora.audio import resample
 from separation.errors import MissingInputError, UserError
@@ -22,7 +23,13 @@ from separation.evaluation.runner import spread_evenly
 from separation.files import hash_value
 from separation.mixtures.existing_audio import SPLIT_FOLDERS, tell_lengths
 from separation.mixtures.inputs import InputOptions, MixtureList, open_mixtures
-from separation.mixtures.reading import DECODING_ERRORS, Setting, list_files_of, read_signals
+from separation.mixtures.reading import (
+    DECODING_ERRORS,
+    Setting,
+    list_files_of,
+    read_signals,
+    shorten,
+)
 from separation.mixtures.render import Mixture, render_mixture
 from separation.mixtures.tables import count_sources
 from separation.stages import hash_text_file
@@ -98,13 +105,21 @@ def _look_at(path: Path) -> list[Any]:
 def _read_audio(row: dict[str, str], setting: Setting, sample_rate: int) -> tuple[Mixture, int]:
     signals, faults = read_signals(row, setting)
     if signals is None:
-        raise UserError("; ".join(text for texts in faults.values() for text in texts))
+        # a rate that is not the setting's is no fault here; that they differ is
+        told = [text for check, texts in faults.items() if check != "wrong-rate" for text in texts]
+        raise UserError("; ".join(told) or _tell_rates(row, setting))
     parts = [signals.mixture, *signals.sources]
     complaint = tell_lengths(row["mixture_path"], [len(part) for part in parts])
     if complaint:
         raise UserError(complaint)
     found = Mixture(row, parts[0], np.stack(parts[1:]))
     return _resample(found, signals.sample_rate, sample_rate), signals.sample_rate
+
+
+def _tell_rates(row: dict[str, str], setting: Setting) -> str:
+    files = list_files_of(row, setting)
+    rates = [f"{shorten(str(path))} {soundfile.info(path).samplerate} Hz" for path in files]
+    return f"mixture and references differ in sample rate: {', '.join(rates)}"
 
 
 def _resample(mixture: Mixture, rate_in: int, rate_out: int) -> Mixture:
@@ -260,8 +275,9 @@ def _try_some(found: MixtureList, text: str, sample_rate: int) -> int:
             continue
         return rate if "mixture_path" in row else 0
     raise UserError(
-        f"{text}: none of the first {len(complaints)} mixtures can be used: {complaints[0]}; "
-        "check the paths, or convert the files to mono WAV or FLAC of equal lengths."
+        f"{text}: none of the first {len(complaints)} mixtures can be used: {complaints[0]}; the "
+        "files of a mixture have the same name in mix/, s1/, s2/, are mono WAV or FLAC, and of "
+        "equal lengths and rates."
     )
 
 

@@ -29,8 +29,9 @@ def find_folders(tree: Path, sample_rate: int, mode: str) -> list[Path]:
         if found:
             return sorted(found, key=_rank)
     raise MissingInputError(
-        f"{tree}: holds no mixtures: it should have mix/ (or mix_clean/, mix_both/), s1/ and s2/, "
-        f"or folders with them, such as train/ dev/ test/, directly or in {branch} (see --rate, "
+        f"{tree}: holds no mixtures with references: it should have mix/ (or mix_clean/, "
+        "mix_both/), s1/ and s2/, or folders with them, such as train/ dev/ test/, directly or in "
+        f"{branch} (see --rate, "
         "--mode)."
     )
 
@@ -59,7 +60,10 @@ def list_files(folder: Path, kind: str = "") -> list[dict[str, str]]:
     kind = kind or kinds[0]
     sources = sorted(p.name for p in folder.glob("s[1-9]") if p.is_dir())
     if len(sources) < 2 or sources != [f"s{k}" for k in range(1, len(sources) + 1)]:
-        raise UserError(f"{folder}: holds {', '.join(sources)} where s1, s2 (, s3) are expected.")
+        raise UserError(
+            f"{folder}: holds {', '.join(sources)} where s1, s2 (, s3) are expected; add the "
+            "missing references, with files of the same names as the mixtures'."
+        )
     names = sorted({name for part in (kind, *sources) for name in _list_audio(folder / part)})
     if not names:
         raise UserError(f"{folder / kind}: holds no WAV or FLAC files.")

@@ -131,9 +131,22 @@ def _open_table(path: Path, text: str, options: InputOptions) -> MixtureList:
     return MixtureList(name_split(path), text, "table", path, rows, setting)
 
 
+def parse_roots(options: list[str]) -> dict[str, Path]:
+    """``NAME=DIR`` texts of ``--corpus`` by name.
+
+    Raises:
+        MissingInputError: there is no such folder.
+    """
+    roots = dict(parse_corpus(text) for text in options)
+    for name, root in roots.items():
+        if not root.is_dir():
+            raise MissingInputError(f"--corpus {name}={root}: no such folder; check the path.")
+    return roots
+
+
 def _choose_roots(options: list[str]) -> tuple[Path, Path | None]:
     """Roots of speech and noise."""
-    roots = dict(parse_corpus(text) for text in options)
+    roots = parse_roots(options)
     speech = [name for name in roots if name not in OTHER_ROOTS]
     if len(speech) != 1:
         raise UserError(
@@ -222,8 +235,7 @@ def _read_info(path: Path) -> dict[str, dict[str, str]]:
 def _find_base(rows: list[dict[str, str]], path: Path, options: list[str]) -> Path:
     """What the paths of a table of audio are relative to: a --corpus, or a folder above it."""
     named = next(row["mixture_path"] for row in rows if "mixture_path" in row)
-    roots = [root for _, root in map(parse_corpus, options)]
-    places = [*roots, Path.cwd(), *path.resolve().parents]
+    places = [*parse_roots(options).values(), Path.cwd(), *path.resolve().parents]
     return next((place for place in places if (place / named).is_file()), path.parent)
 
 

@@ -6,7 +6,6 @@ that a killed run goes on where it was; the CSV files come last.
 
 import logging
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path

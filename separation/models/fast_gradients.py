@@ -45,29 +45,36 @@ class NormOfPReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        x: torch.Tensor, slope: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor
+        x: torch.Tensor,
+        slope: torch.Tensor,
+        gamma: torch.Tensor,
+        beta: torch.Tensor,
+        keep: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """``(batch, channels, time)`` to the same shape; mean and 1/std, ``(batch,)``."""
-        n_values = x.shape[1] * x.shape[2]
-        active = torch.where(x > 0, x, slope * x)
+        """``(batch, channels, time)`` to the same shape; mean and 1/std, ``(batch,)``.
+
+        ``keep``: ones and zeros ``(time,)``; None: all ones. What is not kept enters no sum and
+        becomes zero.
+        """
+        n_values = _count_values(x, keep)
+        active = _mask(torch.where(x > 0, x, slope * x), keep)
         mean = active.sum(-1).sum(-1) / n_values
-        squares = (active - mean[:, None, None]).square()
+        squares = _mask(active - mean[:, None, None], keep).square()
         rstd = torch.rsqrt(squares.sum(-1).sum(-1) / n_values + EPS)
         scale = gamma * rstd[:, None]
         shift = beta - mean[:, None] * scale
-        return active * scale[:, :, None] + shift[:, :, None], mean, rstd
+        return _mask(active * scale[:, :, None] + shift[:, :, None], keep), mean, rstd
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
-        x, slope, gamma, _ = inputs
+        x, slope, gamma, _, keep = inputs
         ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(x, slope, gamma, *output[1:])
+        ctx.save_for_backward(x, slope, gamma, *output[1:], keep)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple:
-        grad = grads[0]
-        x, slope, gamma, mean, rstd = ctx.saved_tensors
-        n_values = x.shape[1] * x.shape[2]
+        x, slope, gamma, mean, rstd, keep = ctx.saved_tensors
+        grad, n_values = _mask(grads[0], keep), _count_values(x, keep)
         active = torch.where(x > 0, x, slope * x)
         grad_sums = grad.sum(-1)
         normed_sums = rstd[:, None] * ((grad * active).sum(-1) - mean[:, None] * grad_sums)
@@ -81,9 +88,18 @@ class NormOfPReLU(torch.autograd.Function):
             - active * by_active[:, None, None]
             - neither[:, None, None]
         )
+        grad_active = _mask(grad_active, keep)
         grad_x = torch.where(x > 0, grad_active, slope * grad_active)
         grad_slope = torch.where(x > 0, 0, grad_active * x).sum(-1).sum().view(1)
-        return grad_x, grad_slope, normed_sums.sum(0), grad_sums.sum(0)
+        return grad_x, grad_slope, normed_sums.sum(0), grad_sums.sum(0), None
+
+
+def _mask(x: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
+    return x if keep is None else x * keep
+
+
+def _count_values(x: torch.Tensor, keep: torch.Tensor | None) -> int | torch.Tensor:
+    return x.shape[1] * (x.shape[2] if keep is None else keep.sum())
 
 
 class ShiftedProducts(torch.autograd.Function):

@@ -17,6 +17,7 @@ from separation.models.fast_gradients import (
     ShiftedProducts,
     add_shifted,
 )
+from separation.models.padded_masker import PaddedMasker, can_pad, multiply_frames
 
 
 class FusedGlobalNorm(nn.Module):
@@ -98,7 +99,7 @@ class PReLUNorm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``(batch, channels, time)`` to the same shape."""
-        return NormOfPReLU.apply(x, self.slope, self.gamma, self.beta)[0]
+        return NormOfPReLU.apply(x, self.slope, self.gamma, self.beta, None)[0]
 
 
 def make_fast(model: nn.Module, fuse_depthwise: bool, own_gradients: bool = False) -> nn.Module:
@@ -115,7 +116,12 @@ def make_fast(model: nn.Module, fuse_depthwise: bool, own_gradients: bool = Fals
     shared = {id(parameter): parameter for parameter in model.parameters()}
     fast = copy.deepcopy(model, memo=shared)
     if fuse_depthwise and own_gradients:
+        masker: Any = getattr(fast, "masker", None)
         _write_gradients(fast)
+        if can_pad(masker):
+            fast.masker = PaddedMasker(masker)
+        _join_norms(fast)
+        multiply_frames(fast)
     _replace_layers(fast, fuse_depthwise)
     if fuse_depthwise and not own_gradients:
         _join_outputs(fast)
@@ -131,8 +137,12 @@ def _write_gradients(module: nn.Module) -> None:
             setattr(module, name, DepthwiseConv(child))
         else:
             _write_gradients(child)
-    if isinstance(module, nn.Sequential):
-        _join_prelu_and_norm(module)
+
+
+def _join_norms(model: nn.Module) -> None:
+    """Make each PReLU and the norm after it one layer."""
+    for layers in [part for part in model.modules() if isinstance(part, nn.Sequential)]:
+        _join_prelu_and_norm(layers)
 
 
 def _join_prelu_and_norm(layers: nn.Sequential) -> None:

@@ -85,10 +85,13 @@ def load_path(path: Path) -> nn.Module:
 def _recognise(path: Path, package: Package) -> PublishedModel | None:
     """The entry that a local copy is called after.
 
-    Where the published sha256 is known and this file has another, it is not that file.
+    Where the published sha256 is known and this file has another, it is not that file; nor is it
+    where this project trained it.
     """
     entry = find_by_path(path.absolute())
     if entry is None or entry.sha256 or package.arguments.get("n_src") != entry.n_src:
+        return None
+    if "mixtures" in package.training:  # a section of our conf.yml, not of Asteroid's
         return None
     return entry
 

@@ -85,7 +85,7 @@ def _describe_front(results: "Results", name: str, licence: str, language: str) 
     entries = [
         {
             "task": task,
-            "dataset": {"name": f"{dataset} {test_set}", "type": dataset},
+            "dataset": {"name": f"{dataset} {_tell_set(conf, test_set, groups)}", "type": dataset},
             "metrics": [
                 {"type": key, "value": groups["model"]["all"][key]["mean"], "name": label}
                 for key, label in SHOWN.items()
@@ -96,6 +96,12 @@ def _describe_front(results: "Results", name: str, licence: str, language: str) 
         if "model" in groups
     ]
     return front | {"model-index": [{"name": name.split("/")[1], "results": entries}]}
+
+
+def _tell_set(conf: dict[str, Any], test_set: str, groups: dict[str, Any]) -> str:
+    """A test set with what tells it from the published one of that name."""
+    n_mixtures, rate = groups["model"]["all"]["n_mixtures"], conf["audio"]["sample_rate"]
+    return f"{test_set}, {n_mixtures} mixtures, {rate / 1000:g} kHz, {conf['mixtures']['mode']}"
 
 
 def _show_use(model: str, name: str) -> str:

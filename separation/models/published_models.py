@@ -92,11 +92,13 @@ def find_by_sha256(sha256: str) -> PublishedModel | None:
 
 
 def find_by_path(path: Path) -> PublishedModel | None:
-    """The entry after which a file or one of its folders is called, as the Hub's cache does."""
-    words = {*path.parts, path.stem}
+    """The entry in whose folder of the Hub's cache, or in whose clone ``user/name``, a file lies.
+
+    A name alone is no proof: anybody may call a model of their own so.
+    """
+    pairs = {"/".join(pair) for pair in zip(path.parts, path.parts[1:], strict=False)}
     for entry in read_published():
-        short = entry.name.split("/")[1]
-        if words & {short, "models--" + entry.name.replace("/", "--")}:
+        if "models--" + entry.name.replace("/", "--") in path.parts or entry.name in pairs:
             return entry
     return None
 

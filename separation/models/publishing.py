@@ -12,7 +12,7 @@ from separation.errors import MissingInputError, UserError
 from separation.files import check_writable, read_json, read_rows, write_text, write_whole
 from separation.models.model_card import format_card
 from separation.models.published_corpora import list_corpora, name_dataset
-from separation.models.published_models import HUB_FILE, hash_file
+from separation.models.published_models import HUB_FILE, hash_file, read_published
 
 # what Asteroid's published models call our columns
 METRIC_NAMES = {"si_sdr": "si_sdr", "si_sdri": "si_sdr_imp", "sdr": "sdr", "sdri": "sdr_imp"}
@@ -97,12 +97,15 @@ def _list_scored(summary: dict[str, Any]) -> list[str]:
 
 
 def suggest_repository(results: Results) -> str:
-    """A name after Asteroid's custom: model, data, task and rate."""
+    """A name after Asteroid's custom: model, data, task and rate; never that of a known one."""
     conf = results.conf
     rate = f"{conf['audio']['sample_rate'] / 1000:g}k"
     task = conf["mixtures"]["task"].replace("_", "")
-    parts = (conf["model"]["name"], name_dataset(results.conf, results.run), task, rate)
-    return re.sub(r"[^\w.-]+", "-", "_".join(parts))
+    model = "_".join(results.run["recipe"].split("/")[1:])
+    parts = (model, name_dataset(results.conf, results.run), task, rate)
+    name = re.sub(r"[^\w.-]+", "-", "_".join(parts))
+    taken = {known.split("/")[-1] for entry in read_published() for known in entry.names}
+    return f"{name}_retrained" if name in taken else name
 
 
 def mean_scores(summary: dict[str, Any], test_set: str) -> dict[str, float]:

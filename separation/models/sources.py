@@ -3,10 +3,12 @@
 import errno
 import logging
 import re
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from separation.download import download
 from separation.errors import MissingInputError, UserError
@@ -31,6 +33,7 @@ HUB_URL = re.compile(
 )
 SHA256, COMMIT = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
 ATTEMPTS = 3  # to fetch a file
+CONNECT_S = 5.0  # to wait for the Hub's server
 PAUSE_S = 1.0  # between two of them
 logger = logging.getLogger(__name__)
 
@@ -193,15 +196,35 @@ def _download_from_hub(name: str, revision: str | None, cache: str) -> Path:
     from huggingface_hub import hf_hub_download
     from requests.exceptions import ChunkedEncodingError
 
+    offline = not can_reach_hub()  # else its client waits half a minute before it says so
     for attempt in range(ATTEMPTS):
         try:
-            return Path(hf_hub_download(name, HUB_FILE, revision=revision, cache_dir=cache))
+            path = hf_hub_download(
+                name, HUB_FILE, revision=revision, cache_dir=cache, local_files_only=offline
+            )
+            return Path(path)
         except ChunkedEncodingError as error:
             if attempt + 1 == ATTEMPTS:
                 raise
             logger.warning("%s: %s; trying again", name, _shorten(error))
             time.sleep(PAUSE_S)
     raise AssertionError(name)
+
+
+def can_reach_hub() -> bool:
+    """Whether the Hub's server takes a connection; True where a proxy stands between."""
+    import requests
+    from huggingface_hub import constants
+
+    if requests.utils.get_environ_proxies(constants.ENDPOINT):
+        return True
+    address = urlsplit(constants.ENDPOINT)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        with socket.create_connection((address.hostname or "", port), timeout=CONNECT_S):
+            return True
+    except OSError:
+        return False
 
 
 def _shorten(error: BaseException) -> str:
@@ -227,7 +250,7 @@ def _explain_hub(error: Any, name: str, revision: str | None) -> str:
     match error:
         case errors.LocalEntryNotFoundError():
             if getattr(error.__cause__, "response", None) is None:
-                return _explain_absence()
+                return _explain_absence(name)
             error = error.__cause__
         case errors.GatedRepoError():
             return "its owner must grant access; ask on its page, then set HF_TOKEN"
@@ -257,10 +280,14 @@ def _explain_stranger(name: str) -> str:
     )
 
 
-def _explain_absence() -> str:
+def _explain_absence(name: str) -> str:
+    near = suggest_name(name)
+    hint = f"did you mean {near}? Else " if near and near != name else ""
     if is_offline():
-        return "is not in the cache and HF_HUB_OFFLINE is set; unset it, or give a local file"
+        return (
+            f"is not in the cache and HF_HUB_OFFLINE is set; {hint}unset it, or give a local file"
+        )
     return (
-        "is not in the cache and the Hub cannot be reached; check network, proxy and HF_ENDPOINT, "
-        "or give a local file"
+        f"is not in the cache and the Hub cannot be reached; {hint}check network, proxy and "
+        "HF_ENDPOINT, or give a local file"
     )
