@@ -102,8 +102,8 @@ def test_known_lie_about_16_khz_is_corrected(where, tmp_path, monkeypatch):
     """The 16 kHz files state 8000 Hz; a copy is known by name, by its training, or by its hash."""
     model = make_tasnet(kernel_size=32, stride=16)
     assert model.sample_rate == 8000
-    folder = tmp_path / (NOISY_16K.split("/")[1] if where == "path" else "copy")
-    folder.mkdir()
+    folder = tmp_path / (NOISY_16K if where == "path" else "copy")
+    folder.mkdir(parents=True)
     config = {"data": {"sample_rate": 16000, "task": "sep_clean"}}
     infos = {"training_config": config} if where == "training config" else {}
     torch.save(pack(model, **infos), folder / "model.pth")
@@ -123,6 +123,18 @@ def list_as(monkeypatch, name: str, **changes) -> None:
         for entry in published_models.read_published()
     ]
     monkeypatch.setattr(published_models, "read_published", lambda: tuple(entries))
+
+
+@pytest.mark.parametrize("of_ours", [False, True])
+def test_a_folder_of_that_name_alone_is_not_the_published_model(of_ours, tmp_path):
+    """A model of one's own, published under a known short name, got the published scores."""
+    folder = tmp_path / (NOISY_16K if of_ours else NOISY_16K.split("/")[1])
+    folder.mkdir(parents=True)
+    config = {"mixtures": {"n_src": 2}, "audio": {"sample_rate": 8000}, "model": {}}
+    infos = {"training_config": config} if of_ours else {}
+    torch.save(pack(make_tasnet(), **infos), folder / "pytorch_model.bin")
+    loaded = open_model(str(folder))
+    assert loaded.published is None and loaded.sample_rate == 8000
 
 
 @pytest.mark.parametrize("case", ["other file", "three speakers"])
@@ -362,6 +374,14 @@ def change(package: dict, case: str) -> object:
     match case:
         case "shape":
             weights[first] = weights[first][:-1]
+        case "nan":
+            weights[first] = weights[first] * float("nan")
+        case "complex":
+            weights[first] = weights[first].to(torch.complex64)
+        case "meta":
+            weights[first] = weights[first].to("meta")
+        case "numbered":
+            return package | {"state_dict": {1: torch.ones(1)}}
         case "lacks":
             del weights[first]
         case "spare":
@@ -391,6 +411,10 @@ def change(package: dict, case: str) -> object:
     ("case", "sentence"),
     [
         ("shape", "has the shape (7, 8, 1), not (8, 8, 1) as its arguments say"),
+        ("nan", "masker.TCN.0.shared_block.0.weight holds NaN, infinite, complex or no numbers"),
+        ("complex", "holds NaN, infinite, complex or no numbers"),
+        ("meta", "holds NaN, infinite, complex or no numbers"),
+        ("numbered", "its model_args or state_dict is of another kind"),
         ("lacks", "it lacks masker.TCN.0.shared_block.0.weight, which a ConvTasNet has"),
         ("spare", "it has masker.spare, which a ConvTasNet has not"),
         ("class", "Asteroid has no model called NoSuchNet"),
@@ -414,6 +438,8 @@ def test_what_does_not_fit_is_named(case, sentence, tmp_path):
     [
         ("/no/such/best_model.pth", "check the path"),
         ("exp/mini", "check the path"),
+        ("~nobody-here/model.pth", "check the path"),
+        ("/" + "x" * 400, "check the path"),
         ("nothing like it", "check the path"),
         ("ConvTasNet_Libri2Mix_sepclean_16", f"did you mean {CLEAN_16K}?"),
         ("cosentino/convtasnet-librimix_sep_clean!", "Cosentino/ConvTasNet_LibriMix_sep_clean"),

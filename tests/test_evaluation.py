@@ -17,7 +17,7 @@ from separation.evaluation.scoring import METRICS as SCORERS_METRICS
 from separation.evaluation.scoring import si_sdr_db
 from separation.evaluation.scoring_check import ScorerCheck
 from separation.files import hash_value, read_rows
-from separation.jobs import WINDOW_PER_PROCESS
+from separation.jobs import WINDOW_PER_PROCESS, Journal
 from separation.mixtures.render import Mixture
 from tests.mixture_folders import make_sources
 
@@ -199,6 +199,54 @@ def test_the_check_covers_the_set_and_is_kept(tmp_path):
     assert found.check.largest_db < 1e-6
     again = evaluate_set(Voices(7), leak, tmp_path / "v.csv", Scoring(), "v", "key")
     assert again.check == found.check
+
+
+def test_a_nan_is_no_agreement_with_mir_eval(monkeypatch, tmp_path):
+    """max() dropped a NaN that did not come first."""
+    wrong = "separation.evaluation.scoring_check.define_si_sdr_db"
+    monkeypatch.setattr(wrong, lambda references, _: np.full(len(references), np.nan))
+    with pytest.raises(UserError, match="mir_eval differ by nan"):
+        evaluate_set(Voices(2), leak, tmp_path / "a.csv", Scoring(n_checked=1), "a", "key")
+
+
+@pytest.mark.parametrize("case", ["no memory", "other length"])
+def test_a_model_that_fails_on_one_mixture_leaves_the_others(case, tmp_path):
+    def separate(mixture: Mixture) -> np.ndarray:
+        if mixture.mixture_id != "v1":
+            return leak(mixture)
+        if case == "no memory":
+            raise RuntimeError("CUDA out of memory.")
+        return leak(mixture)[:, :-8]
+
+    found = evaluate_set(Voices(3), separate, tmp_path / "a.csv", PLAIN, "a", "key")
+    assert [row["problems"] for row in found.rows] == ["", "model-failed", ""]
+    assert ("memory" if case == "no memory" else "length") in found.unscored()[0]["error"]
+    mended = evaluate_set(Voices(3), leak, tmp_path / "a.csv", PLAIN, "a", "key")
+    assert mended.unscored() == []
+
+
+def test_what_is_a_constant_in_16_bits_has_no_score(tmp_path):
+    """It had -150 dB, which entered the mean."""
+    faint = {"v0": 1e-9}
+
+    def separate(mixture: Mixture) -> np.ndarray:
+        return leak(mixture) * faint.get(mixture.mixture_id, 1.0) + np.float32(0.25)
+
+    scoring = Scoring(n_checked=0, sixteen_bit=True)
+    rows = evaluate_set(Voices(2), separate, tmp_path / "a.csv", scoring, "a", "key").rows
+    assert "silent-in-16-bits" in rows[0]["problems"] or "si_sdr" not in rows[0]
+    assert "si_sdr_16bit" not in rows[0] and "si_sdr_16bit" in rows[1]
+
+
+def test_a_journal_with_spoilt_lines_goes_on_with_the_others(tmp_path):
+    journal = Journal(tmp_path / "rows", "key")
+    journal.add("a", 1)
+    journal.close()
+    with open(tmp_path / "rows", "ab") as handle:
+        handle.write(b'\x00\x00\xff]\n["b", 2]\n["c", ')
+    again = Journal(tmp_path / "rows", "key")
+    assert again.done == {"a": 1, "b": 2}
+    again.close()
 
 
 def test_the_mixture_improves_nothing(tmp_path):

@@ -12,7 +12,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from separation.__main__ import main
-from separation.files import write_json
+from separation.files import read_json, write_json
 from separation.models.asteroid_models import import_asteroid, save_model
 from separation.models.loading import open_model
 from separation.models.published_models import hash_file, read_published
@@ -126,8 +126,8 @@ def test_card_is_one_that_the_hub_reads(call, experiment, tmp_path):
         (result.dataset_name, result.metric_type): result.metric_value
         for result in data.eval_results
     }
-    assert found["mini test_unseen", "si_sdri"] == 3.25
-    assert found["mini test_seen", "sdri"] == 5.25
+    assert found["mini test_unseen, 4 mixtures, 4 kHz, min", "si_sdri"] == 3.25
+    assert found["mini test_seen, 4 mixtures, 4 kHz, min", "sdri"] == 5.25
     stated = ["dev: `d1`", "audio_test: `a1`", "20 steps in 1.5 minutes", "commit abc", "4000 Hz"]
     stated += ["voices never heard 3.25 dB", 'from_pretrained("me/mini")']
     assert not [text for text in stated if text not in card.text]
@@ -139,6 +139,16 @@ def test_what_is_not_stated_is_said_and_not_invented(call, experiment, tmp_path)
     card = ModelCard.load(tmp_path / "out" / "README.md")
     assert card.data.license is None and card.data.language is None
     assert "hf upload USER/ConvTasNet_mini_sepclean_4k" in done.stdout
+
+
+def test_a_name_that_is_taken_is_not_suggested(call, experiment, tmp_path):
+    run, conf = read_json(experiment / "run.json"), experiment / "conf.yml"
+    write_json(experiment / "run.json", run | {"recipe": "librimix/ConvTasNet"})
+    own = yaml.safe_load(conf.read_text())
+    own["corpus"]["source"], own["audio"]["sample_rate"] = "librispeech", 8000
+    conf.write_text(yaml.safe_dump(own))
+    done = publish(call, experiment, tmp_path / "out")
+    assert "USER/ConvTasNet_Libri2Mix_sepclean_8k_retrained" in done.stdout
 
 
 def break_experiment(folder: Path, case: str) -> str:

@@ -60,14 +60,38 @@ def test_three_speakers_and_one_utterance(tmp_path):
     assert [mixture.sources.shape for mixture in found.at(8000)] == [(3, 4000)]
 
 
-def test_unequal_lengths_name_the_mixture_and_leave_the_others(tmp_path):
+def test_unequal_lengths_name_the_mixture_and_leave_the_others(tmp_path, caplog):
     folder = write_folder(tmp_path, 3)
     soundfile.write(folder / "s2" / "m1.wav", np.ones(3999) * 0.1, 8000)
     mixtures = open_test_set(str(folder), NOTHING, [8000]).at(8000)
+    assert "1 of 3 mixtures will have no scores" in caplog.text and "s2" not in caplog.text
     assert mixtures[0].mixture_id == "m0"
     assert mixtures[2].mixture_id == "m2"
     with pytest.raises(UserError, match=r"m1\.wav: mixture and sources differ in length"):
         mixtures[1]
+
+
+def test_rates_that_differ_are_named_and_a_fault_is_told_alone(tmp_path):
+    """The good files were accused of a wrong rate, and the odd one was not named."""
+    folder = write_folder(tmp_path, 4)
+    for part in ("mix", "s1", "s2"):
+        soundfile.write(folder / part / "m3.wav", np.ones(8000) * 0.1, 16000)
+    soundfile.write(folder / "s1" / "m1.wav", np.ones(4000) * 0.1, 16000)
+    (folder / "s1" / "m2.wav").write_bytes(b"RIFF")
+    mixtures = open_test_set(str(folder), NOTHING, [8000]).at(16000)
+    with pytest.raises(UserError, match=r"mix/m1\.wav 8000 Hz, s1/m1\.wav 16000 Hz, s2/m1"):
+        mixtures[1]
+    with pytest.raises(UserError, match=r"s1/m2\.wav: cannot be decoded") as caught:
+        mixtures[2]
+    assert "in place of" not in str(caught.value)
+    with pytest.raises(UserError, match="has 16000 Hz where the set's first mixture has 8000"):
+        mixtures[3]
+
+
+def test_a_corpus_folder_that_is_not_there_is_named():
+    options = InputOptions(["librispeech=/no/such/folder"])
+    with pytest.raises(MissingInputError, match="librispeech=/no/such/folder: no such folder"):
+        open_test_set(str(DATA / "libri2mix_test-clean.csv"), options, [8000])
 
 
 def test_a_set_without_one_usable_mixture_is_refused_before_work(tmp_path):

@@ -8,6 +8,7 @@ lies above 4 kHz; the notes say so.
 """
 
 import dataclasses
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from separation.corpora.audio import resample
 from separation.errors import MissingInputError, UserError
 from separation.evaluation.runner import spread_evenly
 from separation.files import hash_value
-from separation.mixtures.existing_audio import SPLIT_FOLDERS, tell_lengths
+from separation.mixtures.existing_audio import SPLIT_FOLDERS, find_faults, tell_lengths
 from separation.mixtures.inputs import InputOptions, MixtureList, open_mixtures
 from separation.mixtures.reading import (
     DECODING_ERRORS,
@@ -34,7 +35,10 @@ from separation.mixtures.render import Mixture, render_mixture
 from separation.mixtures.tables import count_sources
 from separation.stages import hash_text_file
 
+logger = logging.getLogger(__name__)
+
 TREE_RATES = (8000, 16000)  # Hz, of the branches wav8k and wav16k
+MAX_TOLD = 3
 N_TRIED = 20  # mixtures looked at before a set is said to be unusable
 
 
@@ -207,6 +211,8 @@ def open_test_set(text: str, options: InputOptions, rates: Sequence[int] = ()) -
         raise UserError(f"{text}: {rows[0]['row_fault']}; no line of it can be used.")
     n_src = count_sources(whole[0])
     own_rate = _try_some(found, text, (*rates, *TREE_RATES)[0]) or options.rate or 0
+    if "mixture_path" in whole[0]:
+        _warn_of_faults(whole, found.setting, own_rate, options.n_jobs, text)
     is_table = found.kind != "audio" and found.source.is_file()
     fingerprint = hash_text_file(found.source) if is_table else ""
     return TestSet(
@@ -214,6 +220,23 @@ def open_test_set(text: str, options: InputOptions, rates: Sequence[int] = ()) -
         *(own_rate, n_src, len(rows), fingerprint),
         notes=(note,) if note else (),
     )
+
+
+def _warn_of_faults(
+    rows: list[dict[str, str]], setting: Setting, sample_rate: int, n_jobs: int, text: str
+) -> None:
+    """Tell of mixtures that will not be scored before the others are, which may take hours."""
+    placed = [
+        {key: str(setting.base / row[key]) for key in row if key.endswith("_path") and row[key]}
+        for row in rows
+    ]
+    complaints = find_faults(placed, sample_rate, n_jobs, f"{text} headers")
+    if complaints:
+        told = "; ".join(complaints[:MAX_TOLD])
+        logger.warning(
+            "%s: %d of %d mixtures will have no scores, such as: %s",
+            *(text, len(complaints), len(rows), told),
+        )
 
 
 def _open_at_some_rate(text: str, options: InputOptions, rates: Sequence[int]) -> list[MixtureList]:

@@ -97,14 +97,29 @@ def check_mixtures(rows: list[dict[str, str]], sample_rate: int, n_jobs: int, la
     Raises:
         UserError: lists the mixtures that cannot be used.
     """
+    complaints = find_faults(rows, sample_rate, n_jobs, label)
+    if complaints:
+        listed = "\n".join(complaints[:MAX_LISTED])
+        at = f"audio.sample_rate={sample_rate}"
+        raise UserError(
+            f"{listed}\n{len(complaints)} of {len(rows)} mixtures cannot be used at {at}."
+        )
+
+
+def find_faults(rows: list[dict[str, str]], sample_rate: int, n_jobs: int, label: str) -> list[str]:
+    """What the headers of audio tell of mixtures that cannot be used; a sentence each.
+
+    Args:
+        rows: with absolute paths.
+        sample_rate: Hz, that all should have.
+        n_jobs: processes.
+        label: for the progress bar.
+    """
     jobs = [(row, sample_rate) for row in rows]
     results = run_jobs(
         _check_row, jobs, n_jobs, total=len(jobs), label=label, unit="mixture", chunk=16
     )
-    complaints = [complaint for complaint in results if complaint]
-    if complaints:
-        listed = "\n".join(complaints[:MAX_LISTED])
-        raise UserError(f"{listed}\n{len(complaints)} of {len(rows)} mixtures cannot be used.")
+    return [text for text in results if text]
 
 
 def _check_row(job: tuple[dict[str, str], int]) -> str:
@@ -117,7 +132,7 @@ def _check_row(job: tuple[dict[str, str], int]) -> str:
             with soundfile.SoundFile(path) as file:
                 lengths[path] = file.frames
                 if file.samplerate != sample_rate:
-                    return f"{path}: has {file.samplerate} Hz where audio.sample_rate={sample_rate}"
+                    return f"{path}: has {file.samplerate} Hz where {sample_rate} Hz are expected"
                 if file.channels > 1 or file.frames == 0:
                     return f"{path}: has {file.channels} channels and {file.frames} samples"
         except soundfile.LibsndfileError as error:

@@ -128,7 +128,7 @@ class FrameDecoder(nn.Module):
 def multiply_frames(model: Any) -> None:
     """Replace encoder and decoder where they are plain ones with free filters."""
     for name, kind in (("encoder", FrameEncoder), ("decoder", FrameDecoder)):
-        own = getattr(model, name, None)
+        own: Any = getattr(model, name, None)
         if type(own).__name__ != name.capitalize() or type(own.filterbank).__name__ != "FreeFB":
             continue
         if not (own.is_pinv or own.padding or getattr(own, "output_padding", 0)):
