@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from separation.errors import UnscoredError, UserError
+from separation.files import check_writable
 from separation.options import open_experiment
 from separation.stages import ROOT, STAGES
 
@@ -158,14 +159,13 @@ def _add_recipe_options(command: argparse.ArgumentParser) -> None:
 
 
 def _run_separate(args: argparse.Namespace) -> None:
-    from separation.models.separate import check_outputs, separate_files
-
     for path in args.files:
         if not path.is_file():
             raise UserError(f"{path}: no such audio file; check the path.")
-    check_outputs(args.out)
+    check_writable(args.out, "choose another folder with --out")
     from separation.model_stages import choose_device
     from separation.models.loading import open_model
+    from separation.models.separate import separate_files
 
     device = choose_device(args.device)
     try:

@@ -179,7 +179,8 @@ def _refuse_unscored(unscored: dict[str, dict[str, list]], outputs: list[Path]) 
     Raises:
         UnscoredError: there are any.
     """
-    from separation.evaluation.runner import UNREADABLE, tell_unscored
+    from separation.evaluation.runner import UNREADABLE
+    from separation.evaluation.score_rows import tell_unscored
 
     texts = [f"{split}, {text}" for split in unscored for text in tell_unscored(unscored[split])]
     if not texts:

@@ -13,6 +13,7 @@ from separation.evaluation import runner as evaluation
 from separation.evaluation.breakdown import read_scores
 from separation.evaluation.estimators import estimate_mixture
 from separation.evaluation.runner import Scoring, evaluate_set, spread_evenly
+from separation.evaluation.score_rows import tell_unscored
 from separation.evaluation.scoring import METRICS as SCORERS_METRICS
 from separation.evaluation.scoring import si_sdr_db
 from separation.evaluation.scoring_check import ScorerCheck
@@ -106,10 +107,10 @@ def test_a_mixture_that_cannot_be_read_is_named_and_the_rest_scored(tmp_path):
     assert "si_sdr" not in rows[2]
     assert rows[3]["si_sdr"] > 10
     both = {"irm": found.unscored(), "model": found.unscored()}
-    (text,) = evaluation.tell_unscored(both)
+    (text,) = tell_unscored(both)
     assert text.startswith("every estimator: 2 of the mixtures could not be scored")
     assert "v2 (v2.wav: is truncated)" in text
-    (text,) = evaluation.tell_unscored(both | {"mixture": []})
+    (text,) = tell_unscored(both | {"mixture": []})
     assert text.startswith("irm, model: 2 of")
     mixtures.broken, mixtures.asked = {0}, []
     found = evaluate_set(mixtures, leak, path, PLAIN, "v", "key")

@@ -9,7 +9,8 @@ from benchmarks.gpu.ladder_corpus import list_test_sets
 from separation.corpora.clips import Corpora
 from separation.errors import UserError
 from separation.evaluation.estimators import make_model_estimator
-from separation.evaluation.runner import Scoring, evaluate_set, tell_unscored
+from separation.evaluation.runner import Scoring, evaluate_set
+from separation.evaluation.score_rows import tell_unscored
 from separation.evaluation.summary import summarise
 from separation.files import read_rows
 from separation.mixtures.mixture_set import MixtureSet

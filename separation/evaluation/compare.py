@@ -57,7 +57,7 @@ def compare_models(args: argparse.Namespace) -> int:
     keep_freed_memory()
     _check_options(args)
     from separation.evaluation.comparison_scores import name_files, score_set
-    from separation.evaluation.runner import tell_unscored
+    from separation.evaluation.score_rows import tell_unscored
 
     plan = make_plan(args)
     files = name_files([test_set.name for test_set in plan.sets])

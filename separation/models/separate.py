@@ -1,7 +1,6 @@
 """Separating recordings: files in, one WAV per speaker out."""
 
 import logging
-import os
 from pathlib import Path
 
 import numpy as np
@@ -21,19 +20,6 @@ CHUNK_S, OVERLAP_S = 30.0, 5.0
 SHORTEST_S = 0.1
 PEAK_MAX = 0.99
 SILENCE_PEAK = 1e-4
-
-
-def check_outputs(folder: Path) -> None:
-    """Raise :class:`UserError` where no file can be written under ``folder``."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"--out {folder}: cannot be written ({error.strerror}); choose another folder."
-        ) from error
 
 
 def separate_file(model: nn.Module, path: Path, folder: Path, device: torch.device) -> list[Path]:
