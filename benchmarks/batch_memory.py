@@ -41,7 +41,7 @@ CONTEXT_BYTES = 2**30  # assumed: CUDA's context, libraries and their workspaces
 def measure_configuration(name: str, rate: int) -> list[dict[str, Any]]:
     """Bytes and micro-batches of every segment length and precision of one configuration."""
     conf = load_conf(ROOT, RECIPES[name], [f"audio.sample_rate={rate}"])
-    fast = make_fast(build_model(conf.model, 2, rate), fuse_depthwise=False)
+    fast = make_fast(build_model(conf.model, 2, rate))
     rows = []
     for precision in ("fp32", "bf16"):
         memory = StepMemory(fast, precision, round(MEASURED_S * rate))

@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from separation.errors import MissingInputError, UserError
+from separation.errors import MissingInputError, UserError, check_choice
 from separation.files import hash_value
 from separation.models.config import ModelConf, find_conf_class
+from separation.training.config import TrainingConf
 
 METRICS = ("si_sdr", "sdr", "sir", "sar", "stoi", "pesq")  # as separation.evaluation.scoring
 
@@ -30,8 +31,8 @@ class CorpusConf:
     skip_bad: bool  # leave bad and missing files out in place of stopping
 
     def __post_init__(self) -> None:
-        _one_of("corpus.channel", self.channel, ("mono", "first", "mean"))
-        _one_of("corpus.noise", self.noise, ("wham", "noise"))
+        check_choice("corpus.channel", self.channel, ("mono", "first", "mean"))
+        check_choice("corpus.noise", self.noise, ("wham", "noise"))
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class SplitsConf:
     seed: int
 
     def __post_init__(self) -> None:
-        _one_of("splits.by", self.by, ("prompts", "speakers", "subset"))
+        check_choice("splits.by", self.by, ("prompts", "speakers", "subset"))
         for name in ("n_dev_speakers", "n_test_speakers"):
             if getattr(self, name) < 0 or getattr(self, name) % 2:
                 raise UserError(f"splits.{name}={getattr(self, name)}: half women, half men; even.")
@@ -75,8 +76,8 @@ class MetadataConf:
     rules: str  # of a draw: teams | librimix
 
     def __post_init__(self) -> None:
-        _one_of("metadata.rules", self.rules, ("teams", "librimix"))
-        _one_of("metadata.lists", self.lists, ("none", "librimix", "wsj0mix"))
+        check_choice("metadata.rules", self.rules, ("teams", "librimix"))
+        check_choice("metadata.lists", self.lists, ("none", "librimix", "wsj0mix"))
         if not self.draw and self.lists == "none":
             raise UserError("metadata.draw=false needs published lists: set metadata.lists.")
 
@@ -105,7 +106,7 @@ class MixturesConf:
     seed: int
 
     def __post_init__(self) -> None:
-        _one_of("mixtures.train_level_by", self.train_level_by, ("loudness", "difference"))
+        check_choice("mixtures.train_level_by", self.train_level_by, ("loudness", "difference"))
         if self.train_level_difference_min_db > self.train_level_difference_max_db:
             raise UserError(
                 "mixtures.train_level_difference_min_db is above train_level_difference_max_db."
@@ -116,9 +117,9 @@ class MixturesConf:
             raise UserError("mixtures.loudness_min_lufs is above mixtures.loudness_max_lufs.")
         if self.noise_loudness_min_lufs > self.noise_loudness_max_lufs:
             raise UserError("mixtures.noise_loudness_min_lufs is above noise_loudness_max_lufs.")
-        _one_of("mixtures.n_src", self.n_src, (2, 3))
-        _one_of("mixtures.task", self.task, ("sep_clean", "sep_noisy"))
-        _one_of("mixtures.mode", self.mode, ("min", "max"))
+        check_choice("mixtures.n_src", self.n_src, (2, 3))
+        check_choice("mixtures.task", self.task, ("sep_clean", "sep_noisy"))
+        check_choice("mixtures.mode", self.mode, ("min", "max"))
 
 
 @dataclass(frozen=True)
@@ -132,76 +133,6 @@ class AudioConf:
 
 
 @dataclass(frozen=True)
-class TrainingConf:
-    dynamic_mixing: bool  # mix anew for every step; false: the fixed training list
-    random_crop: bool  # of a fixed mixture longer than segment_s; false: its beginning
-    speed_min: float  # dynamic mixing plays each source this much faster, at random
-    speed_max: float
-    segment_s: float
-    batch_size: int  # mixtures of one step, over all devices
-    micro_batch: int  # mixtures at once on a device; 0: as many of its share as fit
-    epoch_mixtures: int  # mixtures drawn for one epoch; 0: as many as the training list has
-    epochs: int
-    budget_min: float  # training stops after these minutes, whichever comes first
-    lr: float
-    schedule: str  # plateau | cosine | constant
-    warmup_steps: int
-    halve_after: int  # epochs without improvement
-    anneal_share: float  # last share of the budget over which the rate falls to zero
-    early_stop: int  # epochs without improvement
-    clip: float
-    ema: float  # decay of the average of weights that is validated and saved; 0: none
-    max_skipped: int  # steps in a row that are not finite
-    init_from: str  # checkpoint to fine-tune; empty: random weights
-    checkpoint_min: float  # minutes between checkpoints within an epoch
-    examples_every: int  # epochs between pictures and audio in TensorBoard; 0: none
-    devices: int  # of each node
-    num_nodes: int
-    mixing: str  # of dynamic mixing: host (num_workers processes) | device (where the model is)
-    num_workers: int
-    precision: str  # auto | fp32 | bf16
-    compile: str  # auto | on | off
-    seed: int
-
-    def __post_init__(self) -> None:
-        _one_of("training.mixing", self.mixing, ("host", "device"))
-        _one_of("training.precision", self.precision, ("auto", "fp32", "bf16"))
-        _one_of("training.compile", self.compile, ("auto", "on", "off"))
-        _one_of("training.schedule", self.schedule, ("plateau", "cosine", "constant"))
-        above_0 = ("segment_s", "batch_size", "epochs", "budget_min", "lr")
-        for name in (*above_0, "max_skipped", "checkpoint_min", "devices", "num_nodes"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"training.{name}={getattr(self, name)} must be above 0.")
-        for name in ("micro_batch", "examples_every", "warmup_steps", "clip", "num_workers"):
-            if getattr(self, name) < 0:
-                raise UserError(f"training.{name}={getattr(self, name)} is below 0.")
-        if not 0 <= self.ema < 1:
-            raise UserError(f"training.ema={self.ema} should be 0 (none) or a decay below 1.")
-        if self.batch_size % (self.n_processes * max(1, self.micro_batch)):
-            raise UserError(
-                f"training.batch_size={self.batch_size} cannot be shared evenly by "
-                f"training.devices={self.devices} times training.num_nodes={self.num_nodes} in "
-                f"pieces of training.micro_batch={self.micro_batch}: make it a multiple of "
-                f"{self.n_processes * max(1, self.micro_batch)}."
-            )
-        if not 0.5 <= self.speed_min <= self.speed_max <= 2:
-            raise UserError(
-                f"training.speed_min={self.speed_min} and training.speed_max={self.speed_max} "
-                "should lie between 0.5 and 2, the first not above the second."
-            )
-
-    @property
-    def n_processes(self) -> int:
-        """One for each device."""
-        return self.devices * self.num_nodes
-
-    @property
-    def forward_items(self) -> int:
-        """Mixtures that go through the model at once."""
-        return self.micro_batch or self.batch_size // self.n_processes
-
-
-@dataclass(frozen=True)
 class EvaluationConf:
     estimators: list  # of model, mixture, ibm, irm, wfm
     stft_window_s: float  # of the oracle mask
@@ -212,11 +143,11 @@ class EvaluationConf:
 
     def __post_init__(self) -> None:
         for name in self.metrics:
-            _one_of("evaluation.metrics", name, METRICS)
+            check_choice("evaluation.metrics", name, METRICS)
         if "si_sdr" not in self.metrics or "sdr" not in self.metrics:
             raise UserError("evaluation.metrics: si_sdr and sdr are always among them.")
         for name in self.estimators:
-            _one_of("evaluation.estimators", name, ("mixture", "model", "ibm", "irm", "wfm"))
+            check_choice("evaluation.estimators", name, ("mixture", "model", "ibm", "irm", "wfm"))
 
 
 @dataclass(frozen=True)
@@ -245,11 +176,6 @@ class Conf:
 
     def fingerprint(self, *names: str) -> str:
         return hash_value(self.section(*names))
-
-
-def _one_of(key: str, value: Any, allowed: tuple) -> None:
-    if value not in allowed:
-        raise UserError(f"{key}={value} is unknown; choose one of {', '.join(map(str, allowed))}.")
 
 
 def load_conf(root: Path, recipe: str, overrides: list[str]) -> Conf:

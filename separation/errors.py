@@ -1,6 +1,7 @@
 """Errors that a user can mend."""
 
 from pathlib import Path
+from typing import Any
 
 
 class UserError(ValueError):
@@ -25,3 +26,9 @@ class MissingInputError(UserError, FileNotFoundError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+def check_choice(key: str, value: Any, allowed: tuple) -> None:
+    """Raise :class:`UserError` where the value of a key is none of those allowed."""
+    if value not in allowed:
+        raise UserError(f"{key}={value} is unknown; choose one of {', '.join(map(str, allowed))}.")

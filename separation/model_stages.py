@@ -42,6 +42,11 @@ def run_train(experiment: Experiment) -> list[Path]:
     train(conf, open_training(experiment), dev, experiment.folder, device)
     if not first:
         raise SystemExit(0)  # the first process marks the stage as done
+    if not experiment.checkpoint.is_file():
+        raise UserError(
+            f"{experiment.folder}: no epoch gave a finite dev loss, so there is no model; lower "
+            "training.lr or set training.precision=fp32, under a new --tag."
+        )
     return [experiment.checkpoint, experiment.folder / "curves.csv", experiment.folder / "conf.yml"]
 
 
@@ -83,8 +88,7 @@ def _list_packs(experiment: Experiment) -> list[tuple[Path, Path]]:
 
 def _refuse_other_data(experiment: Experiment) -> None:
     saved = read_json(experiment.folder / "run.json")
-    key = experiment.key("train")
-    if saved is not None and saved["key"] != key:
+    if saved is not None and saved.get("data_key") != experiment.data_key:
         raise UserError(
             f"{experiment.folder} was begun on other recordings or mixtures; choose a new --tag."
         )
@@ -106,7 +110,7 @@ def describe_run(experiment: Experiment, device: Any) -> dict[str, Any]:
     commit = read_commit()
     return {
         "recipe": experiment.recipe,
-        "key": experiment.key("train"),
+        "data_key": experiment.data_key,
         "commit": commit or "unknown",
         "device": name_device(device),
         "seed": experiment.conf.training.seed,

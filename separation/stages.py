@@ -31,6 +31,7 @@ from separation.files import (
 )
 from separation.mixtures.existing_audio import find_splits, list_mixtures
 from separation.mixtures.published_lists import keep_subsets, list_utterances, read_published
+from separation.training.config import MACHINE_KEYS
 
 logger = logging.getLogger(__name__)
 
@@ -231,8 +232,12 @@ class Experiment:
             case "audio":
                 return [self.key("corpus"), conf.section("audio")]
             case "train":
-                keys = [self.key("metadata"), self.key("audio")]
-                return [*keys, conf.section("model", "training"), self.recipe]
+                kept = {
+                    name: value
+                    for name, value in conf.section("training")["training"].items()
+                    if name not in MACHINE_KEYS
+                }
+                return [self.data_key, conf.section("model"), kept, self.recipe]
             case "evaluate":
                 trained = hash_file(self.checkpoint)
                 return [self.key("train"), trained, conf.section("evaluation")]
@@ -241,6 +246,11 @@ class Experiment:
                 doubts = [hash_file(path) for path in (self.folder / "overfit.json", *others)]
                 return [self.key("evaluate"), conf.section("report"), doubts]
         raise AssertionError(stage)
+
+    @property
+    def data_key(self) -> str:
+        """Hash of the recordings and mixtures that a training takes."""
+        return hash_value([self.key("metadata"), self.key("audio")])
 
     def marker(self, stage: str) -> Path:
         home = self.folder if stage in ("train", "evaluate", "report") else self.data
@@ -265,6 +275,7 @@ class Experiment:
         """Write the marker, last of all."""
         self._keys.pop(stage, None)
         sizes = {str(path): _size_of(path) for path in outputs}
+        assert -1 not in sizes.values(), f"{stage} left out {sizes}"
         write_json(self.marker(stage), {"key": self.key(stage), "outputs": sizes})
 
     def require(self, *stages: str) -> None:
@@ -282,7 +293,12 @@ class Experiment:
         if not saved.is_file():
             return
         old = yaml.safe_load(saved.read_text(encoding="utf-8"))
-        changes = list_differences(old, self.conf.section(*TRAINING_SECTIONS))
+        free = {f"training.{name}" for name in self.conf.training.may_change}
+        changes = [
+            change
+            for change in list_differences(old, self.conf.section(*TRAINING_SECTIONS))
+            if change.partition(":")[0] not in free
+        ]
         if changes:
             raise UserError(
                 f"{self.folder} was trained with another config; choose a new --tag, or undo: "

@@ -138,14 +138,14 @@ def tiny():
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("form", ["stock", "fast"])
 def test_scaling_predicts_other_batches_and_lengths(tiny, form, precision):
-    model = tiny if form == "stock" else make_fast(tiny, fuse_depthwise=False)
+    model = tiny if form == "stock" else make_fast(tiny)
     memory = StepMemory(model, precision, 800)
     found = measure_saved(model, 5, 4000, precision)[0]
     assert memory.estimate(5, 4000).activations == pytest.approx(found, rel=0.002)
 
 
 def test_bf16_saves_memory_but_norms_stay_float32(tiny):
-    fast = make_fast(tiny, fuse_depthwise=False)
+    fast = make_fast(tiny)
     wide, narrow = (
         estimate_step_bytes(fast, 16000, 4, precision) for precision in ("fp32", "bf16")
     )
@@ -176,7 +176,7 @@ def read_peak(model, optimizer, batch, n_samples, path) -> int:
 
 @pytest.mark.parametrize("form", ["stock", "fast"])
 def test_the_estimate_bounds_the_allocators_peak(tiny, form, tmp_path):
-    model = tiny if form == "stock" else make_fast(tiny, fuse_depthwise=False)
+    model = tiny if form == "stock" else make_fast(tiny)
     optimizer = torch.optim.Adam(tiny.parameters())
     read_peak(model, optimizer, 1, 800, tmp_path / "first.json")  # makes Adam's means
     peak = read_peak(model, optimizer, 3, 12000, tmp_path / "second.json")

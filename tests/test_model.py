@@ -9,9 +9,16 @@ import torch
 
 from separation.config import list_recipes, load_conf
 from separation.errors import UserError
-from separation.models.asteroid_models import build_model, import_asteroid, load_model, save_model
+from separation.models.asteroid_models import (
+    build_model,
+    can_compile,
+    import_asteroid,
+    load_model,
+    save_model,
+)
 from separation.models.fast_gradients import NormOfPReLU, PointwiseProduct, ShiftedProducts
-from separation.models.fast_layers import make_fast
+from separation.models.fast_layers import FastForm, make_fast
+from separation.training.module import SeparationModule
 from tests.conftest import ROOT
 
 SMALL = ["model.n_filters=32", "model.bn_chan=16", "model.hid_chan=24", "model.skip_chan=16"]
@@ -34,7 +41,7 @@ def test_fast_form_gives_asteroids_outputs_and_gradients(n_src, causal, n_sample
     overrides = ["model.causal=true", "model.norm_type=cLN"] if causal else []
     model = make_model(*overrides, n_src=n_src)
     peer = copy.deepcopy(model)
-    fast = make_fast(model, fuse_depthwise=True, own_gradients=own_gradients)
+    fast = make_fast(model, FastForm(depthwise=True, gradients=own_gradients))
     mixtures = torch.randn(2, n_samples)
     expected, ours = peer(mixtures), fast(mixtures)
     assert torch.allclose(ours, expected, atol=1e-5)
@@ -72,16 +79,17 @@ def compare_gradients(model, peer) -> float:
 
 @OWN_GRADIENTS
 @pytest.mark.parametrize("recipe", list_shipped())
+@pytest.mark.parametrize("n_src", [2, 3])
 @pytest.mark.parametrize("causal", [False, True])
-def test_every_shipped_configuration_equals_asteroids(recipe, causal, own_gradients):
+def test_every_shipped_configuration_equals_asteroids(recipe, causal, n_src, own_gradients):
     """Float32 within 1e-4 of the largest output, gradients together within 0.5 % of their norm."""
     overrides = ["model.causal=true", "model.norm_type=cLN"] if causal else []
     conf = load_conf(ROOT, recipe, overrides)
     torch.manual_seed(0)
-    model = build_model(conf.model, 3 if causal else 2, conf.audio.sample_rate)
+    model = build_model(conf.model, n_src, conf.audio.sample_rate)
     peer = copy.deepcopy(model)
     mixtures = torch.randn(1, 3001)
-    fast = make_fast(model, fuse_depthwise=True, own_gradients=own_gradients)
+    fast = make_fast(model, FastForm(depthwise=True, gradients=own_gradients))
     expected, ours = peer(mixtures), fast(mixtures)
     scale = expected.abs().max()
     assert (ours - expected).abs().max() < 1e-4 * scale
@@ -109,21 +117,44 @@ def test_written_gradients_are_those_of_the_formulas(padding, dilation):
         assert torch.autograd.gradcheck(lambda *given: NormOfPReLU.apply(*given)[0], inputs)
 
 
+@pytest.mark.parametrize("n_src", [2, 3])
 @pytest.mark.parametrize("causal", [False, True])
-def test_bf16_autocast_stays_near_asteroids_float32(causal):
+def test_bf16_autocast_stays_near_asteroids_float32(causal, n_src):
     """Outputs within 5 %, gradients together within 15 % of their norms: bf16 has 8 bits."""
     overrides = ["model.causal=true", "model.norm_type=cLN"] if causal else []
-    model = make_model(*overrides)
+    model = make_model(*overrides, n_src=n_src)
     peer = copy.deepcopy(model)
     mixtures = torch.randn(2, 4321)
     with torch.autocast("cpu", torch.bfloat16):
-        ours = make_fast(model, fuse_depthwise=True)(mixtures).float()
+        ours = make_fast(model, FastForm(depthwise=True))(mixtures).float()
     expected = peer(mixtures)
     assert (ours - expected).norm() / expected.norm() < 0.05
     weights = torch.randn_like(ours)
     (expected * weights).sum().backward()
     (ours * weights).sum().backward()
     assert compare_gradients(model, peer) < 0.15
+
+
+@pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="no C++ compiler")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiled_training_form_equals_asteroids(precision):
+    """What stage 4 runs by default: within the tolerances of the forms that are not compiled."""
+    tiny = [*SMALL, "model.n_blocks=2", "model.n_repeats=1"]
+    sets = [*tiny, "training.compile=on", f"training.precision={precision}"]
+    conf = load_conf(ROOT, "mini/ConvTasNet", sets)
+    torch.manual_seed(0)
+    module = SeparationModule(build_model(conf.model, 2, 8000), conf.training)
+    peer = copy.deepcopy(module.model)
+    module.prepare_speed(4321)
+    mixtures, sources = torch.randn(4, 4321), torch.randn(4, 2, 4321)
+    losses = import_asteroid("losses")
+    stock = losses.PITLossWrapper(losses.pairwise_neg_sisdr, pit_from="pw_mtx")
+    ours, expected = module.training_step([mixtures, sources], 0), stock(peer(mixtures), sources)
+    ours.backward()
+    expected.backward()
+    loose = precision == "bf16"
+    assert float(ours) == pytest.approx(float(expected), abs=0.5 if loose else 1e-3)
+    assert compare_gradients(module.model, peer) < (0.15 if loose else 0.005)
 
 
 def test_saved_model_is_loaded_by_asteroid_itself(tmp_path):
@@ -186,7 +217,7 @@ def test_other_models_train_in_the_fast_form_and_travel(name, n_src, own_gradien
     model = make_other(name, n_src)
     peer = copy.deepcopy(model)
     mixtures = torch.randn(2, 4321)
-    fast = make_fast(model, fuse_depthwise=True, own_gradients=own_gradients)
+    fast = make_fast(model, FastForm(depthwise=True, gradients=own_gradients))
     expected, ours = peer(mixtures), fast(mixtures)
     assert ours.shape == (2, n_src, 4321)
     assert torch.allclose(ours, expected, atol=1e-5)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from separation.corpora.pack import PackedAudio, pack_speakers
 from separation.corpora.recordings import list_recordings
@@ -20,12 +21,15 @@ from separation.corpora.tables import scan_recordings
 from separation.errors import UserError
 from separation.files import read_rows
 from separation.mixtures.dynamic_mixing import DynamicMixtures, ListedSegments
-from separation.models.asteroid_models import load_model
-from separation.training.data import open_batches
+from separation.models.asteroid_models import import_asteroid, load_model
+from separation.training.config import TrainingConf
+from separation.training.data import open_batches, open_mixer
+from separation.training.loop import Training
+from separation.training.loss import make_pit_loss
 from separation.training.module import SeparationModule, make_model
 from separation.training.ranks import Ranks
 from separation.training.schedule import scale_lr
-from separation.training.step import Stepper
+from separation.training.step import Stepper, derive_seed
 from tests.conftest import ROOT
 from tests.training_case import (
     N_SAMPLES,
@@ -38,7 +42,8 @@ from tests.training_case import (
     run,
 )
 
-TIMES = {"elapsed_s", "audio_s_per_s", "memory_mb"}  # differ between any two runs
+# What differs between any two runs.
+TIMES = {"elapsed_s", "stepping_s", "validation_s", "audio_s_per_s", "memory_mb"}
 
 
 def assert_same(one, other, where: str = "") -> None:
@@ -77,6 +82,7 @@ CASES = {
     "cosine, at an epoch's last step": ("dynamic", 23, None, {"schedule": "cosine"}),
     "in validation": ("listed", None, 1, {"ema": 0.9, "halve_after": 0}),
     "with a worker process": ("dynamic", 33, None, {"num_workers": 1}),
+    "compiled": ("dynamic", 33, None, {"compile": "on"}),
 }
 
 
@@ -84,7 +90,7 @@ CASES = {
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_interrupted_training_ends_with_the_same_bits(segments, case, number, tmp_path):
     kind, item, dev_item, changes = CASES[case]
-    if number == signal.SIGINT and case == "with a worker process":
+    if number == signal.SIGINT and case in ("with a worker process", "compiled"):
         pytest.skip("once is enough")
     items, dev = segments[kind], make_dev()
     whole = run(tmp_path / "whole", items, dev, epochs=3, **changes)
@@ -168,6 +174,90 @@ def test_gradients_of_pieces_are_those_of_the_whole_batch(micro_batch):
         assert torch.allclose(whole, pieces, rtol=1e-4, atol=1e-5 * float(whole.abs().max()))
 
 
+class Waits(TorchDispatchMode):
+    """Notes operations for which a host waits for a GPU: values read, shapes that follow them."""
+
+    NAMES = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "item")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if any(name in str(func) for name in self.NAMES):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "waits"), [({}, False), ({"ema": 0.9, "micro_batch": 2}, False),
+                           ({"fused_adam": False}, True)]
+)  # fmt: skip
+def test_no_step_waits_for_a_gpu(changes, waits, monkeypatch):
+    """Bug: Asteroid's search of the permutation read one index for every mixture."""
+    _, stepper = make_stepper(**changes)
+    stepper.step(0, *make_batch(), lr=0.001)
+    monkeypatch.setattr(stepper, "look_back", lambda: None)  # a GPU's comes every 20 steps
+    with Waits() as seen:
+        stepper.step(1, *make_batch(), lr=0.001)
+    assert bool(seen.found) == waits, seen.found
+
+
+@pytest.mark.parametrize("n_src", [2, 3])
+def test_search_of_the_permutation_is_asteroids(n_src):
+    losses = import_asteroid("losses")
+    stock = losses.PITLossWrapper(losses.pairwise_neg_sisdr, pit_from="pw_mtx")
+    targets = torch.randn(7, n_src, 500)
+    noise = torch.randn(7, n_src, 500)
+    found = []
+    for loss in (stock, make_pit_loss()):
+        estimates = (targets.roll(1, 1) + noise).requires_grad_(True)
+        value, reordered = loss(estimates, targets, return_est=True)
+        value.backward()
+        found.append((value.detach(), reordered.detach(), estimates.grad))
+    for theirs, ours in zip(*found, strict=True):
+        assert torch.allclose(theirs, ours, atol=1e-6)
+
+
+def test_steps_take_any_seed_and_their_dropout_differs():
+    """Bug: a seed such as a date overflowed torch's generator at the first step."""
+    _, stepper = make_stepper(seed=20261125)
+    stepper.step(0, *make_batch(), lr=0.001)
+    seeds = {derive_seed(s, n, r) for s in (0, 2**32 - 1) for n in (0, 1, 10**9) for r in (0, 1)}
+    assert len(seeds) == 12 and max(seeds) < 2**63
+    with pytest.raises(UserError, match=r"training.seed=-1"):
+        make_conf(seed=-1)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_measures_of_speed_can_be_switched_off(fused):
+    """Every one of them off, the training is Asteroid's own layers and torch's own Adam."""
+    changes = {"fused_adam": False, "fused_norm": False} if not fused else {}
+    module, stepper = make_stepper(**changes)
+    names = {type(part).__name__ for part in module._forms["train"].modules()}
+    assert ("GlobLN" in names) != fused and ("FusedGlobalNorm" in names) == fused
+    assert bool(stepper.optimizer.defaults["fused"]) == fused
+    stepper.step(0, *make_batch(), lr=0.001)
+    _, other = make_stepper()
+    other.step(0, *make_batch(), lr=0.001)
+    assert float(stepper.loss) == pytest.approx(float(other.loss), abs=1e-4)
+    assert float(stepper.gradient_norm) == pytest.approx(float(other.gradient_norm), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"compile": "off"}, "eager (training.compile=off)"),
+     ({"compile": "auto"}, "compiling needs a C++ compiler")],
+)  # fmt: skip
+def test_log_says_why_training_runs_eager(changes, reason, monkeypatch, caplog):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with caplog.at_level(logging.INFO):
+        make_stepper(**changes)
+    assert reason in caplog.text
+    with pytest.raises(UserError, match=r"training.compile=on: .*C\+\+ compiler"):
+        make_stepper(compile="on")
+
+
 def make_model_output(micro_batch: int) -> torch.Tensor:
     """Estimates of the batch by the weights before the step."""
     module, _ = make_stepper(micro_batch=micro_batch)
@@ -177,12 +267,14 @@ def make_model_output(micro_batch: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("clip", [0, 5.0])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_step_that_is_not_finite_changes_nothing(clip, bad, caplog):
-    module, stepper = make_stepper(clip=clip, batch_size=4)
+@pytest.mark.parametrize("fused", [True, False])
+def test_step_that_is_not_finite_changes_nothing(clip, bad, fused, caplog):
+    module, stepper = make_stepper(clip=clip, batch_size=4, ema=0.5, fused_adam=fused)
     mixtures, sources = make_batch()
     stepper.step(0, mixtures, sources, lr=0.01)
     before = [p.detach().clone() for p in module.parameters()]
     state = {k: {n: v.clone() for n, v in s.items()} for k, s in stepper.optimizer.state.items()}
+    average = [value.clone() for value in stepper.average.values]
     broken = mixtures.clone()
     broken[2, 5] = bad
     with caplog.at_level(logging.WARNING):
@@ -190,6 +282,7 @@ def test_step_that_is_not_finite_changes_nothing(clip, bad, caplog):
     assert "step 1 (items 4 to 7) skipped" in caplog.text
     assert_same(before, [p.detach() for p in module.parameters()])
     assert_same(state, dict(stepper.optimizer.state))
+    assert_same(average, stepper.average.values)
     loss_sum = float(stepper.loss_sum)
     stepper.step(2, mixtures, sources, lr=0.01)
     assert stepper.n_skipped == 1 and stepper.n_skipped_in_row == 0
@@ -265,6 +358,38 @@ def test_only_the_plateau_halves_and_no_gain_stops_early(schedule, last, tmp_pat
     assert 4 <= len(rates) < 9
 
 
+def test_no_early_stop_and_a_few_dev_mixtures(tmp_path):
+    """Bug: training.early_stop=0 ended every training before its first step."""
+    state = run(tmp_path, lr=1e-12, early_stop=0, epochs=4, epoch_mixtures=4, dev_mixtures=2)
+    assert state["epoch"] == 4
+    module, _ = make_stepper()
+    module.load_state_dict(state["state_dict"])
+    chosen = [make_dev()[0], make_dev()[1]]
+    losses = [module.pit_loss(module.model(torch.from_numpy(m.mixture)[None]),
+                              torch.from_numpy(m.sources)[None]) for m in chosen]  # fmt: skip
+    expected = np.mean([float(loss) for loss in losses])
+    assert state["results"]["rows"][-1]["dev_loss"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_plateau_halves_when_the_loss_is_a_little_worse():
+    """Bug: of losses below zero torch's relative threshold took a slightly worse one for better."""
+    conf = make_conf(halve_after=0)
+    ranks = Ranks(conf.training, torch.device("cpu"))
+    module, _ = make_stepper()
+    training = Training(conf, module, Voices(), make_dev(), Path("unused"), ranks)  # type: ignore
+    for loss in (-10.0, -9.9995):
+        training.plateau.step(loss)
+    assert training.stepper.optimizer.param_groups[0]["lr"] == pytest.approx(0.0005)
+
+
+def test_what_may_change_when_a_training_goes_on():
+    plateau, cosine = make_conf().training, make_conf(schedule="cosine").training
+    assert {"devices", "num_workers", "micro_batch", "epochs"} <= plateau.may_change
+    assert "epochs" not in cosine.may_change and "devices" in cosine.may_change
+    names = {field.name for field in dataclasses.fields(TrainingConf)}
+    assert plateau.may_change <= names and "lr" not in plateau.may_change
+
+
 def test_time_budget_ends_with_a_validated_model_and_stays_ended(tmp_path):
     run(tmp_path, budget_min=1e-9)
     state = run(tmp_path, budget_min=1e-9)
@@ -306,6 +431,7 @@ def test_tensorboard_and_curves_hold_what_the_readme_says(tmp_path):
     tags = board.Tags()
     step_tags = {"train_loss_step", "grad_norm", "lr", "audio_s_per_s"}
     epoch_tags = {"train_loss", "dev_loss", "dev_si_sdr", "dev_si_sdri", "skipped", "memory_mb"}
+    epoch_tags |= {"validation_s"}
     assert set(tags["scalars"]) == step_tags | epoch_tags
     assert [event.step for event in board.Images("example")] == [10, 30]
     assert {f"example/{name}" for name in ("mixture", "source_2", "estimate_1")} <= set(
@@ -332,6 +458,8 @@ def test_tensorboard_and_curves_hold_what_the_readme_says(tmp_path):
         ({"ema": 1.0}, "training.ema=1.0"),
         ({"schedule": "linear"}, "plateau, cosine, constant"),
         ({"checkpoint_min": 0}, "checkpoint_min=0.0 must be above 0"),
+        ({"cuda_graphs": True, "compile": "off"}, "cuda_graphs=true.*compile=auto"),
+        ({"own_gradients": "on", "precision": "bf16"}, "own_gradients=on.*precision=fp32"),
     ],
 )
 def test_contradictions_are_refused(changes, named):
@@ -363,10 +491,24 @@ def test_mixing_on_the_device_gives_training_the_same_batches(segments):
     batches = {}
     for mixing in ("host", "device"):
         conf = make_conf(mixing=mixing).training
-        opened = open_batches(conf, segments["dynamic"], 3, 1, 2, torch.device("cpu"))
+        share = (1, 2, torch.device("cpu"))
+        mixer = open_mixer(conf, segments["dynamic"], *share)
+        assert (mixer is None) == (mixing == "host")
+        opened = open_batches(conf, segments["dynamic"], 3, *share, mixer)
         with contextlib.closing(opened):
             batches[mixing] = [next(opened) for _ in range(3)]
     for host, device in zip(batches["host"], batches["device"], strict=True):
         for ours, expected in zip(device, host, strict=True):
             assert ours.shape == expected.shape
             assert (ours - expected).abs().max() < 1e-6
+
+
+def test_auto_mixes_on_a_gpu_and_fixed_lists_on_the_host(segments, monkeypatch, caplog):
+    monkeypatch.setattr("separation.training.data.DeviceMixer", lambda *a, **k: "mixer")
+    cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
+    auto, wanted = make_conf(mixing="auto").training, make_conf(mixing="device").training
+    assert open_mixer(auto, segments["dynamic"], 0, 1, gpu) == "mixer"
+    assert open_mixer(auto, segments["dynamic"], 0, 1, cpu) is None
+    assert open_mixer(auto, segments["listed"], 0, 1, gpu) is None and not caplog.text
+    assert open_mixer(wanted, segments["listed"], 0, 1, gpu) is None
+    assert "a fixed list of mixtures is read by the host" in caplog.text

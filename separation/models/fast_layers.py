@@ -5,6 +5,7 @@ trains Asteroid's model, which is what is saved: checkpoints travel both ways.
 """
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -102,41 +103,59 @@ class PReLUNorm(nn.Module):
         return NormOfPReLU.apply(x, self.slope, self.gamma, self.beta, None)[0]
 
 
-def make_fast(model: nn.Module, fuse_depthwise: bool, own_gradients: bool = False) -> nn.Module:
+@dataclass(frozen=True)
+class FastForm:
+    """What of a model is replaced; each part can be left out.
+
+    Attributes:
+        norms: Asteroid's global norms by one operation each.
+        depthwise: depthwise convolutions by shifted products, and the two outputs of a block by
+            one convolution; pays only under ``torch.compile``.
+        gradients: layers whose gradients are written out, and products of matrices in place of
+            convolutions of kernel 1. In one precision, so not under autocast; under
+            ``torch.compile``, and measured to pay on CPUs.
+    """
+
+    norms: bool = True
+    depthwise: bool = False
+    gradients: bool = False
+
+
+PLAIN = FastForm()  # what pays without a compiler
+
+
+def make_fast(model: nn.Module, form: FastForm = PLAIN) -> nn.Module:
     """A copy of an Asteroid model whose modules are faster and whose parameters are shared.
 
     Args:
         model: any Asteroid model.
-        fuse_depthwise: also rewrite depthwise convolutions and join the outputs of blocks; pays
-            only under ``torch.compile``.
-        own_gradients: with ``fuse_depthwise``: layers whose gradients are written out, and products
-            of matrices in place of convolutions of kernel 1. In one precision, so not under
-            autocast. Measured to pay on CPUs.
+        form: what is replaced.
     """
     shared = {id(parameter): parameter for parameter in model.parameters()}
     fast = copy.deepcopy(model, memo=shared)
-    if fuse_depthwise and own_gradients:
+    if form.gradients:
         masker: Any = getattr(fast, "masker", None)
-        _write_gradients(fast)
-        if can_pad(masker):
+        _write_gradients(fast, form.depthwise)
+        if form.norms and form.depthwise and can_pad(masker):
             fast.masker = PaddedMasker(masker)
-        _join_norms(fast)
+        if form.norms:
+            _join_norms(fast)
         multiply_frames(fast)
-    _replace_layers(fast, fuse_depthwise)
-    if fuse_depthwise and not own_gradients:
+    _replace_layers(fast, form)
+    if form.depthwise and not form.gradients:
         _join_outputs(fast)
     return fast
 
 
-def _write_gradients(module: nn.Module) -> None:
+def _write_gradients(module: nn.Module, depthwise: bool) -> None:
     """Replace the layers that :mod:`separation.models.fast_gradients` knows."""
     for name, child in module.named_children():
         if isinstance(child, nn.Conv1d) and _is_pointwise(child):
             setattr(module, name, PointwiseConv(child))
-        elif isinstance(child, nn.Conv1d) and _is_depthwise(child):
+        elif depthwise and isinstance(child, nn.Conv1d) and _is_depthwise(child):
             setattr(module, name, DepthwiseConv(child))
         else:
-            _write_gradients(child)
+            _write_gradients(child, depthwise)
 
 
 def _join_norms(model: nn.Module) -> None:
@@ -173,14 +192,14 @@ def _join_outputs(model: nn.Module) -> None:
             blocks[place] = JoinedOutputs(block)
 
 
-def _replace_layers(module: nn.Module, fuse_depthwise: bool) -> None:
+def _replace_layers(module: nn.Module, form: FastForm) -> None:
     for name, child in module.named_children():
-        if type(child).__name__ == "GlobLN":
+        if form.norms and type(child).__name__ == "GlobLN":
             setattr(module, name, FusedGlobalNorm(child))
-        elif fuse_depthwise and isinstance(child, nn.Conv1d) and _is_depthwise(child):
+        elif form.depthwise and isinstance(child, nn.Conv1d) and _is_depthwise(child):
             setattr(module, name, ShiftedDepthwiseConv(child))
         else:
-            _replace_layers(child, fuse_depthwise)
+            _replace_layers(child, form)
 
 
 def _is_depthwise(layer: nn.Conv1d) -> bool:

@@ -1,5 +1,6 @@
-"""TensorBoard logs: numbers, and a fixed dev mixture to see and hear."""
+"""What a training shows: bar and TensorBoard's numbers, a fixed dev mixture to see and hear."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
 
 from separation.mixtures.render import Mixture
+from separation.training.results import KeepResults
+from separation.training.step import Stepper
 
 
 class Board:
@@ -61,6 +65,63 @@ class Board:
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+
+
+class Teller:
+    """What a training tells on the screen and in the logs while it runs.
+
+    Args:
+        board: the logs.
+        keep: the results so far; only its process draws a bar.
+    """
+
+    LOG_EVERY = 20  # steps between looks at what a GPU has computed
+
+    def __init__(self, board: Board, keep: KeepResults) -> None:
+        self.board, self.keep = board, keep
+
+    def open_bar(self, epoch: int, step: int, done: int, n_steps: int) -> Any:
+        """A progress bar of an epoch's ``n_steps``, at step ``step`` of the whole training."""
+        self._logged = (step, time.monotonic())
+        self._bar = tqdm(
+            total=n_steps,
+            initial=done,
+            desc=f"Epoch {epoch}",
+            disable=not self.keep.writes,
+            miniters=self.LOG_EVERY,
+        )
+        return self._bar
+
+    def see_step(self, step: int, stepper: Stepper, lr: float) -> None:
+        """After a step, whose number ``step`` is the one to come."""
+        self._bar.update()
+        if step % self.LOG_EVERY:
+            return
+        now = time.monotonic()
+        steps, seconds = step - self._logged[0], now - self._logged[1]
+        self._logged = (step, now)
+        loss, norm = torch.stack([stepper.loss, stepper.gradient_norm]).tolist()
+        self._bar.set_postfix(self._describe(-loss), refresh=False)
+        values = {
+            "train_loss_step": loss,
+            "grad_norm": norm,
+            "lr": lr,
+            "audio_s_per_s": steps * self.keep.audio_s_per_step / max(seconds, 1e-9),
+        }
+        self.board.add_scalars(values, step)
+
+    def _describe(self, si_sdr: float) -> dict[str, str]:
+        shown = {"si_sdr": f"{si_sdr:.3f}"}
+        if self.keep.rows:
+            shown["dev_si_sdr"] = f"{-self.keep.rows[-1]['dev_loss']:.3f}"
+        return shown
+
+    def see_epoch(self, step: int, row: dict[str, Any]) -> None:
+        """After an epoch, whose row in ``curves.csv`` is ``row``."""
+        names = ("train_loss", "dev_loss", "dev_si_sdri", "skipped", "memory_mb", "validation_s")
+        values = {name: row[name] for name in names}
+        values["dev_si_sdr"] = -row["dev_loss"]
+        self.board.add_scalars(values, step)
 
 
 def draw_spectrograms(signals: dict[str, np.ndarray], sample_rate: int) -> Any:

@@ -1,7 +1,9 @@
 """Checkpoints of a training that is under way: whole or absent, also on a full disk."""
 
 import contextlib
+import errno
 import io
+import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,11 @@ import torch
 from separation.errors import UserError
 from separation.files import write_whole
 
-KEYS = {"state_dict", "step", "epoch", "steps_in_epoch", "elapsed_s", "stepper", "plateau"}
+KEYS = {"state_dict", "step", "epoch", "steps_in_epoch", "stepping_s", "elapsed_s", "stepper"}
+KEYS |= {"plateau", "results"}
+# what torch.load raises for a file that is something else; not what a disk or memory refuses
+NO_CHECKPOINT = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError)
+DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EACCES)
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -36,7 +42,7 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     """
     if not path.is_file():
         return None
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(*NO_CHECKPOINT):
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state.keys() >= KEYS:
             return state
@@ -57,6 +63,8 @@ def naming_full_disk(folder: Path) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         reason = str(error)
+        if isinstance(error, OSError) and error.errno not in DISK_REFUSES:
+            raise
         if isinstance(error, RuntimeError):
             # so torch words a file that it could not write
             if "inline_container" not in reason and "PytorchStreamWriter" not in reason:

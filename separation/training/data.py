@@ -2,20 +2,23 @@
 
 import contextlib
 import itertools
+import logging
 import signal
 from collections.abc import Generator, Iterator
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from separation.config import TrainingConf
 from separation.mixtures.device_mixing import DeviceMixer
 from separation.mixtures.dynamic_mixing import DynamicMixtures, FixedMixtures
 from separation.mixtures.mixture_set import MixtureSet
+from separation.training.config import TrainingConf
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 SIGTERM_PATIENCE_S = 20
+
+logger = logging.getLogger(__name__)
 
 
 class StepItems(Sampler[int]):
@@ -47,6 +50,22 @@ def count_steps(conf: TrainingConf, n_items: int) -> int:
     return max(1, (conf.epoch_mixtures or n_items) // conf.batch_size)
 
 
+def open_mixer(
+    conf: TrainingConf, segments: Dataset, rank: int, world: int, device: torch.device
+) -> DeviceMixer | None:
+    """What mixes on the device where ``training.mixing`` says so; None: the host does.
+
+    It takes its part of a GPU's memory now, so that the batch is fitted into the rest.
+    """
+    if conf.mixing == "host" or (conf.mixing == "auto" and device.type != "cuda"):
+        return None
+    if not isinstance(segments, DynamicMixtures):
+        if conf.mixing == "device":
+            logger.warning("training.mixing=device: a fixed list of mixtures is read by the host")
+        return None
+    return DeviceMixer(segments, conf.batch_size, device, rank=rank, world=world)
+
+
 def open_batches(
     conf: TrainingConf,
     segments: Dataset,
@@ -54,6 +73,7 @@ def open_batches(
     rank: int,
     world: int,
     device: torch.device,
+    mixer: DeviceMixer | None = None,
 ) -> Generator[Batch, None, None]:
     """Endless batches from step ``first_step`` on: this process's share of each.
 
@@ -63,14 +83,13 @@ def open_batches(
         first_step: counted over the whole training.
         rank: of this process.
         world: number of processes.
-        device: of the model; to a GPU batches come from memory that it can copy without waiting,
-            or are mixed there (``training.mixing=device``).
+        device: of the model; to a GPU batches come from memory that it can copy without waiting.
+        mixer: makes the batches where they are mixed on the device.
 
     Yields:
         mixtures ``(batch, time)`` and sources ``(batch, n_src, time)``.
     """
-    if conf.mixing == "device" and isinstance(segments, DynamicMixtures):
-        mixer = DeviceMixer(segments, conf.batch_size, device, rank=rank, world=world)
+    if mixer is not None:
         with contextlib.closing(mixer.batches(first_step)) as mixed:
             yield from mixed
         return
@@ -89,12 +108,12 @@ def open_batches(
         del batches  # ends the workers now, whatever still refers to this generator
 
 
-def open_dev(conf: TrainingConf, dev: MixtureSet, rank: int, world: int) -> DataLoader:
-    """Every ``world``-th dev mixture, whole: each of them in one process and once."""
+def open_dev(conf: TrainingConf, dev: MixtureSet, numbers: list[int]) -> DataLoader:
+    """The dev mixtures of these numbers, whole."""
     return DataLoader(
         FixedMixtures(dev),
         batch_size=1,
-        sampler=range(rank, len(dev), world),
+        sampler=numbers,
         num_workers=conf.num_workers,
         worker_init_fn=_leave_signals_to_parent,
     )

@@ -17,13 +17,13 @@ import torch
 from lightning_fabric import Fabric
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from separation.config import Conf
+from separation.mixtures.device_mixing import DeviceMixer
 from separation.mixtures.mixture_set import MixtureSet
-from separation.training.board import Board
+from separation.training.board import Board, Teller
 from separation.training.checkpoint import naming_full_disk, read_checkpoint, write_checkpoint
-from separation.training.data import Batch, count_steps, open_batches
+from separation.training.data import Batch, count_steps, open_batches, open_mixer
 from separation.training.memory import fit_micro_batch
 from separation.training.module import SeparationModule, make_model
 from separation.training.ranks import Ranks, SignalWatch, Stopped
@@ -35,8 +35,6 @@ from separation.training.validation import Validator
 __all__ = ["SeparationModule", "Training", "train"]
 
 logger = logging.getLogger(__name__)
-
-LOG_EVERY = 20  # steps between looks at what a GPU has computed
 
 
 def train(
@@ -64,14 +62,16 @@ def train(
         logging.getLogger(chatty).setLevel(logging.WARNING)
     saved = read_checkpoint(folder / "checkpoints" / "last.ckpt")
     ranks = Ranks(conf.training, device)
+    ranks.refuse_different(saved["step"] if saved else -1, "the step of their checkpoints")
     Fabric.seed_everything(conf.training.seed, verbose=False)
     module = SeparationModule(make_model(conf, from_checkpoint=saved is None), conf.training)
     module.to(ranks.device)
+    mixer = open_mixer(conf.training, segments, ranks.rank, ranks.world, ranks.device)
     if ranks.device.type == "cuda":  # a CPU that runs out of memory swaps, or kills us
         conf = fit_micro_batch(conf, module, ranks)
         module.conf = conf.training
     module.prepare_speed(round(conf.training.segment_s * conf.audio.sample_rate))
-    training = Training(conf, module, segments, dev, folder, ranks)
+    training = Training(conf, module, segments, dev, folder, ranks, mixer)
     if saved is not None:
         training.load_state_dict(saved)
     with naming_full_disk(folder), SignalWatch() as watch:
@@ -89,11 +89,13 @@ class Training:
         dev: dev mixtures.
         folder: of the experiment.
         ranks: the processes.
+        mixer: mixes on the device; None: the host does.
 
     Attributes:
         step: steps done in the whole training, skipped ones too.
         epoch: that is under way.
         steps_in_epoch: done of it.
+        stepping_s: seconds that the steps of the epoch under way took.
         elapsed_s: of all runs together, up to the last step.
     """
 
@@ -105,16 +107,22 @@ class Training:
         dev: MixtureSet,
         folder: Path,
         ranks: Ranks,
+        mixer: DeviceMixer | None = None,
     ) -> None:
         self.conf, self.module, self.segments, self.dev = conf.training, module, segments, dev
-        self.folder, self.ranks = folder, ranks
+        self.folder, self.ranks, self.mixer = folder, ranks, mixer
         self.sample_rate = conf.audio.sample_rate
         self.n_steps = count_steps(self.conf, getattr(segments, "n_epoch", 0))
         self.step = self.epoch = self.steps_in_epoch = 0
-        self.elapsed_s = 0.0
+        self.elapsed_s = self.stepping_s = 0.0
         self.stepper = Stepper(module, self.conf, ranks)
+        # By default a loss below zero counts as better when it is a little worse.
         self.plateau = ReduceLROnPlateau(
-            self.stepper.optimizer, factor=0.5, patience=self.conf.halve_after
+            *(self.stepper.optimizer, "min"),
+            factor=0.5,
+            patience=self.conf.halve_after,
+            threshold=0.0,
+            threshold_mode="abs",
         )
         self.validator = Validator(self.conf, dev, ranks)
         audio_s = self.conf.batch_size * self.conf.segment_s
@@ -129,6 +137,7 @@ class Training:
             "step": self.step,
             "epoch": self.epoch,
             "steps_in_epoch": self.steps_in_epoch,
+            "stepping_s": self.stepping_s,
             "elapsed_s": self.elapsed_s,
             "stepper": self.stepper.state_dict(),
             "plateau": self.plateau.state_dict(),
@@ -141,7 +150,7 @@ class Training:
         self.stepper.load_state_dict(state["stepper"])
         self.plateau.load_state_dict(state["plateau"])
         self.keep.load_state_dict(state["results"])
-        for name in ("step", "epoch", "steps_in_epoch", "elapsed_s"):
+        for name in ("step", "epoch", "steps_in_epoch", "stepping_s", "elapsed_s"):
             setattr(self, name, state[name])
         done = f"{self.steps_in_epoch} of {self.n_steps} steps"
         logger.info("going on after step %d (epoch %d: %s)", self.step, self.epoch, done)
@@ -165,8 +174,8 @@ class Training:
         writes = self.ranks.rank == 0
         self._began = self._saved = time.monotonic()
         self._began -= self.elapsed_s
-        self._logged = (self.step, time.monotonic())
         self.board = Board(self.folder / "tensorboard", self.step + 1, writes=writes)
+        self.teller = Teller(self.board, self.keep)
         try:
             self._run_epochs(watch)
         except Stopped as stopped:
@@ -180,36 +189,27 @@ class Training:
             warnings.filterwarnings("ignore", message=".*pin_memory.*")
             ranks = self.ranks
             share = (ranks.rank, ranks.world, ranks.device)
-            items = open_batches(self.conf, self.segments, self.step, *share)
+            items = open_batches(self.conf, self.segments, self.step, *share, self.mixer)
             with contextlib.closing(items) as batches:
                 while not self._is_over:
                     self._run_epoch(batches, watch)
 
     def _run_epoch(self, batches: Iterator[Batch], watch: SignalWatch) -> None:
         """What is left of the epoch."""
-        with self._open_bar() as bar:
+        with self.teller.open_bar(self.epoch, self.step, self.steps_in_epoch, self.n_steps):
             while self.steps_in_epoch < self.n_steps and not self._is_spent:
-                self._do_step(next(batches), bar)
+                began = time.monotonic()
+                self._do_step(next(batches))
+                self.stepping_s += time.monotonic() - began
                 self._look_up(watch)
         self._close_epoch(watch)
 
-    def _open_bar(self) -> Any:
-        return tqdm(
-            total=self.n_steps,
-            initial=self.steps_in_epoch,
-            desc=f"Epoch {self.epoch}",
-            disable=self.ranks.rank > 0,
-            miniters=LOG_EVERY,
-        )
-
-    def _do_step(self, batch: Batch, bar: Any) -> None:
+    def _do_step(self, batch: Batch) -> None:
         mixtures, sources = (part.to(self.ranks.device, non_blocking=True) for part in batch)
         self.stepper.step(self.step, mixtures, sources, self._find_lr())
         self.step += 1
         self.steps_in_epoch += 1
-        bar.update()
-        if self.step % LOG_EVERY == 0:
-            self._log(bar)
+        self.teller.see_step(self.step, self.stepper, self._find_lr())
 
     def _find_lr(self) -> float:
         """The plateau's rate, scaled by the schedule."""
@@ -228,35 +228,19 @@ class Training:
         if values[2]:
             self._save()
 
-    def _log(self, bar: Any) -> None:
-        now = time.monotonic()
-        steps, seconds = self.step - self._logged[0], now - self._logged[1]
-        self._logged = (self.step, now)
-        loss, norm = torch.stack([self.stepper.loss, self.stepper.gradient_norm]).tolist()
-        bar.set_postfix(self._describe(-loss), refresh=False)
-        values = {
-            "train_loss_step": loss,
-            "grad_norm": norm,
-            "lr": self._find_lr(),
-            "audio_s_per_s": steps * self.keep.audio_s_per_step / max(seconds, 1e-9),
-        }
-        self.board.add_scalars(values, self.step)
-
-    def _describe(self, si_sdr: float) -> dict[str, str]:
-        shown = {"si_sdr": f"{si_sdr:.3f}"}
-        if self.keep.rows:
-            shown["dev_si_sdr"] = f"{-self.keep.rows[-1]['dev_loss']:.3f}"
-        return shown
-
     def _close_epoch(self, watch: SignalWatch) -> None:
         """Validate, keep what is better, and write the checkpoint between two epochs."""
-        self.stepper.look_back()
+        began = time.monotonic()
+        self.stepper.look_back()  # which waits for a GPU to finish the epoch's steps
+        self.stepping_s += time.monotonic() - began
         average = self.stepper.average
+        began = time.monotonic()
         lr = self._find_lr()
         with average.in_place() if average else contextlib.nullcontext():
             dev = self.validator.score(self.module, watch)
             self.keep.keep_best(self.module.model, dev.loss)
             self._show_example()
+        validation_s = time.monotonic() - began
         if self.conf.schedule == "plateau":
             self.plateau.step(dev.loss)
         n_counted = self.steps_in_epoch - self.stepper.n_skipped
@@ -264,22 +248,19 @@ class Training:
             "epoch": self.epoch,
             "step": self.step,
             "elapsed_s": self.elapsed_s,
+            "stepping_s": self.stepping_s,
+            "validation_s": validation_s,
             "train_loss": float(self.stepper.loss_sum) / max(1, n_counted),
             "lr": lr,
             "skipped": self.stepper.n_skipped,
         }
-        self._publish(self.keep.add_row(values, dev, self.ranks.device))
+        self.teller.see_epoch(self.step, self.keep.add_row(values, dev, self.ranks.device))
         self.stepper.begin_epoch()
         self.epoch += 1
         self.steps_in_epoch = 0
+        self.stepping_s = 0.0
         self.elapsed_s = self.ranks.agree([time.monotonic() - self._began])[0]
         self._save()
-
-    def _publish(self, row: dict[str, Any]) -> None:
-        names = ("train_loss", "dev_loss", "dev_si_sdri", "skipped", "memory_mb")
-        values = {name: row[name] for name in names}
-        values["dev_si_sdr"] = -row["dev_loss"]
-        self.board.add_scalars(values, self.step)
 
     def _show_example(self) -> None:
         every = self.conf.examples_every

@@ -1,6 +1,7 @@
 """What is trained: Asteroid's model, its faster forms, and the loss."""
 
 import contextlib
+import copy
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -10,16 +11,17 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from separation.config import Conf, TrainingConf
+from separation.config import Conf
 from separation.errors import UserError
 from separation.models.asteroid_models import (
     build_model,
     can_compile,
     has_fast_bf16,
-    import_asteroid,
 )
-from separation.models.fast_layers import make_fast
+from separation.models.fast_layers import FastForm, make_fast
 from separation.models.loading import open_model
+from separation.training.config import TrainingConf
+from separation.training.loss import make_pit_loss
 
 logger = logging.getLogger(__name__)
 
@@ -34,47 +36,94 @@ class SeparationModule(pl.LightningModule):
 
     def __init__(self, model: nn.Module, conf: TrainingConf) -> None:
         super().__init__()
-        losses = import_asteroid("losses")
         self.model = model
         self.conf = conf
-        self.pit_loss = losses.PITLossWrapper(losses.pairwise_neg_sisdr, pit_from="pw_mtx")
-        self.use_bf16 = False
+        self.pit_loss = make_pit_loss()
+        self.use_bf16 = self.use_graphs = False
+        self.n_samples = 0  # of a segment
         # Not registered as sub-modules: they share the parameters of self.model.
         self._forms: dict[str, Any] = {}
 
     def prepare_eager(self) -> None:
         """The eager form, and bf16 where it works."""
-        plain = make_fast(self.model, fuse_depthwise=False)
+        plain = make_fast(self.model, FastForm(norms=self.conf.fused_norm))
         self._forms = {"train": plain, "eval": plain}
         precision = self.conf.precision
         self.use_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(self.device))
 
     def prepare_speed(self, n_samples: int) -> None:
-        """Pick bf16 and compilation where they work; say what was picked."""
+        """Pick bf16 and compilation where they work; say what was picked.
+
+        Raises:
+            UserError: ``training.compile=on`` or ``own_gradients=on``, which cannot be had here.
+        """
         self.prepare_eager()
-        compiling = self.conf.compile
-        if compiling == "on" or (compiling == "auto" and can_compile(self.device)):
-            self._try_compile(n_samples)
-        form = "compiled" if self._forms["train"] is not self._forms["eval"] else "eager"
+        self.n_samples = n_samples
+        obstacle = self._find_obstacle()
+        if not obstacle:
+            obstacle = self._try_compile()
+        if obstacle and self.conf.compile == "on":
+            raise UserError(f"training.compile=on: {obstacle}; mend it, or set compile=auto.")
+        form = f"eager ({obstacle})" if obstacle else "compiled"
+        form += " with CUDA graphs" if self.use_graphs else ""
         logger.info("training runs %s, %s", form, "bf16 autocast" if self.use_bf16 else "float32")
 
-    def _try_compile(self, n_samples: int) -> None:
-        """Compile and run one throw-away batch; stay eager where that fails."""
+    def _find_obstacle(self) -> str:
+        """Why nothing can be compiled, in words; empty where it can."""
+        if self.conf.compile == "off":
+            return "training.compile=off"
+        if can_compile(self.device):
+            return ""
+        if self.device.type == "cuda":
+            return "slower: compiling needs the package triton"
+        return "slower: compiling needs a C++ compiler, g++ or clang++, which is not installed"
+
+    def _try_compile(self) -> str:
+        """Compile and run one throw-away batch; the reason where that fails, and stay eager."""
         logger.info("compiling the model (about a minute the first time)")
-        own_gradients = self.device.type == "cpu" and not self.use_bf16
-        fast = make_fast(self.model, fuse_depthwise=True, own_gradients=own_gradients)
-        compiled = torch.compile(fast, dynamic=False)
-        noise = torch.randn(self.conf.forward_items, n_samples, device=self.device)
+        form = FastForm(self.conf.fused_norm, self.conf.fused_depthwise, self._writes_gradients())
+        self.use_graphs = self._can_use_graphs()
+        mode = "reduce-overhead" if self.use_graphs else None
+        compiled = torch.compile(make_fast(self.model, form), dynamic=False, mode=mode)
+        noise = torch.randn(self.conf.forward_items, self.n_samples, device=self.device)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._run(compiled, noise).square().mean().backward()
-            self._forms["train"] = compiled
         except Exception as error:
-            logger.warning("no compilation here (%s); going on eager", str(error).splitlines()[0])
-        self.zero_grad()
+            self.use_graphs = False
+            return (str(error) or type(error).__name__).splitlines()[0]
+        finally:
+            self.zero_grad()
+        self._forms["train"] = compiled
+        return ""
+
+    def _writes_gradients(self) -> bool:
+        """Whether the compiled form has its gradients written out.
+
+        Raises:
+            UserError: it is asked for under autocast.
+        """
+        if self.conf.own_gradients == "on" and self.use_bf16:
+            raise UserError(
+                "training.own_gradients=on works in float32 only: set training.precision=fp32."
+            )
+        on_cpu = self.device.type == "cpu" and not self.use_bf16
+        return {"on": True, "off": False, "auto": on_cpu}[self.conf.own_gradients]
+
+    def _can_use_graphs(self) -> bool:
+        if not self.conf.cuda_graphs:
+            return False
+        whole = self.conf.forward_items == self.conf.batch_size
+        if self.device.type != "cuda" or not whole:
+            reason = "the batch goes through in pieces" if not whole else "this is no GPU"
+            logger.warning("no CUDA graphs (training.cuda_graphs): %s", reason)
+            return False
+        return True
 
     def _run(self, form: Any, mixtures: torch.Tensor) -> torch.Tensor:
+        if self.use_graphs:  # what the last step's graph left may be written over
+            torch.compiler.cudagraph_mark_step_begin()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.use_bf16):
             estimates = form(mixtures)
         return estimates.float()
@@ -104,10 +153,27 @@ class SeparationModule(pl.LightningModule):
         finally:
             form.train()
 
+    def list_idle(self) -> set[str]:
+        """Names of parameters that get no gradient, in this module."""
+        noise = torch.randn(1, self.n_samples, device=self.device)
+        return {f"model.{name}" for name in list_idle(self.model, noise)}
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, whose fused kernel leaves weights and state alone where ``found_inf`` is 1."""
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        return torch.optim.Adam(trained, lr=self.conf.lr, fused=True)
+        return torch.optim.Adam(trained, lr=self.conf.lr, fused=self.conf.fused_adam or None)
+
+
+def list_idle(model: nn.Module, mixtures: torch.Tensor) -> set[str]:
+    """Parameters that no output depends on, such as the last block's residual; frozen ones too.
+
+    Args:
+        model: left as it is.
+        mixtures: ``(batch, time)``.
+    """
+    free = copy.deepcopy(model).requires_grad_(True)
+    free(mixtures).square().sum().backward()
+    return {name for name, value in free.named_parameters() if value.grad is None}
 
 
 def make_model(conf: Conf, *, from_checkpoint: bool = True) -> nn.Module:

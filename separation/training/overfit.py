@@ -193,7 +193,7 @@ class _Progress:
 
     def __init__(self, model: torch.nn.Module, items: Sequence[Item], fault: str) -> None:
         self.items, self.fault = items, fault
-        self.model = make_fast(model, fuse_depthwise=False).eval()
+        self.model = make_fast(model).eval()
         device = next(model.parameters()).device
         self.mixtures = torch.stack([mixture for mixture, _ in items]).to(device)
         self.watch = ParameterWatch(model, self.mixtures[:1])

@@ -3,15 +3,14 @@
 Each returns one sentence that names the fault, or an empty string.
 """
 
-import copy
 import dataclasses
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from separation.config import TrainingConf
-from separation.training.module import SeparationModule
+from separation.training.config import TrainingConf
+from separation.training.module import SeparationModule, list_idle
 
 Item = tuple[torch.Tensor, torch.Tensor]  # mixture (time,), sources (n_src, time)
 
@@ -135,13 +134,11 @@ class ParameterWatch:
         self.idle = self._list_idle(mixtures)
 
     def _list_idle(self, mixtures: torch.Tensor) -> set[str]:
-        """Parameters that no output depends on, such as the last block's residual."""
-        free = copy.deepcopy(self.model).requires_grad_(True)
-        free(mixtures).square().sum().backward()
-        values = dict(free.named_parameters())
-        idle = {name for name, value in values.items() if value.grad is None}
-        parts = {name.split(".")[0] for name in values}
-        whole = {p for p in parts if all(n in idle for n in values if n.split(".")[0] == p)}
+        """Parameters that no output depends on; but a whole part without gradient is a fault."""
+        idle = list_idle(self.model, mixtures)
+        names = [name for name, _ in self.model.named_parameters()]
+        parts = {name.split(".")[0] for name in names}
+        whole = {p for p in parts if all(n in idle for n in names if n.split(".")[0] == p)}
         return {name for name in idle if name.split(".")[0] not in whole}
 
     def see_gradients(self) -> None:

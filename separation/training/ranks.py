@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
 
-from separation.config import TrainingConf
 from separation.errors import UserError
+from separation.training.config import TrainingConf
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -41,13 +43,11 @@ class Ranks:
 
     def __init__(self, conf: TrainingConf, device: torch.device) -> None:
         _check_devices(conf, device)
-        # Conv-TasNet's last residual convolution has no gradient, so DDP must look for such.
-        ddp = DDPStrategy(find_unused_parameters=True)
         self.fabric = Fabric(
             accelerator="cuda" if device.type == "cuda" else "cpu",
             devices=conf.devices,
             num_nodes=conf.num_nodes,
-            strategy=ddp if conf.n_processes > 1 else "auto",
+            strategy=DDPStrategy() if conf.n_processes > 1 else "auto",
         )
         self.fabric.launch()
         self.rank, self.world = self.fabric.global_rank, self.fabric.world_size
@@ -70,6 +70,31 @@ class Ranks:
         if self.world > 1:
             distributed.all_reduce(values)
         return values
+
+    def wrap(self, module: pl.LightningModule, idle: set[str]) -> Any:
+        """The module whose gradients are averaged over all processes.
+
+        Args:
+            module: on its device.
+            idle: parameters without a gradient, which DDP would wait for, or look for in every
+                step, and a GPU with it.
+        """
+        if self.world > 1:
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, idle)
+        return self.fabric.setup_module(module)
+
+    def refuse_different(self, value: int, what: str) -> None:
+        """See that all processes have the same number.
+
+        Raises:
+            UserError: they differ.
+        """
+        low, high = self.agree([-value, value])
+        if -low != high:
+            raise UserError(
+                f"the processes differ in {what} ({-low:.0f} and {high:.0f}): the experiment's "
+                "folder must lie on a disk that all nodes share."
+            )
 
     def close(self) -> None:
         """Wait for the others, then leave the process group."""

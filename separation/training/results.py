@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 CURVE_COLUMNS = [
     *("epoch", "step", "elapsed_s", "train_loss", "dev_loss", "lr", "audio_s_per_s"),
-    *("dev_si_sdri", "skipped", "memory_mb"),
+    *("dev_si_sdri", "skipped", "memory_mb", "validation_s"),
 ]
 
 
@@ -26,7 +26,7 @@ class KeepResults:
     Args:
         folder: of the experiment.
         audio_s_per_step: seconds of mixtures that a step takes.
-        early_stop: epochs without a better dev loss after which :attr:`is_over`.
+        early_stop: epochs without a better dev loss after which :attr:`is_over`; 0: never.
         writes: whether this process writes files.
     """
 
@@ -52,7 +52,7 @@ class KeepResults:
     @property
     def is_over(self) -> bool:
         """Whether early stopping ends the training."""
-        return self.epochs_without_gain >= self.early_stop
+        return 0 < self.early_stop <= self.epochs_without_gain
 
     def keep_best(self, model: nn.Module, dev_loss: float) -> None:
         """Save the model if it is the best so far."""
@@ -68,21 +68,22 @@ class KeepResults:
         """Append to ``curves.csv`` what an epoch gave; returns the row.
 
         Args:
-            values: epoch, step, elapsed_s, train_loss, lr, skipped.
+            values: epoch, step, elapsed_s, train_loss, lr, skipped; stepping_s, the seconds that
+                the epoch's steps took, and validation_s.
             dev: the epoch's scores.
             device: whose memory is reported.
         """
-        before = self.rows[-1] if self.rows else {"step": 0, "elapsed_s": 0.0}
-        audio_s = (values["step"] - before["step"]) * self.audio_s_per_step
-        row = values | {
+        before = self.rows[-1]["step"] if self.rows else 0
+        audio_s = (values["step"] - before) * self.audio_s_per_step
+        stepping_s = max(values["stepping_s"], 1e-9)
+        row = {name: value for name, value in values.items() if name != "stepping_s"} | {
             "elapsed_s": round(values["elapsed_s"], 1),
             "train_loss": round(values["train_loss"], 4),
             "dev_loss": round(dev.loss, 4),
-            "audio_s_per_s": round(
-                audio_s / max(values["elapsed_s"] - before["elapsed_s"], 1e-9), 1
-            ),
+            "audio_s_per_s": round(audio_s / stepping_s, 1),
             "dev_si_sdri": round(dev.si_sdri, 4),
             "memory_mb": round(peak_memory_mb(device)),
+            "validation_s": round(values["validation_s"], 1),
         }
         self.rows.append(row)
         if self.writes:

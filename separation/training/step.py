@@ -5,11 +5,12 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from separation.config import TrainingConf
 from separation.errors import UserError
+from separation.training.config import TrainingConf
 from separation.training.module import SeparationModule
 from separation.training.ranks import Ranks
 
@@ -28,11 +29,13 @@ class WeightAverage:
         self._parameters = parameters
         self.values = [parameter.detach().clone() for parameter in parameters]
 
-    def update(self, n_steps: int) -> None:
-        """Take in the weights after step ``n_steps``."""
+    def update(self, n_steps: int, kept: torch.Tensor) -> None:
+        """Take in the weights after step ``n_steps``; ``kept``: 0 where it was skipped, else 1."""
         decay = min(self.decay, (1 + n_steps) / (10 + n_steps))
         with torch.no_grad():
-            torch._foreach_lerp_(self.values, self._parameters, 1 - decay)
+            changes = torch._foreach_sub(self._parameters, self.values)
+            torch._foreach_mul_(changes, (1 - decay) * kept)
+            torch._foreach_add_(self.values, changes)
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
@@ -71,7 +74,7 @@ class Stepper:
         self.optimizer: Any = module.configure_optimizers()
         self.parameters: list[torch.Tensor] = self.optimizer.param_groups[0]["params"]
         self.average = WeightAverage(self.parameters, conf.ema) if conf.ema else None
-        self._module = ranks.fabric.setup_module(module)
+        self._module = ranks.wrap(module, module.list_idle() if ranks.world > 1 else set())
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=module.device)
         self.loss = self.gradient_norm = torch.zeros((), device=module.device)
         self.n_skipped = self.n_skipped_in_row = 0
@@ -90,14 +93,13 @@ class Stepper:
             UserError: too many steps in a row were not finite.
         """
         # Dropout of a step is that of its number, so a resumed run has the same.
-        torch.manual_seed((self.conf.seed << 40) + number * self.ranks.world + self.ranks.rank)
+        torch.manual_seed(derive_seed(self.conf.seed, number, self.ranks.rank))
         self.optimizer.zero_grad()
         self.loss = self.ranks.add_up(self._backward(mixtures, sources)) / self.ranks.world
-        self._update(lr)
-        bad = self.optimizer.found_inf
+        bad = self._update(lr)
         self.loss_sum += torch.where(bad > 0, 0.0, self.loss.double())
         if self.average is not None:
-            self.average.update(number + 1)
+            self.average.update(number + 1, 1 - bad)
         self._guards.append((number, bad))
         if bad.device.type == "cpu" or len(self._guards) >= self.LOOK_BACK_EVERY:
             self.look_back()
@@ -116,18 +118,23 @@ class Stepper:
             total += loss.detach()
         return total
 
-    def _update(self, lr: float) -> None:
+    def _update(self, lr: float) -> torch.Tensor:
+        """Clip and step; 1 where the step was skipped as not finite, else 0, on the device."""
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         self.gradient_norm = get_total_norm(gradients)
         finite = torch.isfinite(self.loss) & torch.isfinite(self.gradient_norm)
         if self.conf.clip:
             clip_grads_with_norm_(self.parameters, self.conf.clip, self.gradient_norm)
-        self.optimizer.found_inf = (~finite).float()
+        bad = (~finite).float()
         group = self.optimizer.param_groups[0]
         kept = group["lr"]  # the plateau's, which the schedule scales for this step only
         group["lr"] = lr
-        self.optimizer.step()
+        if self.conf.fused_adam:
+            self.optimizer.found_inf = bad
+        if self.conf.fused_adam or not bad:  # torch's plain Adam has no guard, so the host looks
+            self.optimizer.step()
         group["lr"] = kept
+        return bad
 
     def look_back(self) -> None:
         """Count and report the skipped steps since the last look."""
@@ -175,3 +182,12 @@ class Stepper:
         self.loss_sum.copy_(state["loss_sum"])
         self.n_skipped = state["n_skipped"]
         self.n_skipped_in_row = state["n_skipped_in_row"]
+
+
+def derive_seed(seed: int, step: int, rank: int) -> int:
+    """63 bits of their own for each step and process.
+
+    >>> derive_seed(0, 1, 0) != derive_seed(0, 0, 1)
+    True
+    """
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> 1)

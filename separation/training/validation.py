@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from tqdm import tqdm
 
-from separation.config import TrainingConf
+from separation.evaluation.runner import spread_evenly
 from separation.mixtures.mixture_set import MixtureSet
+from separation.training.config import TrainingConf
 from separation.training.data import Batch, open_dev
 from separation.training.module import SeparationModule
 from separation.training.ranks import Ranks, SignalWatch, Stopped
@@ -16,7 +17,7 @@ from separation.training.ranks import Ranks, SignalWatch, Stopped
 
 @dataclass(frozen=True)
 class DevScores:
-    """Means over all dev mixtures.
+    """Means over the dev mixtures.
 
     Attributes:
         loss: negative SI-SDR in dB of the best permutation.
@@ -28,7 +29,7 @@ class DevScores:
 
 
 class Validator:
-    """Scores the dev mixtures, each whole and once, whatever the number of processes.
+    """Scores dev mixtures, all or ``training.dev_mixtures``, each whole and in one process.
 
     Args:
         conf: training config.
@@ -38,8 +39,9 @@ class Validator:
 
     def __init__(self, conf: TrainingConf, dev: MixtureSet, ranks: Ranks) -> None:
         self.ranks = ranks
-        self.n_mixtures = len(dev)
-        self._loader = open_dev(conf, dev, ranks.rank, ranks.world)
+        numbers = spread_evenly(len(dev), conf.dev_mixtures or len(dev))
+        self.n_mixtures = len(numbers)
+        self._loader = open_dev(conf, dev, numbers[ranks.rank :: ranks.world])
         self._mixtures_loss: float | None = None  # of the unprocessed mixtures
 
     def score(self, module: SeparationModule, watch: SignalWatch) -> DevScores:
