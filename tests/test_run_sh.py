@@ -157,6 +157,22 @@ def test_edited_training_asks_for_a_new_tag(finished, speech_folder, call):
     assert "training.lr: 0.001 -> 0.5" in done.stdout and "--tag" in done.stdout
 
 
+def test_another_machine_is_no_other_training(finished, speech_folder, call):
+    moved = {"training.num_workers": 1, "training.micro_batch": 2, "training.fused_norm": "false"}
+    done = call("bash", "run.sh", *options(finished, speech_folder, **moved))
+    assert done.returncode == 0 and done.stdout.count("done already") == 7, done.stdout
+
+
+def test_training_that_ended_goes_on_with_more_epochs(finished, speech_folder, call):
+    stage = ["--stage", "4", "--stop-stage", "4", "--tag", "longer"]
+    for epochs, step in ((1, 4), (2, 8)):
+        sets = {"training.anneal_share": 0, "training.epochs": epochs}
+        done = call("bash", "run.sh", *stage, *options(finished, speech_folder, **sets))
+        assert done.returncode == 0 and "stage 4 train: done in" in done.stdout, done.stdout
+        curve = read_rows(experiment(finished).parent / "longer" / "curves.csv")
+        assert [int(row["step"]) for row in curve] == list(range(4, step + 1, 4))
+
+
 def test_separate_takes_the_trained_model(finished, call, tmp_path):
     soundfile.write(tmp_path / "two.wav", make_voice(1, 100, 1, 11025), 11025)
     separate = [sys.executable, "-m", "separation", "separate", tmp_path / "two.wav"]

@@ -34,6 +34,7 @@ from tests.conftest import ROOT
 from tests.training_case import (
     N_SAMPLES,
     RATE,
+    Broken,
     Trapped,
     Voices,
     make_conf,
@@ -290,24 +291,13 @@ def test_step_that_is_not_finite_changes_nothing(clip, bad, fused, caplog):
     assert any(not torch.equal(p, q) for p, q in zip(before, module.parameters(), strict=True))
 
 
-class Broken(Voices):
-    """From one item to another there is no sound mixture."""
-
-    def __init__(self, first: int, last: int) -> None:
-        self.bad = range(first, last + 1)
-
-    def __getitem__(self, index):
-        mixture, sources = super().__getitem__(index)
-        return mixture * (math.nan if index in self.bad else 1), sources
-
-
 def test_skipped_steps_are_counted_and_too_many_end_the_training(tmp_path):
-    run(tmp_path / "few", Broken(5, 9))
+    run(tmp_path / "few", Broken(range(5, 10)))
     rows = read_rows(tmp_path / "few" / "curves.csv")
     assert [row["skipped"] for row in rows] == ["2", "0"]
     assert all(math.isfinite(float(row["train_loss"])) for row in rows)
     with pytest.raises(UserError, match=r"step 3 \(items 12 to 15\).*3 times.*training.lr"):
-        run(tmp_path / "many", Broken(4, 10**6), max_skipped=3)
+        run(tmp_path / "many", Broken(range(4, 10**6)), max_skipped=3)
 
 
 def test_average_of_weights_is_what_is_validated_and_saved(tmp_path):
@@ -485,6 +475,20 @@ def test_two_processes_train_what_one_does(launcher, tmp_path):
     names = [sorted(p.name for p in Path(tmp_path / f).iterdir()) for f in ("one", "two")]
     assert names[0] == names[1]
     assert len(list((tmp_path / "two" / "tensorboard").iterdir())) == 1
+
+
+def test_two_processes_stop_and_go_on_with_the_same_bits(tmp_path):
+    """In pieces, with a step that is not finite in one process, and SIGTERM to that process."""
+    words = ["devices=2", "micro_batch=1", "broken_at=5", "ema=0.9"]
+    whole = start(tmp_path / "whole", *words)
+    assert whole.returncode == 0, whole.stderr
+    cut = start(tmp_path / "cut", *words, "stopped_at=33")
+    assert cut.returncode != 0 and read(tmp_path / "cut")["step"] == 9, cut.stderr
+    again = start(tmp_path / "cut", *words)
+    assert again.returncode == 0, again.stderr
+    assert_same(read(tmp_path / "whole"), read(tmp_path / "cut"))
+    skipped = [row["skipped"] for row in read_rows(tmp_path / "cut" / "curves.csv")]
+    assert skipped == ["1", "0"]
 
 
 def test_mixing_on_the_device_gives_training_the_same_batches(segments):

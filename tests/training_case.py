@@ -1,5 +1,6 @@
 """A small training for the tests; run as a module, the very one that two processes do."""
 
+import math
 import os
 import signal
 import sys
@@ -72,6 +73,17 @@ class Voices(torch.utils.data.Dataset):
         return sources.sum(dim=0), sources
 
 
+class Broken(Voices):
+    """Some numbers have no sound mixture."""
+
+    def __init__(self, numbers: range) -> None:
+        self.numbers = numbers
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        mixture, sources = super().__getitem__(index)
+        return mixture * (math.nan if index in self.numbers else 1), sources
+
+
 def make_dev(n_mixtures: int = 3) -> list[Mixture]:
     """Mixtures of different lengths, other than those of training."""
     mixtures = []
@@ -97,5 +109,8 @@ def read(folder: Path) -> dict:
 
 if __name__ == "__main__":
     changes = dict(word.split("=") for word in sys.argv[2:])
-    killed_at = int(changes.pop("killed_at", -1))
-    run(Path(sys.argv[1]), Trapped(Voices(), killed_at, signal.SIGKILL), **changes)
+    broken_at = int(changes.pop("broken_at", -1))
+    items = Broken(range(broken_at, broken_at + 1))
+    for word, number in (("killed_at", signal.SIGKILL), ("stopped_at", signal.SIGTERM)):
+        items = Trapped(items, int(changes.pop(word, -1)), number)
+    run(Path(sys.argv[1]), items, **changes)
