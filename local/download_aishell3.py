@@ -9,9 +9,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from separation.download import check_space, unpack
+from separation.download import check_space
 from separation.download import download as download_file
 from separation.errors import UserError
+from separation.unpack import unpack
 
 # Where the archive lies, by the name that a user gives.
 MIRRORS = {

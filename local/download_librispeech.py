@@ -4,9 +4,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from separation.download import UNPACKED_PER_PACKED, check_space, unpack
+from separation.download import check_space
 from separation.download import download as download_file
 from separation.errors import UserError
+from separation.unpack import UNPACKED_PER_PACKED, unpack
 
 BASE_URL = "https://www.openslr.org/resources/12"
 

@@ -1,33 +1,29 @@
-"""The one way files come from the network: resumed, checked, whole or absent; unpacking too."""
+"""The one way files come from the network: resumed, checked, whole or absent."""
 
 import contextlib
 import errno
-import gzip
 import hashlib
 import logging
 import os
 import re
 import shutil
 import sys
-import tarfile
 import time
-import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import requests
 import urllib3
 from tqdm import tqdm
 
-from separation.errors import MissingInputError, UserError
+from separation.download_part import Part, choose_mark, is_other_version, tell_version
+from separation.errors import UserError
 
 logger = logging.getLogger(__name__)
 CHUNK = 1 << 16  # bytes: the most that a lost connection or a killed process costs
 TIMEOUTS_S = (10.0, 60.0)  # to connect, between two reads
 ELSEWHERE = "give --data DIR on another disk"
-UNPACKED_PER_PACKED = 1.3  # bytes a .tar.gz of FLAC takes unpacked, with room to spare
 
 
 class _CutError(Exception):
@@ -35,20 +31,39 @@ class _CutError(Exception):
 
 
 TRANSIENT = (_CutError, requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError)
-CORRUPT = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError)
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 @dataclass(frozen=True)
 class _Item:
     url: str
     path: Path
-    size: int
+    sha256: str = ""
+    git_blob: str = ""
+    size: int = 0
+    tell_fault: Callable[[Path], str] | None = None
     instead: str = "give the corpus with --corpus NAME=DIR"
     elsewhere: str = ELSEWHERE
 
     @property
-    def part(self) -> Path:
-        return self.path.with_name(self.path.name + ".part")
+    def part(self) -> Part:
+        return Part(self.path)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the finished file will be told from another; a mirror's ETag may differ then."""
+        return bool(self.sha256 or self.git_blob or self.size)
+
+    def find_fault(self, path: Path) -> str:
+        """What is wrong with the bytes of a file; empty where nothing is."""
+        n_bytes = path.stat().st_size
+        if self.sha256 and (got := _hash_file(path, hashlib.sha256())) != self.sha256:
+            return f"sha256 {self.sha256} expected, got {got}"
+        if self.git_blob and (got := hash_git_blob(path)) != self.git_blob:
+            return f"git blob {self.git_blob} expected, got {got}"
+        if self.size and n_bytes != self.size and not (self.sha256 or self.git_blob):
+            return f"{self.size} bytes expected, got {n_bytes}"
+        return self.tell_fault(path) if self.tell_fault else ""
 
     def refuse(self, reason: str, first: str = "") -> UserError:
         """The one sentence for a download that failed; ``first`` is what to try first."""
@@ -63,15 +78,19 @@ def download(
     sha256: str = "",
     git_blob: str = "",
     size: int = 0,
+    tell_fault: Callable[[Path], str] | None = None,
     attempts: int = 5,
     pause_s: float = 1.0,
+    wait_s: float = 0.0,
     instead: str = _Item.instead,
     elsewhere: str = ELSEWHERE,
 ) -> Path:
     """Fetch ``url`` to ``path``; a file that is there and right costs no request.
 
     The bytes grow in ``<path>.part``, which any later call goes on with; ``path`` appears
-    whole and checked. Attempt k + 1 follows after ``pause_s * 2**(k - 1)`` seconds.
+    whole and checked. Attempt k + 1 follows after ``pause_s * 2**(k - 1)`` seconds. A file of
+    which nothing is known beforehand is gone on with only while the server's ETag, date and size
+    stay the same, so two versions are never joined.
 
     Args:
         url: http or https; proxies come from the environment.
@@ -79,27 +98,46 @@ def download(
         sha256: expected checksum, hex.
         git_blob: expected sha1 of the git blob, hex.
         size: expected bytes, 0 where unknown; decides only where no checksum is given.
+        tell_fault: tells from a file's content why it is not what was wanted, or nothing. Where
+            it is given, a later call begins anew unless the server tells versions apart.
         attempts: tries in all, for cut connections, 429 and 5xx.
         pause_s: first pause in seconds; it doubles.
+        wait_s: how long to wait for another process that downloads the same file.
         instead: what else the user can do, for the sentence of a failure.
         elsewhere: how to choose another disk, likewise.
 
     Raises:
-        UserError: refused by the server, still cut after all attempts, disk full, wrong bytes.
+        UserError: refused by the server, still cut after all attempts, disk full or not to be
+            written, wrong bytes, or another process has it.
     """
-    item = _Item(url, path, size, instead, elsewhere)
-    if path.is_file():
-        if not (fault := _find_fault(path, sha256, git_blob, size)):
-            return path
-        logger.warning("%s: %s; downloading it anew", path, fault)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _name_full_disk(path.parent, elsewhere):
-        _fetch(item, attempts, pause_s)
-    if fault := _find_fault(item.part, sha256, git_blob, size):
-        item.part.unlink()
-        raise item.refuse(f"{fault}, so it was removed", "run the same command to try again, ")
-    item.part.replace(path)
+    item = _Item(url, path, sha256, git_blob, size, tell_fault, instead, elsewhere)
+    if _is_there(item):
+        return path
+    with name_full_disk(path.parent, elsewhere):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with item.part.hold(wait_s):
+            if not _is_there(item):  # another process may have made it
+                _complete(item, attempts, pause_s)
     return path
+
+
+def _is_there(item: _Item) -> bool:
+    if not item.path.is_file():
+        return False
+    if fault := item.find_fault(item.path):
+        logger.warning("%s: %s; downloading it anew", item.path, fault)
+    return not fault
+
+
+def _complete(item: _Item, attempts: int, pause_s: float) -> None:
+    part = item.part
+    if item.tell_fault and not choose_mark(part.read_version()):
+        os.truncate(part.file, 0)  # nothing would tell whether the rest is of the same version
+    _fetch(item, attempts, pause_s)
+    if fault := item.find_fault(part.file):
+        part.remove()
+        raise item.refuse(f"{fault}, so it was removed", "run the same command to try again, ")
+    part.finish()
 
 
 def _fetch(item: _Item, attempts: int, pause_s: float) -> None:
@@ -125,16 +163,20 @@ def _find_cause(error: BaseException) -> str:
 
 
 def _attempt(item: _Item) -> None:
-    have = item.part.stat().st_size if item.part.exists() else 0
+    have = item.part.size
     if have and have == item.size:
         return
     # The bytes of the file itself: compressed on the way, lengths and ranges would mean others.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    if have and not item.is_known and (mark := choose_mark(item.part.read_version())):
+        headers["If-Range"] = mark  # of another version the server sends all, from its start
     with requests.get(item.url, headers=headers, stream=True, timeout=TIMEOUTS_S) as response:
         _check_status(response, item, have)
         start, total = _read_extent(response, item, have)
         if response.status_code != 416:
             check_space(item.path.parent, round(1.05 * max(0, total - start)), item.elsewhere)
+            if not start:
+                item.part.begin(tell_version(response.headers, total))
             _write_body(response, item, start, total)
 
 
@@ -159,38 +201,36 @@ def _read_extent(response: requests.Response, item: _Item, have: int) -> tuple[i
     # 416 tells no start: nothing comes after the total.
     first = 0 if whole else int(start or total)
     if not whole and first != have:
-        item.part.unlink(missing_ok=True)
+        item.part.begin({})
         raise _CutError("the server does not go on where the part ends, so it starts over")
+    if not whole and not item.is_known and _has_changed(response, item, total):
+        item.part.begin({})
+        raise _CutError("the file has changed on the server, so it starts over")
     return first, total
 
 
+def _has_changed(response: requests.Response, item: _Item, total: int) -> bool:
+    """Of a server that does not mind If-Range."""
+    return is_other_version(item.part.read_version(), tell_version(response.headers, total))
+
+
 def _write_body(response: requests.Response, item: _Item, start: int, total: int) -> None:
-    bar = _show_bytes(f"download {item.path.name}", total, start)
-    with open(item.part, "ab" if start else "wb") as handle, bar:
+    bar = show_bytes(f"download {item.path.name}", total, start)
+    with open(item.part.file, "ab" if start else "wb") as handle, bar:
         for chunk in response.raw.stream(CHUNK, decode_content=False):
             handle.write(chunk)
             bar.update(len(chunk))
         handle.flush()
         os.fsync(handle.fileno())
-    if (got := item.part.stat().st_size) < total:
+    if (got := item.part.size) < total:
         raise _CutError(f"the connection ended after {got} of {total} bytes")
 
 
-def _show_bytes(label: str, total: int = 0, start: int = 0) -> tqdm:
+def show_bytes(label: str, total: int = 0, start: int = 0) -> tqdm:
+    """A bar over bytes, on stderr."""
     pause_s = 0.5 if sys.stderr.isatty() else 30.0  # a log needs few lines
     bar = {"total": total or None, "initial": start, "unit": "B", "unit_scale": True}
     return tqdm(desc=label, mininterval=pause_s, **bar)
-
-
-def _find_fault(path: Path, sha256: str, git_blob: str, size: int) -> str:
-    n_bytes = path.stat().st_size
-    if sha256 and (got := _hash_file(path, hashlib.sha256())) != sha256:
-        return f"sha256 {sha256} expected, got {got}"
-    if git_blob and (got := hash_git_blob(path)) != git_blob:
-        return f"git blob {git_blob} expected, got {got}"
-    if size and n_bytes != size and not (sha256 or git_blob):
-        return f"{size} bytes expected, got {n_bytes}"
-    return ""
 
 
 def hash_git_blob(path: Path) -> str:
@@ -217,82 +257,19 @@ def check_space(folder: Path, needed: int, elsewhere: str = ELSEWHERE) -> None:
 
 
 @contextlib.contextmanager
-def _name_full_disk(folder: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
+def name_full_disk(folder: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
+    """Turn what a disk refuses into one sentence.
+
+    Raises:
+        UserError: ``folder`` is full, or cannot be written.
+    """
     try:
         yield
     except OSError as error:
+        if error.errno in UNWRITABLE:
+            reason = f"cannot be written ({error.strerror})"
+            raise UserError(f"{folder}: {reason}; change its rights, or {elsewhere}.") from error
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         fix = f"make room and run the same command to go on, or {elsewhere}"
         raise UserError(f"{folder}: the disk is full; {fix}.") from error
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack ``archive`` into ``folder``, where its members appear whole.
-
-    They are first laid into ``.<archive>.unpacking``; of a top folder that is there already
-    the children are moved one by one and take the place of those of the same name.
-
-    Raises:
-        UserError: not .tar.gz, .tgz or .zip; corrupt; a member outside ``folder``; disk full.
-        MissingInputError: the archive is not there.
-    """
-    extract = _extract_zip if archive.suffix == ".zip" else _extract_tar
-    if not archive.name.endswith((".tar.gz", ".tgz", ".zip")):
-        raise UserError(f"{archive}: only .tar.gz, .tgz and .zip are unpacked; unpack it by hand.")
-    if not archive.is_file():
-        raise MissingInputError(f"{archive}: no such archive; download it first.")
-    work = folder / f".{archive.name}.unpacking"
-    shutil.rmtree(work, ignore_errors=True)  # left by a run that was killed
-    work.mkdir(parents=True)
-    try:
-        with _name_full_disk(folder):
-            extract(archive, work)
-            _move_members(work, folder)
-    except tarfile.FilterError as error:
-        raise UserError(f"{archive}: {error}; it is refused, get it from its source.") from error
-    except CORRUPT as error:
-        fix = "remove it and run the same command to download it anew"
-        raise UserError(f"{archive}: not a whole archive ({error}); {fix}.") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _extract_tar(archive: Path, work: Path) -> None:
-    size = archive.stat().st_size
-    check_space(work, round(UNPACKED_PER_PACKED * size))
-    bar = _show_bytes(f"unpack {archive.name}", size)
-    with bar, open(archive, "rb") as packed, gzip.open(packed) as stream:
-        with tarfile.open(fileobj=stream, mode="r:") as members:
-            for member in members:
-                members.extract(member, work, filter="data")
-                bar.update(packed.tell() - bar.n)
-        # tarfile takes a broken header for the end; gzip checks its sum at the very end.
-        while stream.read(CHUNK):
-            pass
-
-
-def _extract_zip(archive: Path, work: Path) -> None:
-    with zipfile.ZipFile(archive) as members:
-        for name in members.namelist():
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise UserError(f"{archive}: {name} lies outside; it is refused.")
-        total = sum(member.file_size for member in members.infolist())
-        check_space(work, total)
-        with _show_bytes(f"unpack {archive.name}", total) as bar:
-            for member in members.infolist():
-                members.extract(member, work)
-                bar.update(member.file_size)
-
-
-def _move_members(work: Path, folder: Path) -> None:
-    for top in sorted(work.iterdir()):
-        target = folder / top.name
-        if not (top.is_dir() and target.is_dir()):
-            top.replace(target)
-            continue
-        # Files first: where a subset's folder is, the texts that belong to it are too.
-        for child in sorted(top.iterdir(), key=lambda child: (child.is_dir(), child.name)):
-            if (target / child.name).is_dir():
-                (target / child.name).replace(child.with_name(f".{child.name}.replaced"))
-            child.replace(target / child.name)

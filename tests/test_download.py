@@ -23,8 +23,9 @@ import pytest
 
 from local import download_librimix, download_librispeech, download_wham
 from separation import download as module
-from separation.download import download, unpack
+from separation.download import download
 from separation.errors import MissingInputError, UserError
+from separation.unpack import unpack
 from tests.conftest import ROOT
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
@@ -42,6 +43,7 @@ class Answer:
     range: str
     accepts: str
     n_sent: int = 0
+    mark: str = ""  # If-Range
 
 
 @dataclass
@@ -55,6 +57,8 @@ class Site:
     ignore_range: bool = False
     hide_length: bool = False
     hide_total: bool = False
+    marks: dict[str, str] = field(default_factory=dict)  # ETag, Last-Modified
+    minds_marks: bool = True
     shift: int = 0  # bytes that a range starts too early
     stalls: int = 0  # answers that stop in the middle until the client gives up
     trickle_s: float = 0.0  # pause after each 64 KiB
@@ -77,6 +81,7 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         asked = self.headers.get("Range", "")
         answer = Answer(path, 200, asked, self.headers.get("Accept-Encoding", ""))
+        answer.mark = self.headers.get("If-Range", "")
         site.log.append(answer)
         body = site.files.get(path)
         if site.statuses or body is None:
@@ -87,7 +92,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_file(self, site: Site, body: bytes, answer: Answer) -> None:
         start, total = 0, "*" if site.hide_total else len(body)
-        if answer.range and not site.ignore_range:
+        is_same = not answer.mark or answer.mark in site.marks.values() or not site.minds_marks
+        if answer.range and not site.ignore_range and is_same:
             start = max(0, int(answer.range.removeprefix("bytes=").rstrip("-")) - site.shift)
             answer.status = 206 if start < len(body) else 416
         self.send_response(answer.status)
@@ -97,6 +103,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes */{total}")
         if not site.hide_length:
             self.send_header("Content-Length", str(len(body[start:])))
+        for key, value in site.marks.items():
+            self.send_header(key, value)
         self.end_headers()
         with contextlib.suppress(ConnectionError):
             self.send_body(site, body[start:], answer)
@@ -343,6 +351,98 @@ def test_complete_part_of_known_size_costs_no_request(site, tmp_path):
     assert not site.log
 
 
+OLD = {"ETag": '"1"', "Last-Modified": "Wed, 25 Nov 2026 16:00:00 GMT"}
+NEW = {"ETag": '"2"', "Last-Modified": "Wed, 25 Nov 2026 17:00:00 GMT"}
+
+
+def cut_once(site: Site, folder: Path, **options) -> None:
+    """A call that ends after 300,001 bytes of ``CONTENT``."""
+    site.cut_after, site.cuts = 300_001, 1
+    assert "run the same command to go on" in refusal(site, folder, attempts=1, **options)
+    site.log.clear()
+
+
+@pytest.mark.parametrize(
+    ("marks", "mark"),
+    [
+        (OLD, '"1"'),
+        (OLD | {"ETag": 'W/"1"'}, OLD["Last-Modified"]),  # a weak one is no proof
+        ({"ETag": 'W/"1"'}, ""),
+        ({}, ""),
+    ],
+)
+def test_later_call_goes_on_if_the_file_is_the_same(site, tmp_path, marks, mark):
+    site.marks = marks
+    cut_once(site, tmp_path)
+    assert fetch(site, tmp_path).read_bytes() == CONTENT
+    assert list_names(tmp_path / "deep") == ["file.bin"]
+    (last,) = site.log
+    assert (last.status, last.range, last.mark) == (206, "bytes=300001-", mark)
+
+
+@pytest.mark.parametrize("minds_marks", [True, False])
+@pytest.mark.parametrize("keep", [(), ("ETag",), ("Last-Modified",), ("ETag", "Last-Modified")])
+def test_a_file_that_changed_between_calls_is_not_spliced(site, tmp_path, minds_marks, keep):
+    """Its old beginning and its new end were joined. The server may not know If-Range, even."""
+    site.marks = OLD
+    cut_once(site, tmp_path)
+    changed = bytes(reversed(CONTENT)) + (b"more" if len(keep) == 2 else b"")  # told by its size
+    site.files["/file.bin"], site.minds_marks = changed, minds_marks
+    site.marks = {key: (OLD if key in keep else NEW)[key] for key in OLD}
+    assert fetch(site, tmp_path).read_bytes() == changed
+    assert site.log[-1].status == 200 and site.log[0].mark == '"1"'
+
+
+def test_a_checksum_needs_no_mark_which_a_mirror_may_not_share(site, tmp_path):
+    site.marks = OLD
+    cut_once(site, tmp_path, sha256=SHA256)
+    site.marks = NEW
+    assert fetch(site, tmp_path, sha256=SHA256).read_bytes() == CONTENT
+    assert [(answer.status, answer.mark) for answer in site.log] == [(206, "")]
+
+
+def tell_page(path: Path) -> str:
+    return "it is a page" if path.read_bytes().startswith(b"<html") else ""
+
+
+def test_a_page_in_place_of_the_file_does_not_become_it(site, tmp_path):
+    """A login page, answered with 200, was taken for the file by every later call."""
+    content, site.files["/file.bin"] = site.files["/file.bin"], b"<html>log in</html>"
+    message = refusal(site, tmp_path, tell_fault=tell_page)
+    assert "it is a page, so it was removed" in message and not list_names(tmp_path / "deep")
+    (tmp_path / "deep" / "file.bin").write_bytes(b"<html>of an earlier program</html>")
+    site.files["/file.bin"] = content
+    assert fetch(site, tmp_path, tell_fault=tell_page).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(("marks", "n_sent"), [(OLD, len(CONTENT) - 300_001), ({}, len(CONTENT))])
+def test_what_nothing_checks_is_not_gone_on_with_blindly(site, tmp_path, marks, n_sent):
+    site.marks = marks
+    cut_once(site, tmp_path, tell_fault=tell_page)
+    assert fetch(site, tmp_path, tell_fault=tell_page).read_bytes() == CONTENT
+    assert [answer.n_sent for answer in site.log] == [n_sent]
+
+
+def test_two_processes_do_not_write_one_part(site, tmp_path):
+    site.trickle_s = 0.02
+    command = [sys.executable, "-c", CHILD, f"{site.url}/file.bin", tmp_path / "deep/file.bin"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    part, until = part_of(tmp_path), time.monotonic() + 10
+    while not (part.exists() and part.stat().st_size):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.005)
+    assert "another process is downloading it" in refusal(site, tmp_path)
+    assert fetch(site, tmp_path, wait_s=10).read_bytes() == CONTENT  # what the other has made
+    assert process.wait(10) == 0 and len(site.log) == 1
+    assert list_names(tmp_path / "deep") == ["file.bin"]
+
+
+def test_folder_that_cannot_be_made_is_one_sentence(site, tmp_path):
+    (tmp_path / "deep").write_text("a file")
+    message = refusal(site, tmp_path)
+    assert f"{tmp_path / 'deep'}: cannot be written" in message and "--data DIR" in message
+
+
 def set_free(monkeypatch: pytest.MonkeyPatch, n_bytes: float) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: FAR._replace(free=int(n_bytes)))
 
@@ -452,7 +552,7 @@ def test_unpack_beside_what_is_there(tmp_path, name):
 KILLED = """
 import os, signal, sys, tarfile, zipfile
 from pathlib import Path
-from separation.download import unpack
+from separation.unpack import unpack
 def fail_on_third(original, calls=[]):
     def extract(*args, **kwargs):
         calls.append(1)
