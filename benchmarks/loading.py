@@ -29,7 +29,7 @@ from separation.config import load_conf
 from separation.corpora.pack import STEP, PackedAudio, PackedUtterance
 from separation.files import format_rows, write_json
 from separation.mixtures.device_mixing import DeviceMixer
-from separation.mixtures.dynamic_mixing import DynamicMixtures, RunningSampler
+from separation.mixtures.dynamic_mixing import DynamicMixtures
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE, SEGMENT_S, BATCH = 8000, 4, 24
@@ -78,8 +78,8 @@ def time_batches(batches: Iterable[Any]) -> dict[str, float]:
 
 def load_items(items: DynamicMixtures, n_batches: int, n_workers: int) -> Iterable[Any]:
     """The loader of training on the host."""
-    sampler = RunningSampler(n_batches * BATCH)
-    return DataLoader(items, batch_size=BATCH, sampler=sampler, num_workers=n_workers)
+    numbers = range(n_batches * BATCH)
+    return DataLoader(items, batch_size=BATCH, sampler=numbers, num_workers=n_workers)
 
 
 def list_ways(

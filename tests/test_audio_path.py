@@ -14,7 +14,7 @@ from separation.corpora.splits import assign_splits
 from separation.corpora.tables import format_table, read_table, scan_recordings
 from separation.errors import UserError
 from separation.mixtures.draw import draw_mixtures
-from separation.mixtures.dynamic_mixing import DynamicMixtures, RunningSampler
+from separation.mixtures.dynamic_mixing import DynamicMixtures
 from separation.mixtures.render import render_mixture
 from tests.conftest import ROOT, make_voice
 
@@ -68,12 +68,6 @@ def test_packed_samples_are_within_one_step_of_the_resampled_ones(table, speech_
     assert sources.shape == (2, 24000) and mixture.equal(sources.sum(dim=0))
     again = DynamicMixtures(PackedAudio(tmp_path, speakers), 24000, CONF.mixtures, seed=3)
     assert again[17][1].equal(sources) and not again[18][1].equal(sources)
-
-
-def test_items_are_counted_over_the_whole_training():
-    sampler = RunningSampler(4)
-    sampler.set_epoch(2)
-    assert list(sampler) == [8, 9, 10, 11]
 
 
 @pytest.mark.parametrize("fault", ["corrupt", "silent", "stereo", "empty"])

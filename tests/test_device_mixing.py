@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 
 from separation.config import load_conf
@@ -15,7 +14,7 @@ from separation.corpora.pack import STEP, PackedAudio, PackedUtterance
 from separation.corpora.sample_store import DeviceStore, HostStore, choose_store
 from separation.errors import UserError
 from separation.files import format_rows
-from separation.mixtures.device_mixing import DeviceLoader, DeviceMixer, run_ahead
+from separation.mixtures.device_mixing import DeviceMixer, run_ahead
 from separation.mixtures.device_speed import BLOCK, SpeedChanger, measure_weights
 from separation.mixtures.dynamic_mixing import DynamicMixtures
 from separation.mixtures.plans import Piece
@@ -135,47 +134,6 @@ def test_going_on_gives_the_batches_not_yet_seen(audio):
     endless.close()
     assert len(whole) == 6 and all(a.equal(b) for a, b in zip(whole[4:], resumed, strict=True))
     assert not whole[0].equal(whole[1])
-
-
-def fit_and_watch(make_loader, folder, epochs, checkpoint=None):
-    """Mixtures that a trainer's steps see up to an epoch; leaves ``last.ckpt``."""
-    seen = []
-
-    class Watcher(pl.LightningModule):
-        def __init__(self):
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(()))
-
-        def training_step(self, batch, batch_idx):
-            seen.append(batch[0].clone())
-            return self.weight * batch[0].mean()
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), 0.1)
-
-    trainer = pl.Trainer(
-        **{"accelerator": "cpu", "max_epochs": epochs, "default_root_dir": folder},
-        **{"logger": False, "enable_checkpointing": False, "use_distributed_sampler": False},
-        **{"enable_progress_bar": False, "enable_model_summary": False},
-    )
-    trainer.fit(Watcher(), make_loader(), ckpt_path=checkpoint)
-    trainer.save_checkpoint(folder / "last.ckpt")
-    return seen
-
-
-def test_a_resumed_trainer_goes_on_with_the_items_after(audio, tmp_path):
-    """Lightning asks a resumed run's loader for its iterator before it tells the epoch."""
-    mixtures = make_mixtures(audio)
-
-    def make_loader():
-        loader = DeviceLoader(DeviceMixer(mixtures, 2, CPU), 5)
-        assert len(loader) == 2
-        return loader
-
-    seen = fit_and_watch(make_loader, tmp_path, 2)
-    seen += fit_and_watch(make_loader, tmp_path, 3, tmp_path / "last.ckpt")
-    expected = torch.stack([mixtures[item][0] for item in range(12)])
-    assert torch.allclose(torch.cat(seen), expected, atol=1e-6)
 
 
 def test_measured_weights_are_resamplings():

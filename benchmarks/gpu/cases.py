@@ -26,9 +26,7 @@ from benchmarks.gpu.profiles import profile_step
 from benchmarks.gpu.quality import compare_quality
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.steps import (
-    Measures,
     Step,
-    make_parts_step,
     make_product_step,
     make_stock_step,
 )
@@ -41,7 +39,16 @@ from benchmarks.gpu.timing import (
 )
 
 MAX_CALLS = 50
-OFF = ("bf16", "fused_adam", "compile", "fused_depthwise", "fused_norm")
+CHANGES: dict[str, dict[str, Any]] = {  # of the training section; what ours_best is without it
+    "without_bf16": {"precision": "fp32"},
+    "without_fused_adam": {"fused_adam": False},
+    "without_compile": {"compile": "off"},
+    "without_fused_depthwise": {"fused_depthwise": False},
+    "without_fused_norm": {"fused_norm": False},
+    "with_cuda_graphs": {"cuda_graphs": True},
+    "with_own_gradients": {"precision": "fp32", "own_gradients": "on"},
+}
+EAGER = ("without_compile",)  # compile nothing, so take less time
 
 
 @dataclass
@@ -91,12 +98,8 @@ def list_cases(settings: Settings) -> Iterator[Case]:
     yield Case("loop_device_best", functools.partial(_loop, kind="ours", source="device"), 25)
     yield Case("profile_ours_best", functools.partial(_profile, kind="ours"), 25)
     yield Case("profile_stock_best", functools.partial(_profile, kind="stock"), 15)
-    yield Case("parts_best", functools.partial(_parts, measures=Measures()), 40)
-    for name in OFF:
-        work = functools.partial(_parts, measures=Measures().without(name))
-        yield Case(f"without_{name}", work, 15 if name in ("compile", "fused_adam") else 50)
-    work = functools.partial(_parts, measures=Measures(cuda_graphs=True))
-    yield Case("with_cuda_graphs", work, 50)
+    for name in CHANGES:
+        yield Case(name, functools.partial(_changed, name=name), 15 if name in EAGER else 50)
     for kind, conf in itertools.product(("ours", "stock"), ("best", "small")):
         for times in settings.growth:
             grow = functools.partial(_grow, kind=kind, conf=conf, times=times)
@@ -122,13 +125,14 @@ def _step(bench: Bench, kind: str, conf: str, batch: int | None = None) -> dict[
     return _time_step(bench, conf, lambda: make_step(bench, kind, conf, batch), batch)
 
 
-def _parts(bench: Bench, measures: Measures) -> dict[str, Any]:
-    """Our step with one measure left out, or one more."""
-    if measures.cuda_graphs and bench.device.type != "cuda":
+def _changed(bench: Bench, name: str) -> dict[str, Any]:
+    """Our step with one measure switched off in its config, or one more."""
+    if name == "with_cuda_graphs" and bench.device.type != "cuda":
         raise NotHereError("CUDA graphs need a CUDA device")
-    conf, backend = bench.settings.confs["best"], bench.settings.compile_backend
+    conf = bench.settings.confs["best"]
+    changes = CHANGES[name]
     return _time_step(
-        bench, "best", lambda: make_parts_step(conf, bench.device, measures, backend), None
+        bench, "best", lambda: make_product_step(conf, bench.device, changes=changes), None
     )
 
 

@@ -83,7 +83,7 @@ def _wait(device: torch.device) -> None:
 
 
 def measure_training(bench: "Bench", conf_name: str) -> dict[str, Any]:
-    """Stage 4's own function over two short epochs; the second one's speed, Lightning included."""
+    """Stage 4's own function over two short epochs; the speed of the second one's steps."""
     settings, conf = bench.settings, bench.settings.confs[conf_name]
     short = dataclasses.replace(
         conf.training, epochs=2, epoch_mixtures=settings.train_steps * settings.batch

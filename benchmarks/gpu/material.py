@@ -17,7 +17,7 @@ from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.voices import pack_folder, write_voices
 from separation.corpora.pack import PackedAudio
 from separation.files import format_rows, write_text
-from separation.mixtures.dynamic_mixing import DynamicMixtures, RunningSampler
+from separation.mixtures.dynamic_mixing import DynamicMixtures
 from separation.models.asteroid_models import import_asteroid
 
 DEV_SEED = 90001
@@ -105,7 +105,7 @@ class Material:
         return DataLoader(
             self.open_training(seed),
             batch_size=batch,
-            sampler=RunningSampler(batch * n_batches),
+            sampler=range(batch * n_batches),
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
         )

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from benchmarks.gpu.steps import Step, make_loss, make_product_step, make_stock_step
+from benchmarks.gpu.steps import Step, make_product_step, make_stock_step
+from separation.training.loss import make_pit_loss
 
 if TYPE_CHECKING:
     from benchmarks.gpu.cases import Bench
@@ -58,7 +59,7 @@ def _learn(step: Step, bench: "Bench", seed: int) -> dict[str, float]:
 
 def score_dev(model: nn.Module, bench: "Bench") -> float:
     """Mean SI-SDR in dB over the dev mixtures, best permutation."""
-    loss, total = make_loss(), 0.0
+    loss, total = make_pit_loss(), 0.0
     with torch.inference_mode():
         for mixture, sources in bench.material.dev:
             estimates = model(mixture[None].to(bench.device)).float()

@@ -1,37 +1,18 @@
-"""Training steps side by side: Asteroid's as its recipe has it, and ours, whole or in parts."""
+"""Training steps side by side: Asteroid's as its recipe has it, and ours."""
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from separation.config import Conf
-from separation.models.asteroid_models import build_model, has_fast_bf16, import_asteroid
-from separation.models.fast_layers import make_fast
+from separation.models.asteroid_models import build_model, import_asteroid
 from separation.training.module import SeparationModule
 from separation.training.ranks import Ranks
 from separation.training.step import Stepper
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Measures:
-    """What makes our step faster; each can be left out."""
-
-    compile: bool = True
-    bf16: bool = True
-    fused_depthwise: bool = True
-    fused_norm: bool = True
-    fused_adam: bool = True
-    cuda_graphs: bool = False
-
-    def without(self, name: str) -> "Measures":
-        """All but one."""
-        return dataclasses.replace(self, **{name: False})
 
 
 class Step(Protocol):
@@ -52,20 +33,25 @@ class Step(Protocol):
         """
 
 
-@dataclass
-class PlainStep:
-    """A step written out: what Asteroid's recipe does, with whatever form and optimizer."""
+class StockStep:
+    """A step as Asteroid's recipe does it: float32, eager, its own layers, loss and Adam.
 
-    model: nn.Module
-    compute_loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    optimizer: torch.optim.Optimizer
-    clip: float
-    bytes_per_value: int
+    Lightning's loop around it is left out, which is kind to stock.
+    """
+
+    bytes_per_value = 4
+
+    def __init__(self, model: nn.Module, conf: Conf) -> None:
+        self.model, self.clip = model, conf.training.clip
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=conf.training.lr)
+        losses = import_asteroid("losses")
+        self.loss = losses.PITLossWrapper(losses.pairwise_neg_sisdr, pit_from="pw_mtx")
 
     def run(self, batch: Batch) -> torch.Tensor:
         """See :class:`Step`."""
+        mixtures, sources = batch
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.compute_loss(*batch)
+        loss = self.loss(self.model(mixtures), sources)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
@@ -90,12 +76,6 @@ class ProductStep:
         return self._stepper.loss.detach()
 
 
-def make_loss() -> nn.Module:
-    """Asteroid's PIT wrapper over its pairwise negative SI-SDR."""
-    losses = import_asteroid("losses")
-    return losses.PITLossWrapper(losses.pairwise_neg_sisdr, pit_from="pw_mtx")
-
-
 def make_model(conf: Conf, device: torch.device, seed: int) -> nn.Module:
     """Asteroid's model with the weights of this seed, the same for every kind of step."""
     torch.manual_seed(seed)
@@ -103,65 +83,21 @@ def make_model(conf: Conf, device: torch.device, seed: int) -> nn.Module:
 
 
 def make_stock_step(conf: Conf, device: torch.device, seed: int = 0) -> Step:
-    """Asteroid's recipe: float32, eager, its own layers, torch's Adam as it comes."""
-    model, loss = make_model(conf, device, seed), make_loss()
-    optimizer = torch.optim.Adam(model.parameters(), lr=conf.training.lr)
-    return PlainStep(model, lambda x, y: loss(model(x), y), optimizer, conf.training.clip, 4)
+    """Asteroid's recipe."""
+    return StockStep(make_model(conf, device, seed), conf)
 
 
-def make_product_step(conf: Conf, device: torch.device, seed: int = 0) -> Step:
-    """Our step as stage 4 trains."""
-    return ProductStep(make_model(conf, device, seed), conf, device)
-
-
-def make_parts_step(
-    conf: Conf, device: torch.device, measures: Measures, backend: str, seed: int = 0
+def make_product_step(
+    conf: Conf, device: torch.device, seed: int = 0, changes: dict[str, Any] | None = None
 ) -> Step:
-    """Our step put together from its parts, so that each can be left out.
+    """Our step as stage 4 trains.
 
     Args:
         conf: model and training.
         device: cpu or cuda.
-        measures: what to use.
-        backend: of ``torch.compile``.
         seed: of the weights.
+        changes: keys of the training section that differ, such as a measure switched off.
     """
-    model, loss = make_model(conf, device, seed), make_loss()
-    form = make_fast(model, fuse_depthwise=measures.fused_depthwise)
-    if not measures.fused_norm:
-        restore_norms(form, model)
-    if measures.compile:
-        mode = "reduce-overhead" if measures.cuda_graphs else None
-        form = torch.compile(form, dynamic=False, mode=mode, backend=backend)  # type: ignore[assignment]
-    use_bf16 = measures.bf16 and (device.type == "cpu" or has_fast_bf16(device))
-
-    def compute_loss(mixtures: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=use_bf16):
-            estimates = form(mixtures)
-        return loss(estimates.float(), sources)
-
-    adam = torch.optim.Adam(
-        model.parameters(), lr=conf.training.lr, fused=True if measures.fused_adam else None
-    )
-    return PlainStep(model, compute_loss, adam, conf.training.clip, 2 if use_bf16 else 4)
-
-
-def restore_norms(form: nn.Module, model: nn.Module) -> None:
-    """Put Asteroid's own global norms back into a fast form, with the same parameters.
-
-    Raises:
-        RuntimeError: the fast form has no module in their place.
-    """
-    restored = 0
-    for name, original in model.named_modules():
-        if type(original).__name__ == "GlobLN":
-            parent, _, own = name.rpartition(".")
-            try:
-                setattr(form.get_submodule(parent), own, original)
-            except AttributeError as error:
-                raise RuntimeError(
-                    f"the fast form has no {parent}, whose norm to restore"
-                ) from error
-            restored += 1
-    if not restored:
-        raise RuntimeError("this model has no global norm")
+    training = dataclasses.replace(conf.training, **(changes or {}))
+    conf = dataclasses.replace(conf, training=training)
+    return ProductStep(make_model(conf, device, seed), conf, device)

@@ -3,7 +3,7 @@
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
@@ -14,7 +14,7 @@ from separation.corpora.pack import PackedAudio
 from separation.corpora.sample_store import LEAVE_FREE, choose_store
 from separation.errors import UserError
 from separation.mixtures.device_speed import SpeedChanger
-from separation.mixtures.dynamic_mixing import DynamicMixtures, RunningSampler
+from separation.mixtures.dynamic_mixing import DynamicMixtures
 from separation.mixtures.plans import ItemPlan, PartPlan
 
 T = TypeVar("T")
@@ -258,29 +258,3 @@ def run_ahead(work: Callable[[int], T], numbers: range, ahead: int) -> Generator
     finally:
         closed.set()
         thread.join()
-
-
-class DeviceLoader:
-    """Epochs of a :class:`DeviceMixer`'s batches, as Lightning takes a ``DataLoader``.
-
-    Args:
-        mixer: makes the batches.
-        n_items: of an epoch, in all processes; rounded down to whole batches, at least one.
-    """
-
-    def __init__(self, mixer: DeviceMixer, n_items: int) -> None:
-        self.mixer = mixer
-        self.n_batches = max(1, n_items // mixer.batch_size)
-        # Lightning tells the epoch to what is called sampler, before every epoch.
-        self.sampler = RunningSampler(self.n_batches * mixer.batch_size)
-
-    def __len__(self) -> int:
-        return self.n_batches
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        # A generator, since Lightning makes the iterator first and tells the epoch then.
-        yield from self.mixer.batches(self.sampler.epoch * self.n_batches, self.n_batches)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Epoch ``e`` begins with item ``e * n_batches * batch_size``."""
-        self.sampler.set_epoch(epoch)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from separation.config import MixturesConf
 from separation.corpora.audio import resample_fast
@@ -162,21 +162,3 @@ class FixedMixtures(Dataset):
         """Returns mixture ``(time,)`` and sources ``(n_src, time)``, float32."""
         mixture = self.mixtures[index]
         return torch.from_numpy(mixture.mixture), torch.from_numpy(mixture.sources)
-
-
-class RunningSampler(Sampler[int]):
-    """Item numbers counted over the whole training: epoch ``e`` gives ``e*n .. (e+1)*n - 1``."""
-
-    def __init__(self, n_items: int) -> None:
-        self.n_items = n_items
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before every epoch, a resumed one too."""
-        self.epoch = epoch
-
-    def __iter__(self):
-        return iter(range(self.epoch * self.n_items, (self.epoch + 1) * self.n_items))
-
-    def __len__(self) -> int:
-        return self.n_items
