@@ -154,6 +154,7 @@ def run_evaluate(experiment: Experiment) -> list[Path]:
         write_json(key_file, experiment.key("evaluate"))
     results: dict[str, dict[str, list]] = {}
     unscored: dict[str, dict[str, list]] = {}
+    doubts: list[str] = []
     outputs = [folder / "summary.json"]
     for split in experiment.test_splits:
         mixtures = experiment.mixtures(split).keep(experiment.n_jobs, f"render {split}")
@@ -167,18 +168,24 @@ def run_evaluate(experiment: Experiment) -> list[Path]:
             found = evaluate_set(mixtures, estimator, path, Scoring(*measured), label, key)
             results.setdefault(split, {})[name] = found.rows
             unscored.setdefault(split, {})[name] = found.unscored()
+            doubts += [f"{label}: {text}" for text in found.doubts]
             outputs.append(path)
     about = {"checkpoint_sha256": hash_file(experiment.checkpoint)} | experiment.read_fingerprints()
     for split, estimators in results.items():
         rows = next(iter(estimators.values()))
         about[f"audio_{split}"] = hash_text("\n".join(row.get("audio", "") for row in rows))
     write_summary(folder / "summary.json", results, about)
-    _refuse_unscored(unscored, outputs)
+    _refuse_unscored(unscored, outputs, doubts)
     return outputs
 
 
-def _refuse_unscored(unscored: dict[str, dict[str, list]], outputs: list[Path]) -> None:
-    """Name mixtures without scores; the stage is done unless a file could not be read.
+def _refuse_unscored(
+    unscored: dict[str, dict[str, list]], outputs: list[Path], doubts: list[str]
+) -> None:
+    """Name mixtures without scores; the stage is done unless scoring again may change something.
+
+    Args:
+        doubts: sentences on scores that differ from mir_eval's.
 
     Raises:
         UnscoredError: there are any.
@@ -187,12 +194,12 @@ def _refuse_unscored(unscored: dict[str, dict[str, list]], outputs: list[Path]) 
     from separation.evaluation.score_rows import tell_unscored
 
     texts = [f"{split}, {text}" for split in unscored for text in tell_unscored(unscored[split])]
-    if not texts:
+    if not texts and not doubts:
         return
     found = [row for split in unscored.values() for rows in split.values() for row in rows]
-    unread = any(row["problems"] == UNREADABLE for row in found)
-    advice = "mend the files and run stage 5 again" if unread else "stage 6 reports the rest"
-    raise UnscoredError("\n".join([*texts, f"{advice}."]), outputs, final=not unread)
+    again = doubts or any(row["problems"] == UNREADABLE for row in found)
+    advice = "mend it and run stage 5 again" if again else "stage 6 reports the rest"
+    raise UnscoredError("\n".join([*doubts, *texts, f"{advice}."]), outputs, final=not again)
 
 
 def _make_estimator(experiment: Experiment, name: str) -> Any:

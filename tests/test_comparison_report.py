@@ -193,9 +193,12 @@ def test_players_follow_the_permutation_and_the_level(tmp_path, monkeypatch):
     assert np.allclose(estimates, mixture.sources, atol=1e-5) and rate == RATE
 
 
-def test_worst_mixture_whose_audio_has_gone(tmp_path):
+@pytest.mark.parametrize("kind", [UserError, RuntimeError, IndexError])
+def test_worst_mixture_whose_audio_has_gone(tmp_path, kind):
+    """Anything but a UserError ended the report, after hours of scoring."""
+
     def fail(*names):
-        raise UserError("mix/m01.wav: has gone; <put> it back.")
+        raise kind("mix/m01.wav: has gone; <put> it back.")
 
     _, _, page = write(tmp_path, compare([make_set()], make_models("A")), n_worst=1, render=fail)
     assert "mix/m01.wav: has gone; &lt;put&gt; it back." in page and "<audio" not in page

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.signal import istft, stft
 
 from separation.config import load_conf
@@ -10,6 +11,7 @@ from separation.evaluation.estimators import (
     find_noise,
     make_oracle_mask,
     make_ratio_mask,
+    separate_samples,
 )
 from separation.evaluation.scoring import si_sdr_db
 from separation.mixtures.render import Mixture
@@ -93,3 +95,29 @@ def test_a_mixture_shorter_than_a_window_and_a_silent_source(name):
     mixture = make_mixture()
     silent = Mixture(mixture.row, mixture.sources[0], mixture.sources * [[1], [0]])
     assert np.isfinite(make_oracle_mask(name, CONF, RATE)(silent)).all()
+
+
+def test_tf32_is_off_while_a_model_separates_and_as_it_was_afterwards():
+    """PyTorch rounds convolutions to TF32 on a GPU, so scores differed from a CPU's."""
+    backends, seen = (torch.backends.cuda.matmul, torch.backends.cudnn), []
+
+    class Model(torch.nn.Module):
+        def forward(self, batch):
+            seen.append([backend.allow_tf32 for backend in backends])
+            if len(seen) > 1:
+                raise RuntimeError("no memory")
+            return batch[:, None]
+
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend, allowed in zip(backends, (True, True), strict=True):
+            backend.allow_tf32 = allowed
+        samples, cpu = np.zeros(8, np.float32), torch.device("cpu")
+        separate_samples(Model(), samples, cpu)
+        with pytest.raises(RuntimeError, match="no memory"):
+            separate_samples(Model(), samples, cpu)
+        assert seen == [[False, False]] * 2
+        assert [backend.allow_tf32 for backend in backends] == [True, True]
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed

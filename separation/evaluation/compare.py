@@ -49,7 +49,7 @@ def compare_models(args: argparse.Namespace) -> int:
     """Score every model on every test set, write the report, print its table.
 
     Returns:
-        1 where mixtures could not be scored, else 0.
+        1 where mixtures could not be scored or the scorer is not mir_eval's equal, else 0.
 
     Raises:
         UserError: anything wrong with options, models or sets, before the first mixture is scored.
@@ -67,6 +67,8 @@ def compare_models(args: argparse.Namespace) -> int:
         scored, unscored = score_set(test_set, plan.estimators, plan.scoring, folder)
         sets.append(scored)
         complaints += [f"{test_set.name}, {text}" for text in tell_unscored(unscored)]
+    checks = plan.estimators.checks
+    complaints += [f"{label}: {text}" for label in checks for text in checks[label].doubts]
     comparison = Comparison(
         sets, [_describe_model(model) for model in plan.models], plan.scoring.metrics, _tell(plan)
     )

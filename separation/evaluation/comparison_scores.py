@@ -19,7 +19,7 @@ from separation.evaluation.estimators import (
     make_oracle_mask,
 )
 from separation.evaluation.runner import Evaluation, Scoring, evaluate_set
-from separation.evaluation.scoring_check import ScorerCheck
+from separation.evaluation.scoring_check import ScorerCheck, join_checks
 from separation.evaluation.test_sets import TestSet, tell_type
 from separation.files import hash_text, hash_value
 from separation.mixtures.render import Mixture
@@ -90,8 +90,9 @@ class Estimators:
         """The largest difference between the scorer and mir_eval, and on how many mixtures."""
         if not self.checks:
             return {}
-        largest_db = max(check.largest_db for check in self.checks.values())
-        return {"n": sum(check.n for check in self.checks.values()), "largest_db": largest_db}
+        whole = join_checks([*self.checks.values()])
+        by_metric = {f"{name}_db": value for name, value in whole.by_metric.items()}
+        return {"n": whole.n, "largest_db": whole.largest_db} | by_metric
 
 
 def name_files(names: list[str]) -> dict[str, str]:

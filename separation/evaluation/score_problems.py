@@ -21,11 +21,12 @@ PROBLEMS = {
     "silent-in-16-bits": "rounded to 16 bits nothing is left of an estimate: no score of the file",
     "unreadable": "a file of the mixture cannot be read",
     "model-failed": "the model could not separate it: no memory, too short, or other outputs",
+    "score-failed": "the scorer failed on it: no memory, or a fault that deserves a report",
 }
 UNSCORABLE = frozenset(
     {
         *("silent-reference", "silent-mixture", "zero-estimate", "non-finite", "unreadable"),
-        "model-failed",
+        *("model-failed", "score-failed"),
     }
 )
 SILENT_ENERGY = 1e-24  # of a signal's energy about its mean, to its energy with the mean

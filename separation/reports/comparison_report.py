@@ -1,5 +1,6 @@
 """The report of a comparison: comparison.md, comparison.json and one comparison.html."""
 
+import logging
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from separation.errors import UserError
 from separation.evaluation.comparison import Comparison, ScoredSet
 from separation.evaluation.comparison_summary import sum_up
 from separation.files import write_json, write_text
@@ -15,6 +15,7 @@ from separation.mixtures.render import Mixture
 from separation.reports.comparison_text import name_metric, unit_of, write_blocks
 from separation.reports.page import blocks_to_html, format_blocks, format_page, show_signals
 
+logger = logging.getLogger(__name__)
 Render = Callable[[str, str, str], tuple[Mixture, np.ndarray]]
 PLAYER_S = 15.0  # a page with an hour of audio in it would not open
 
@@ -62,17 +63,19 @@ def _show_players(comparison: Comparison, summed: dict[str, Any], render: Render
 
 
 def _show_one(own: ScoredSet, model: str, mixture_id: str, render: Render) -> str:
-    """Players of one mixture; a sentence where its audio is no longer there."""
+    """Players of one mixture; a sentence where it cannot be read or separated any more."""
     from separation.models.separate import match_level
 
     row = next(row for row in own.rows[model] if row["mixture_ID"] == mixture_id)
     try:
         mixture, estimates = render(own.name, model, mixture_id)
-    except UserError as error:
-        return f"<p>{escape(str(error))}</p>"
-    order = [int(index) for index in row["permutation"].split()]
-    leveled = match_level(mixture.mixture, estimates[order])
-    return show_signals(mixture, leveled, find_rate(row, own.sample_rate), PLAYER_S)
+        order = [int(index) for index in row["permutation"].split()]
+        leveled = match_level(mixture.mixture, estimates[order])
+        return show_signals(mixture, leveled, find_rate(row, own.sample_rate), PLAYER_S)
+    except Exception as error:  # hours of scores must not be lost for a player
+        told = str(error) or type(error).__name__
+        logger.warning("%s, %s, %s: no player: %s", own.name, model, mixture_id, told)
+        return f"<p>{escape(told)}</p>"
 
 
 def find_rate(row: dict[str, Any], sample_rate: int) -> int:
