@@ -6,6 +6,8 @@ from typing import Any
 
 from separation.models.published_models import PublishedModel, find_cached, read_published
 
+SCORES = {"si_sdr": "SI-SDR", "si_sdri": "SI-SDRi", "sdr": "SDR", "sdri": "SDRi", "stoi": "STOI"}
+
 
 def print_models(*, as_json: bool) -> None:
     """Print the list with what is cached here; no network is asked."""
@@ -21,8 +23,8 @@ def describe_model(entry: PublishedModel) -> dict[str, Any]:
 
 
 def format_models(entries: list[dict[str, Any]]) -> str:
-    """A table as text: scores in dB as published, on the test set that the card names."""
-    head = ("name", "Hz", "n_src", "task", "SI-SDRi", "SDRi", "test set", "licence", "where")
+    """A table as text: scores as published (dB, but for STOI), on the test set of the card."""
+    head = ("name", "Hz", "n_src", "task", *SCORES.values(), "test set", "licence", "where")
     rows = [head, *(_format_row(entry) for entry in entries)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -40,7 +42,7 @@ def format_models(entries: list[dict[str, Any]]) -> str:
 
 def _format_row(entry: dict[str, Any]) -> tuple[str, ...]:
     where = "Hub, Zenodo " + entry["zenodo"] if entry["zenodo"] else "Hub"
-    scores = (f"{entry['scores'][name]:.2f}" for name in ("si_sdri", "sdri"))
+    scores = (f"{entry['scores'][name]:.{3 if name == 'stoi' else 2}f}" for name in SCORES)
     return (
         *(entry["name"], str(entry["sample_rate"]), str(entry["n_src"]), entry["task"], *scores),
         *(entry["test_set"], entry["licence"], where + (", cached" if entry["cached"] else "")),

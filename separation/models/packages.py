@@ -1,6 +1,7 @@
 """What a checkpoint holds -> a model: Asteroid's packages, Lightning's files, bare weights."""
 
 import inspect
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def make_package(content: Any, path: Path, name: str) -> Package:
     weights = content.get("state_dict", content)
     if not _are_weights(weights):
         raise _refuse(name, f"it holds {', '.join(map(str, list(content)[:4])) or 'nothing'}")
+    weights = _unwrap(weights)
     own = {key.removeprefix("model."): value for key, value in weights.items() if _is_own(key)}
     config, where = _find_config(content, path, name)
     note = ""
@@ -90,6 +92,25 @@ def _are_weights(value: Any) -> bool:
     )
 
 
+def _unwrap(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Names without what torch.compile, DataParallel and DDP put before them.
+
+    Where two would become one, they are left as they are, and told as unknown.
+    """
+    plain = {_strip_wrappers(key): value for key, value in weights.items()}
+    return plain if len(plain) == len(weights) else weights
+
+
+def _strip_wrappers(key: str) -> str:
+    """One name of a weight.
+
+    >>> _strip_wrappers("module._orig_mod.masker._orig_mod.TCN.0.weight")
+    'masker.TCN.0.weight'
+    """
+    key = re.sub(r"(^|\.)(?:_orig_mod\.)+", r"\1", key)
+    return re.sub(r"^(model\.)?(?:module\.)+", r"\1", key)
+
+
 def _read_asteroid(content: dict[str, Any], name: str) -> Package:
     missing = [key for key in ASTEROID_KEYS if key not in content]
     if missing:
@@ -100,7 +121,7 @@ def _read_asteroid(content: dict[str, Any], name: str) -> Package:
     if not isinstance(arguments, dict) or not _are_weights(weights):
         raise _refuse(name, "its model_args or state_dict is of another kind")
     training = training if isinstance(training, dict) else {}
-    return Package((str(content["model_name"]),), dict(arguments), weights, training)
+    return Package((str(content["model_name"]),), dict(arguments), _unwrap(weights), training)
 
 
 def _find_config(content: dict[str, Any], path: Path, name: str) -> tuple[dict[str, Any], str]:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 LIST = Path(__file__).resolve().parents[2] / "conf" / "published_models.yml"
-HUB_FILE = "pytorch_model.bin"
+HUB_FILE, ZENODO_FILE = "pytorch_model.bin", "model.pth"
 ZENODO_URL = "https://zenodo.org/record/{}/files/model.pth?download=1"
 
 
@@ -80,8 +80,8 @@ def find_by_name(name: str) -> PublishedModel | None:
 
 
 def find_by_url(url: str) -> PublishedModel | None:
-    """The entry whose Zenodo record a URL lies in."""
-    found = re.match(r"https?://(?:www\.)?zenodo\.org/records?/(\d+)/", url)
+    """The entry whose file on Zenodo a URL names."""
+    found = re.match(r"https?://(?:www\.)?zenodo\.org/records?/(\d+)/files/model\.pth", url)
     record = found[1] if found else "none"
     return next((entry for entry in read_published() if entry.zenodo == record), None)
 
@@ -92,15 +92,24 @@ def find_by_sha256(sha256: str) -> PublishedModel | None:
 
 
 def find_by_path(path: Path) -> PublishedModel | None:
-    """The entry in whose folder of the Hub's cache, or in whose clone ``user/name``, a file lies.
+    """The entry as whose file one lies, in the Hub's cache or right in a clone ``user/name``.
 
-    A name alone is no proof: anybody may call a model of their own so.
+    A name alone is no proof, since anybody may call a model of their own so; nor is a folder
+    further up, below which a fine-tuned model may lie.
     """
-    pairs = {"/".join(pair) for pair in zip(path.parts, path.parts[1:], strict=False)}
+    if path.name not in (HUB_FILE, ZENODO_FILE):
+        return None
+    clone = "/".join(path.parts[-3:-1])
+    repository = path.parts[-4] if path.parts[-3:-2] == ("snapshots",) else ""
     for entry in read_published():
-        if "models--" + entry.name.replace("/", "--") in path.parts or entry.name in pairs:
+        if clone == entry.name or repository == name_cache_folder(entry.name):
             return entry
     return None
+
+
+def name_cache_folder(repository: str) -> str:
+    """What the Hub's client calls a repository's folder in its cache."""
+    return "models--" + repository.replace("/", "--")
 
 
 def suggest_name(name: str) -> str:
@@ -109,6 +118,14 @@ def suggest_name(name: str) -> str:
     known |= {low.split("/")[1]: full for low, full in known.items()}
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
     return known[near[0]] if near else ""
+
+
+def advise_name(name: str) -> str:
+    """The rest of a sentence about a name that is none."""
+    near = suggest_name(name)
+    if near:
+        return f"; did you mean {near}? `python -m separation models` lists the published ones"
+    return "; check the path, or see `python -m separation models` for names of published ones"
 
 
 def is_offline() -> bool:
@@ -126,31 +143,34 @@ def asteroid_cache() -> Path:
 
 def locate_url(url: str) -> Path:
     """Where Asteroid keeps the file of a URL, and we do too."""
-    return asteroid_cache() / hashlib.sha256(url.encode()).hexdigest() / "model.pth"
+    return asteroid_cache() / hashlib.sha256(url.encode()).hexdigest() / ZENODO_FILE
 
 
-def list_hub_caches(repository: str) -> list[str]:
-    """Cache folders to look for a Hub repository in: the Hub's, after Asteroid's where it is there.
+def find_in_hub_caches(repository: str, revision: str | None) -> tuple[str, Path] | None:
+    """The cache that has a repository's file of a revision, and the file; the Hub's cache first.
 
-    Asteroid hands its own folder to the Hub's client, so its files lie apart.
+    Asteroid hands its own folder to the Hub's client, so its files lie apart. What a cache keeps
+    of other revisions, or of a download that broke off, does not count.
+
+    Args:
+        repository: ``user/name``.
+        revision: branch, tag or commit; None for the newest that is known here.
     """
-    from huggingface_hub import constants
+    from huggingface_hub import constants, try_to_load_from_cache
 
-    folder = "models--" + repository.replace("/", "--")
-    own, asteroid = constants.HF_HUB_CACHE, str(asteroid_cache())
-    has_own, has_other = ((Path(cache) / folder).is_dir() for cache in (own, asteroid))
-    return [asteroid, own] if has_other and not has_own else [own, asteroid]
+    for cache_folder in (constants.HF_HUB_CACHE, str(asteroid_cache())):
+        found = try_to_load_from_cache(
+            repository, HUB_FILE, cache_dir=cache_folder, revision=revision
+        )
+        if isinstance(found, str):
+            return cache_folder, Path(found)
+    return None
 
 
 def find_cached(entry: PublishedModel) -> Path | None:
     """The file of a published model on this disk, wherever it was downloaded from."""
-    from huggingface_hub import try_to_load_from_cache
-
-    for folder in list_hub_caches(entry.hub):
-        revision = entry.revision or None
-        found = try_to_load_from_cache(entry.hub, HUB_FILE, cache_dir=folder, revision=revision)
-        if isinstance(found, str):
-            return Path(found)
+    if found := find_in_hub_caches(entry.hub, entry.revision or None):
+        return found[1]
     path = locate_url(entry.url) if entry.url else None
     return path if path and path.is_file() else None
 

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,8 @@ def publish_experiment(args: argparse.Namespace) -> None:
     for option in ("author", "licence"):
         if not getattr(args, option):
             print(f"not stated: the {option} (--{option})")
-    print(f"read the card, then upload: hf upload {name} {args.out} .")
+    upload = shlex.join(["hf", "upload", name, str(args.out), "."])
+    print(f"read the card, then upload: {upload}")
 
 
 def read_results(folder: Path) -> Results:

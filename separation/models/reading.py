@@ -8,7 +8,6 @@ keeps values. Any other name is refused.
 import argparse
 import pickle
 import re
-import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 
 from separation.errors import UserError
+from separation.models.file_kinds import tell_wrong_kind
 
 TRUST_FLAG = "--trust-checkpoint"
 NUMBER = re.compile(r"[fiub]\d{1,2}")  # NumPy's names of plain numbers: f8, i4, b1 ...
@@ -60,8 +60,11 @@ STAND_INS: list[Any] = [
     (PurePosixPath, "pathlib._local.PosixPath"),  # Python 3.13
     (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
     (dict, "lightning_fabric.utilities.data.AttributeDict"),
+    (dict, "lightning.fabric.utilities.data.AttributeDict"),
     (_Forgotten, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"),
     (_Forgotten, "pytorch_lightning.callbacks.early_stopping.EarlyStopping"),
+    (_Forgotten, "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint"),
+    (_Forgotten, "lightning.pytorch.callbacks.early_stopping.EarlyStopping"),
 ]
 
 
@@ -76,8 +79,8 @@ def read_file(path: Path, name: str, *, trust: bool = False) -> Any:
     Raises:
         UserError: no checkpoint, cut off, or it names something that is not harmless.
     """
-    if wrong := _tell_wrong_kind(path):
-        raise UserError(f"{name}: is not a checkpoint but {wrong}.")
+    if wrong := tell_wrong_kind(path):
+        raise UserError(f"{name}: is not a checkpoint but {'; '.join(wrong)}.")
     try:
         if trust:
             return _make_plain(torch.load(path, map_location="cpu", weights_only=False))
@@ -85,25 +88,6 @@ def read_file(path: Path, name: str, *, trust: bool = False) -> Any:
             return _make_plain(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch and pickle raise nearly all there are on a bad file
         raise UserError(f"{name}: {_explain(error, path)}.") from error
-
-
-def _tell_wrong_kind(path: Path) -> str:
-    """What a file is that no ``torch.save`` wrote, with the fix; empty where it may be one."""
-    size = path.stat().st_size
-    with open(path, "rb") as handle:
-        start = handle.read(512)
-    again = f"delete {path} and get it again"
-    if not size:
-        return f"an empty file; {again}"
-    if start.startswith(b"version https://git-lfs"):
-        return "the pointer text of git-lfs; run `git lfs pull` in its folder, or give its Hub name"
-    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        return f"a web page saved under its name, an error or a login; {again}"
-    if start[8:9] == b"{" and b'"dtype"' in start:
-        return "a safetensors file, which holds no architecture; give the .pth or .bin beside it"
-    if start.startswith(b"PK") and not zipfile.is_zipfile(path):
-        return f"the beginning of one ({size} bytes, the end is missing); {again}"
-    return ""
 
 
 def _explain(error: Exception, path: Path) -> str:

@@ -39,6 +39,8 @@ def separate_file(model: nn.Module, path: Path, folder: Path, device: torch.devi
     if np.abs(samples).max() < SILENCE_PEAK:
         raise UserError(f"{path}: is silent; there is nothing to separate.")
     model_rate = int(model.sample_rate)  # type: ignore[arg-type]
+    if rate != model_rate:
+        logger.info("%s: %s", path, tell_resampling(rate, model_rate))
     estimates = separate_long(model, resample(samples, rate, model_rate), model_rate, device)
     estimates = fit_length(resample(estimates, model_rate, rate), len(samples))
     estimates = match_level(samples, estimates)
@@ -49,6 +51,17 @@ def separate_file(model: nn.Module, path: Path, folder: Path, device: torch.devi
             soundfile.write(partial, estimate, rate, subtype="PCM_16", format="WAV")
         paths.append(target)
     return paths
+
+
+def tell_resampling(rate: int, model_rate: int) -> str:
+    """What becomes of a file of another rate than the model's, Hz.
+
+    >>> tell_resampling(8000, 16000)
+    'of 8000 Hz, resampled to the 16000 Hz of the model and back'
+    """
+    told = f"of {rate} Hz, resampled to the {model_rate} Hz of the model and back"
+    lost = f"; the outputs hold nothing above {model_rate / 2:g} Hz"
+    return told + (lost if rate > model_rate else "")
 
 
 def separate_long(

@@ -1,41 +1,36 @@
 """What a user calls a model -> a file on this disk: paths, Hub names, Zenodo names, URLs."""
 
-import errno
-import logging
+import dataclasses
 import re
-import socket
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from separation.download import download
 from separation.errors import MissingInputError, UserError
+from separation.models.file_kinds import tell_fault
+from separation.models.hub import ATTEMPTS, COMMIT, fetch_from_hub
 from separation.models.published_models import (
     HUB_FILE,
+    ZENODO_FILE,
     PublishedModel,
+    advise_name,
     find_by_name,
     find_by_url,
     hash_file,
     is_offline,
-    list_hub_caches,
     locate_url,
-    suggest_name,
 )
 
-MODEL_FILES = ("best_model.pth", HUB_FILE, "model.pth")  # of a folder, the first that is there
+MODEL_FILES = ("best_model.pth", HUB_FILE, ZENODO_FILE)  # of a folder, the first that is there
 SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".th", ".safetensors")
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 HUB_URL = re.compile(
     r"https://(?:huggingface\.co|hf\.co)/(?P<name>[\w.-]+/[\w.-]+)/?"
     r"(?:(?:tree|blob|resolve)/(?P<revision>[^/?]+)(?:/pytorch_model\.bin)?/?)?(?:\?.*)?"
 )
-SHA256, COMMIT = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
-ATTEMPTS = 3  # to fetch a file
-CONNECT_S = 5.0  # to wait for the Hub's server
-PAUSE_S = 1.0  # between two of them
-logger = logging.getLogger(__name__)
+SHA256 = re.compile(r"[0-9a-f]{64}")
+WAIT_S = 120.0  # for another process, such as a rank of the same training, that fetches the file
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ class Source:
 
     Attributes:
         path: the file.
-        published: the entry that the user named.
+        published: the entry that the user named; without scores where they are another file's.
         notes: sentences for a report.
     """
 
@@ -68,20 +63,23 @@ def find_checkpoint(text: str) -> Source:
     if local is not None:
         return Source(_find_in_folder(local, text) if local.is_dir() else local)
     if found := HUB_URL.fullmatch(text):
-        revision = found["revision"]
+        revision = unquote(found["revision"] or "")
         return find_checkpoint(found["name"] + (f"@{revision}" if revision else ""))
     if re.match(r"https?://", text):
         return _fetch_url(text, text, find_by_url(text))
-    name, _, revision = text.partition("@")
+    name, at, revision = text.partition("@")
     published = find_by_name(name)
-    if published and name == published.zenodo_name:
-        return _fetch_url(published.url, text, published)
-    if not published and _looks_like_path(text):  # before the import takes seconds
-        raise MissingInputError(f"{text}: no such checkpoint{_advise(name)}.")
-    if not published and (url := _find_zenodo_name(name)):
-        return _fetch_url(url, text, None)
+    is_on_hub = published is not None and name != published.zenodo_name
+    if not published and _looks_like_path(name, text):  # before the import takes seconds
+        raise MissingInputError(f"{text}: no such checkpoint{advise_name(name)}.")
+    if not is_on_hub and (url := published.url if published else _find_zenodo_name(name)):
+        if at:
+            raise UserError(f"{text}: a file on Zenodo has no revisions; write {name}.")
+        return _fetch_url(url, text, published)
     if not HUB_NAME.fullmatch(name):
-        raise MissingInputError(f"{text}: no such checkpoint{_advise(name)}.")
+        raise MissingInputError(f"{text}: no such checkpoint{advise_name(name)}.")
+    if at and not revision:
+        raise UserError(f"{text}: names no revision after the @; write {name}, or the revision.")
     return _fetch_from_hub(name, revision, text, published)
 
 
@@ -94,17 +92,11 @@ def _find_path(text: str) -> Path | None:
         return None
 
 
-def _advise(name: str) -> str:
-    near = suggest_name(name)
-    if near:
-        return f"; did you mean {near}? `python -m separation models` lists the published ones"
-    return "; check the path, or see `python -m separation models` for names of published ones"
-
-
-def _looks_like_path(text: str) -> bool:
-    """Whether a text that might be ``user/name`` is rather a file that is missing."""
-    is_file = text.startswith(("/", ".", "~")) or text.endswith(SUFFIXES)
-    return is_file or Path(text).parts[0] in ("exp", "data") or text.count("/") != 1
+def _looks_like_path(name: str, text: str) -> bool:
+    """Whether what might be ``user/name[@revision]`` is rather a file that is missing."""
+    if name.startswith(("/", ".", "~")) or text.endswith(SUFFIXES) or name.count("/") != 1:
+        return True
+    return name.split("/")[0] in ("exp", "data")
 
 
 def _find_zenodo_name(name: str) -> str:
@@ -136,158 +128,69 @@ def _find_in_folder(folder: Path, text: str) -> Path:
 def _fetch_url(url: str, text: str, published: PublishedModel | None) -> Source:
     """A file of Zenodo or elsewhere, in Asteroid's own cache under Asteroid's own name."""
     path = locate_url(url)
-    if is_offline() and not path.is_file():
+    source = Source(path, published, (f"{text}: not checked against a published sha256",))
+    if is_offline():
+        if path.is_file():
+            return source
         raise UserError(f"{text}: is not in {path.parent} and HF_HUB_OFFLINE is set; unset it.")
     # no size and sha256: the list's are those of the Hub's file
     download(
         *(url, path),
+        tell_fault=tell_fault,
         attempts=ATTEMPTS,
+        wait_s=WAIT_S,
         instead="give the path of a copy in place of the name",
-        elsewhere="set ASTEROID_CACHE to a folder on another disk",
+        elsewhere="set ASTEROID_CACHE to a folder elsewhere",
     )
-    return Source(path, published, (f"{text}: not checked against a published sha256",))
+    return source
 
 
 def _fetch_from_hub(
     name: str, revision: str, text: str, published: PublishedModel | None
 ) -> Source:
-    pinned = published is not None and revision in ("", published.revision)
     wanted = revision or (published.revision if published else "") or None
-    path = _call_hub(name, wanted, text)
-    expected = published.sha256 if published and pinned else ""
-    blob = path.resolve().name
-    # the Hub names a large file by its sha256, and so does its cache
+    path = fetch_from_hub(name, wanted, text)
+    got, size = hash_file(path), path.stat().st_size
+    if published and got != published.sha256 and not _is_listed(published, revision, path):
+        return _check_sha256(_drop_scores(Source(path, published), revision, text), got, text)
+    if published and published.size and size != published.size:
+        raise _refuse_bytes(text, path, f"{published.size} bytes", f"{size}")
+    return _check_sha256(Source(path, published), got, text)
+
+
+def _is_listed(published: PublishedModel, revision: str, path: Path) -> bool:
+    """Whether a file in the Hub's cache is of the revision that the list speaks of."""
+    if published.revision:
+        return path.parent.name == published.revision
+    return revision in ("", "main")
+
+
+def _drop_scores(source: Source, revision: str, text: str) -> Source:
+    """Another revision has the published one's rate and speakers; its scores nobody published."""
+    assert source.published is not None
+    name = f"{source.published.name}@{revision}"
+    note = f"{text}: the published scores are those of another revision, so they are not shown"
+    own = dataclasses.replace(
+        source.published, name=name, revision=revision, size=0, sha256="", scores={}
+    )
+    return Source(source.path, own, (note,))
+
+
+def _check_sha256(source: Source, got: str, text: str) -> Source:
+    """Against the list's, else the Hub's, which names a large file by it, and so does its cache."""
+    blob = source.path.resolve().name
+    expected = source.published.sha256 if source.published else ""
     expected = expected or (blob if SHA256.fullmatch(blob) else "")
     if not expected:
-        return Source(path, published, (f"{text}: not checked against a published sha256",))
-    if published and pinned and published.size and path.stat().st_size != published.size:
-        raise _refuse_bytes(text, path, f"{published.size} bytes", f"{path.stat().st_size}")
-    if (got := hash_file(path)) != expected:
-        raise _refuse_bytes(text, path, f"sha256 {expected}", got)
-    return Source(path, published)
+        note = f"{text}: not checked against a published sha256"
+        return dataclasses.replace(source, notes=(*source.notes, note))
+    if got != expected:
+        raise _refuse_bytes(text, source.path, f"sha256 {expected}", got)
+    return source
 
 
 def _refuse_bytes(text: str, path: Path, expected: str, got: str) -> UserError:
     return UserError(
         f"{text}: {expected} expected, got {got}; delete {path.resolve()} and run the same command "
         "to fetch it anew."
-    )
-
-
-def _call_hub(name: str, revision: str | None, text: str) -> Path:
-    """The Hub's own client and cache; a file that Asteroid has in its cache is used from there."""
-    import requests
-    from huggingface_hub import errors
-
-    cache = list_hub_caches(name)[0]
-    try:
-        return _download_from_hub(name, revision, cache)
-    except (errors.HFValidationError, errors.HfHubHTTPError, errors.LocalEntryNotFoundError) as e:
-        raise UserError(f"{text}: {_explain_hub(e, name, revision)}.") from e
-    except requests.RequestException as e:
-        again = "check network, proxy and HF_ENDPOINT, and run the same command to go on"
-        raise UserError(f"{text}: fetching it from the Hub failed ({_shorten(e)}); {again}.") from e
-    except OSError as e:
-        raise UserError(f"{text}: {_explain_disk(e, cache)}.") from e
-
-
-def _download_from_hub(name: str, revision: str | None, cache: str) -> Path:
-    """Its client tries again by itself, but for a body that ends too early; that goes on here."""
-    from huggingface_hub import hf_hub_download
-    from requests.exceptions import ChunkedEncodingError
-
-    offline = not can_reach_hub()  # else its client waits half a minute before it says so
-    for attempt in range(ATTEMPTS):
-        try:
-            path = hf_hub_download(
-                name, HUB_FILE, revision=revision, cache_dir=cache, local_files_only=offline
-            )
-            return Path(path)
-        except ChunkedEncodingError as error:
-            if attempt + 1 == ATTEMPTS:
-                raise
-            logger.warning("%s: %s; trying again", name, _shorten(error))
-            time.sleep(PAUSE_S)
-    raise AssertionError(name)
-
-
-def can_reach_hub() -> bool:
-    """Whether the Hub's server takes a connection; True where a proxy stands between."""
-    import requests
-    from huggingface_hub import constants
-
-    if requests.utils.get_environ_proxies(constants.ENDPOINT):
-        return True
-    address = urlsplit(constants.ENDPOINT)
-    port = address.port or (443 if address.scheme == "https" else 80)
-    try:
-        with socket.create_connection((address.hostname or "", port), timeout=CONNECT_S):
-            return True
-    except OSError:
-        return False
-
-
-def _shorten(error: BaseException) -> str:
-    """The innermost cause, on one line."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return " ".join(str(error).split())[:120] or type(error).__name__
-
-
-def _explain_disk(error: OSError, cache: str) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk of {cache} is full; make room, or set HF_HOME to a folder elsewhere"
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return f"{cache} cannot be written ({error.strerror}); set HF_HOME to a folder that can"
-    cause = " ".join(str(error).split())[:160]
-    return f"the download broke off ({cause}); run the same command to go on"
-
-
-def _explain_hub(error: Any, name: str, revision: str | None) -> str:
-    """One sentence for each of the Hub's refusals, without its full stop."""
-    from huggingface_hub import errors
-
-    match error:
-        case errors.LocalEntryNotFoundError():
-            if getattr(error.__cause__, "response", None) is None:
-                return _explain_absence(name)
-            error = error.__cause__
-        case errors.GatedRepoError():
-            return "its owner must grant access; ask on its page, then set HF_TOKEN"
-        case errors.RepositoryNotFoundError():
-            return _explain_stranger(name)
-        case errors.RevisionNotFoundError():
-            return f"the Hub has it, but not the revision {revision}; leave @{revision} out"
-        case errors.EntryNotFoundError():
-            return f"its repository has no {HUB_FILE}, so it is no Asteroid model; choose another"
-        case errors.HFValidationError():
-            return f"is no name on the Hub{_advise(name)}"
-    status = error.response.status_code
-    # without a token the Hub answers 401 for what does not exist, too
-    if status == 401 and "credentials" not in error.response.headers.get("X-Error-Message", ""):
-        return _explain_stranger(name)
-    if status in (401, 403):
-        return f"the Hub refuses it ({status}); check the token in HF_TOKEN or `hf auth login`"
-    return f"the Hub answered {status}; run the same command again later"
-
-
-def _explain_stranger(name: str) -> str:
-    near = suggest_name(name)
-    hint = f"did you mean {near}? Else " if near and near != name else ""
-    return (
-        f"the Hub has no such model, or hides it; {hint}check the name, or log in with "
-        "`hf auth login` or HF_TOKEN where it is private"
-    )
-
-
-def _explain_absence(name: str) -> str:
-    near = suggest_name(name)
-    hint = f"did you mean {near}? Else " if near and near != name else ""
-    if is_offline():
-        return (
-            f"is not in the cache and HF_HUB_OFFLINE is set; {hint}unset it, or give a local file"
-        )
-    return (
-        f"is not in the cache and the Hub cannot be reached; {hint}check network, proxy and "
-        "HF_ENDPOINT, or give a local file"
     )

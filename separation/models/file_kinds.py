@@ -1,0 +1,44 @@
+"""What a file is that was taken for a checkpoint; nothing of it is unpickled. Light imports."""
+
+import zipfile
+from pathlib import Path
+
+STARTS = (b"PK", b"\x80")  # a zip archive of torch.save's, a pickle of before torch 1.6
+PAGES = (b"<!doctype", b"<html", b"<?xml")
+
+
+def tell_wrong_kind(path: Path) -> tuple[str, str] | None:
+    """What a file is that no ``torch.save`` wrote, and what to do; None where it may be one."""
+    size, start = path.stat().st_size, read_start(path)
+    again = f"delete {path} and get it again"
+    if not size:
+        return "an empty file", again
+    if start.startswith(b"version https://git-lfs"):
+        return (
+            "the pointer text of git-lfs",
+            "run `git lfs pull` in its folder, or give its Hub name",
+        )
+    if start.lstrip().lower().startswith(PAGES):
+        return "a web page saved under its name, an error or a login", again
+    if start[8:9] == b"{" and b'"dtype"' in start:
+        return (
+            "a safetensors file, which holds no architecture",
+            "give the .pth or .bin beside it",
+        )
+    if start.startswith(b"PK") and not zipfile.is_zipfile(path):
+        return f"the beginning of one ({size} bytes, the end is missing)", again
+    return None
+
+
+def tell_fault(path: Path) -> str:
+    """Why a file that has just come is not kept; empty where it looks like a checkpoint."""
+    if wrong := tell_wrong_kind(path):
+        return f"it is not a checkpoint but {wrong[0]}"
+    start = read_start(path)
+    return "" if start.startswith(STARTS) else f"it is no checkpoint (it begins with {start[:8]!r})"
+
+
+def read_start(path: Path) -> bytes:
+    """The first bytes of a file."""
+    with open(path, "rb") as handle:
+        return handle.read(512)
