@@ -1,15 +1,12 @@
-"""Training steps on the CPU, side by side with stock Asteroid; and trainings of equal wall time.
+"""Training steps on the CPU, side by side with stock Asteroid.
 
     python -m benchmarks.training [--threads 2] [--turns 5]
-    python -m benchmarks.training --equal-minutes 10 --data DATA
 
-The first: the small configuration, batch 4 of 3 s at 8 kHz, in turns: Asteroid's own model, eager,
+The small configuration, batch 4 of 3 s at 8 kHz, in turns: Asteroid's own model, eager,
 float32, torch's Adam and clipping; ours as stage 4 runs it (separation.training.step.Stepper), in
 float32 and, where the CPU has bfloat16 instructions, with autocast. The loader alone:
 benchmarks/loading.py.
-The second: the mini recipe after stages 0 to 3 in DATA, trained so many minutes with Asteroid's
-own layers and then with ours; all else is the same: loop, items, schedule, seed.
-Writes benchmarks/results/training.json and equal_wall.json, and a plot of the two curves.
+Trainings of equal wall time: benchmarks/equal_wall.py. Writes benchmarks/results/training.json.
 """
 
 import argparse
@@ -24,9 +21,10 @@ from typing import Any
 
 import torch
 
+from benchmarks.gpu.timing import find_commit
 from benchmarks.rendering import read_cpu
 from separation.config import load_conf
-from separation.files import read_rows, write_json
+from separation.files import write_json
 from separation.models.asteroid_models import build_model, import_asteroid
 from separation.training.module import SeparationModule
 from separation.training.ranks import Ranks
@@ -118,59 +116,11 @@ def summarise(rates: dict[str, list[float]]) -> dict[str, Any]:
     return told
 
 
-class StockModule(SeparationModule):
-    """Asteroid's own layers, eager and in float32."""
-
-    def prepare_speed(self, n_samples: int) -> None:
-        self._forms = {"train": self.model, "eval": self.model}
-
-
-def train_equal(data: Path, minutes: float) -> dict[str, list[dict[str, float]]]:
-    """Curves of stock and ours after the same minutes on the mini recipe."""
-    from separation.model_stages import open_training
-    from separation.options import open_experiment
-    from separation.training import loop as training
-
-    curves = {}
-    for name, kind in (("stock", StockModule), ("ours", SeparationModule)):
-        overrides = [f"training.budget_min={minutes}", "training.examples_every=0"]
-        exp = data / "equal_wall" / name
-        experiment = open_experiment("mini/ConvTasNet", overrides, data=data, exp=exp)
-        dev = experiment.mixtures("dev").keep(2, "render dev")
-        training.SeparationModule = kind  # type: ignore[misc]
-        segments = open_training(experiment)
-        training.train(experiment.conf, segments, dev, exp, torch.device("cpu"))
-        rows = read_rows(exp / "curves.csv")
-        kept = ("elapsed_s", "step", "train_loss", "dev_loss")
-        curves[name] = [{key: float(row[key]) for key in kept} for row in rows]
-    return curves
-
-
-def plot_equal(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
-    """Dev SI-SDR against minutes."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
-    for name, rows in curves.items():
-        minutes = [row["elapsed_s"] / 60 for row in rows]
-        axis.plot(minutes, [-row["dev_loss"] for row in rows], marker="o", ms=3, label=name)
-    axis.set_xlabel("minutes of training")
-    axis.set_ylabel("dev SI-SDR (dB)")
-    axis.legend()
-    axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=100)
-
-
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--equal-minutes", type=float, default=0.0)
-    parser.add_argument("--data", type=Path, default=ROOT / "data")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     about = {
@@ -178,15 +128,10 @@ def main() -> None:
         "flags": read_flags(),
         "threads": args.threads,
         "torch": torch.__version__,
+        "commit": find_commit(),
     }
-    if args.equal_minutes:
-        curves = train_equal(args.data.resolve(), args.equal_minutes)
-        result = about | {"minutes": args.equal_minutes, "curves": curves}
-        write_json(RESULTS / "equal_wall.json", result)
-        plot_equal(curves, RESULTS / "equal_wall.png")
-    else:
-        result = about | {"targets": TARGETS, "steps": summarise(measure_steps(args.turns))}
-        write_json(RESULTS / "training.json", result)
+    result = about | {"targets": TARGETS, "steps": summarise(measure_steps(args.turns))}
+    write_json(RESULTS / "training.json", result)
     print(json.dumps(result, indent=1))
 
 

@@ -1,0 +1,199 @@
+"""Equal wall time on the mini recipe's corpus: Asteroid's own training and ours.
+
+    .venv/bin/pip install 'torch_optimizer<0.2' pytorch_ranger      # what asteroid.engine imports
+    bash run.sh --stop-stage 3 --data DATA
+    python -m benchmarks.equal_wall --data DATA --work EMPTY_FOLDER [--minutes 10]
+
+Stock: Asteroid's System in Lightning's Trainer, its layers in float32, its LibriMix data set over
+WAV files with worker processes, Adam, clipping and halving on a plateau, as its recipe has them.
+Ours: stage 4 as shipped. The same model and seed, batch 4 of 2 s, epochs of 300 steps and the same
+schedule; stock's WAV files hold the first items that ours mixes on the fly, more than it comes to
+in the time, so that diversity does not decide. Both score the whole dev set after each epoch, and
+that counts. Writing the WAV files does not; compiling does not for ours' budget, but its seconds are
+in the result. Writes results/equal_wall.{json,png}.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import soundfile
+import torch
+from torch.utils.data import DataLoader
+
+from benchmarks.gpu.material import import_librimix
+from benchmarks.gpu.timing import find_commit
+from benchmarks.rendering import read_cpu
+from benchmarks.training import RESULTS, read_flags
+from separation.files import format_rows, read_rows, write_json, write_text
+from separation.mixtures.dynamic_mixing import FixedMixtures
+from separation.model_stages import open_training
+from separation.models.asteroid_models import build_model, import_asteroid
+from separation.options import open_experiment
+from separation.stages import Experiment
+from separation.training.loop import train
+
+N_WAVS = 6000  # mixtures of 2 s; stock comes to some 4,500 in ten minutes
+HALVE_AFTER = 5  # epochs, of Asteroid's recipe
+WORKERS = 1  # of its loader: there are two cores; its recipe has 4
+
+
+def open_mini(data: Path, exp: Path, minutes: float) -> Experiment:
+    """The mini recipe on Asteroid's schedule: no warm-up, no annealing."""
+    changes = {
+        "budget_min": minutes,
+        "examples_every": 0,
+        "warmup_steps": 0,
+        "anneal_share": 0.0,
+        "halve_after": HALVE_AFTER,
+        "early_stop": 0,
+    }
+    sets = [f"training.{name}={value}" for name, value in changes.items()]
+    return open_experiment("mini/ConvTasNet", sets, data=data, exp=exp)
+
+
+def write_wavs(items: Any, folder: Path, sample_rate: int, n_wavs: int) -> Path:
+    """The first items as 16-bit WAV files, and the table that LibriMix's data set reads."""
+    names, rows = ("mix", "s1", "s2"), []
+    for name in names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for index in range(n_wavs):
+        mixture, sources = items[index]
+        paths = [folder / name / f"m{index:05d}.wav" for name in names]
+        for path, signal in zip(paths, (mixture, *sources), strict=True):
+            if not path.is_file():
+                soundfile.write(path, signal.numpy(), sample_rate, "PCM_16")
+        columns = ("mixture_path", "source_1_path", "source_2_path")
+        row = dict(zip(columns, map(str, paths), strict=True))
+        rows.append({"mixture_ID": paths[0].stem} | row | {"length": str(len(mixture))})
+    write_text(folder / "mixture_train_mix_clean.csv", format_rows(rows))
+    return folder
+
+
+class Curve(pl.Callback):
+    """Seconds, steps and dev loss after each epoch."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.rows: list[dict[str, float]] = []
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.rows.append(
+            {
+                "elapsed_s": round(time.monotonic() - self.began, 1),
+                "step": trainer.global_step,
+                "dev_loss": round(float(trainer.callback_metrics["val_loss"]), 4),
+            }
+        )
+
+
+def train_stock(experiment: Experiment, wavs: Path, folder: Path) -> list[dict[str, float]]:
+    """Asteroid's recipe: its System, Trainer, data set, layers and plateau."""
+    conf = experiment.conf
+    pl.seed_everything(conf.training.seed, verbose=False)
+    model = build_model(conf.model, 2, conf.audio.sample_rate)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it drops
+        dataset = import_librimix()(
+            *(str(wavs), "sep_clean", conf.audio.sample_rate, 2, conf.training.segment_s)
+        )
+    size = conf.training.batch_size
+    loader = DataLoader(dataset, size, shuffle=True, num_workers=WORKERS, drop_last=True)
+    dev = DataLoader(FixedMixtures(experiment.mixtures("dev").keep(2, "render dev")), 1)
+    losses = import_asteroid("losses")
+    optimizer = torch.optim.Adam(model.parameters(), conf.training.lr)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.5, patience=HALVE_AFTER
+    )
+    system = import_asteroid("engine.system").System(
+        model=model,
+        optimizer=optimizer,
+        loss_func=losses.PITLossWrapper(losses.pairwise_neg_sisdr, pit_from="pw_mtx"),
+        train_loader=loader,
+        val_loader=dev,
+        scheduler=plateau,
+    )
+    curve = Curve()
+    trainer = pl.Trainer(
+        max_epochs=-1,
+        max_time={"seconds": round(60 * conf.training.budget_min)},
+        limit_train_batches=conf.training.epoch_mixtures // size,
+        gradient_clip_val=conf.training.clip,
+        accelerator="cpu",
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        enable_model_summary=False,
+        callbacks=[curve],
+    )
+    trainer.fit(system)
+    return curve.rows
+
+
+def train_ours(experiment: Experiment, items: Any, folder: Path) -> list[dict[str, float]]:
+    """Stage 4."""
+    dev = experiment.mixtures("dev").keep(2, "render dev")
+    train(experiment.conf, items, dev, folder, torch.device("cpu"))
+    rows = read_rows(folder / "curves.csv")
+    return [{key: float(row[key]) for key in ("elapsed_s", "step", "dev_loss")} for row in rows]
+
+
+def plot_curves(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """Dev SI-SDR against minutes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    for name, rows in curves.items():
+        minutes = [row["elapsed_s"] / 60 for row in rows]
+        axis.plot(minutes, [-row["dev_loss"] for row in rows], marker="o", ms=3, label=name)
+    axis.set_xlabel("minutes of training")
+    axis.set_ylabel("dev SI-SDR (dB)")
+    axis.legend()
+    axis.grid(alpha=0.3)
+    figure.savefig(path, dpi=100)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--data", type=Path, required=True, help="of run.sh --stop-stage 3")
+    parser.add_argument("--work", type=Path, required=True, help="an empty folder, 600 MB")
+    parser.add_argument("--wavs", type=int, default=N_WAVS)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    if args.work.exists() and any(args.work.iterdir()):
+        raise SystemExit(f"{args.work}: is not empty; give a new folder.")
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    experiment = open_mini(args.data.resolve(), args.work / "exp", args.minutes)
+    items = open_training(experiment)
+    wavs = write_wavs(items, args.work / "wavs", experiment.conf.audio.sample_rate, args.wavs)
+    curves = {
+        "Asteroid's recipe": train_stock(experiment, wavs, args.work / "stock"),
+        "ours": train_ours(experiment, items, args.work / "ours"),
+    }
+    result = {
+        "cpu": read_cpu(),
+        "flags": read_flags(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "commit": find_commit(),
+        "seed": experiment.conf.training.seed,
+        "minutes": args.minutes,
+        "curves": curves,
+    }
+    write_json(args.out / "equal_wall.json", result)
+    plot_curves(curves, args.out / "equal_wall.png")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
