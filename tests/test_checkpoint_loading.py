@@ -137,6 +137,21 @@ def test_a_folder_of_that_name_alone_is_not_the_published_model(of_ours, tmp_pat
     assert loaded.published is None and loaded.sample_rate == 8000
 
 
+FINE_TUNED = ("finetuned/model.pth", "finetuned/pytorch_model.bin", "best_model.pth", "mine.ckpt")
+
+
+@pytest.mark.parametrize("place", FINE_TUNED)
+@pytest.mark.parametrize("of_cache", [False, True])
+def test_a_fine_tuned_file_below_a_clone_is_not_the_published_model(of_cache, place, tmp_path):
+    """Any folder above it counted: it got the published scores, and their rate."""
+    snapshot = Path("models--" + NOISY_16K.replace("/", "--")) / "snapshots" / ("a" * 40)
+    path = tmp_path / (snapshot if of_cache else NOISY_16K) / place
+    path.parent.mkdir(parents=True)
+    torch.save(pack(make_tasnet()), path)
+    loaded = open_model(str(path))
+    assert loaded.published is None and loaded.sample_rate == 8000
+
+
 @pytest.mark.parametrize("case", ["other file", "three speakers"])
 def test_a_name_alone_does_not_change_a_rate_where_it_is_not_certain(case, tmp_path):
     """A file of another hash than the published one, and one of another number of speakers."""
@@ -239,6 +254,60 @@ def test_old_lightning_checkpoint_names_its_callbacks(tmp_path):
     torch.save(content, tmp_path / "epoch=1.ckpt")
     loaded = open_model(str(tmp_path / "epoch=1.ckpt"))
     assert_same_weights(loaded.model, model)
+
+
+CLASSES = {
+    "lightning.fabric.utilities.data.AttributeDict": dict,
+    "lightning.pytorch.utilities.parsing.AttributeDict": dict,
+    "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint": object,
+    "lightning.pytorch.callbacks.early_stopping.EarlyStopping": object,
+}
+
+
+@pytest.mark.parametrize("named", CLASSES)
+def test_lightning_under_its_other_name(named, tmp_path, monkeypatch):
+    """The package ``lightning``, not installed here, has ``pytorch_lightning``'s classes."""
+    home, _, name = named.rpartition(".")
+    value_class = type(name, (CLASSES[named],), {"__module__": home, "__qualname__": name})
+    config = {"filterbank": FILTERBANK, "masknet": MASKNET | {"n_src": 2}, "data": {}}
+    model = make_tasnet()
+    weights = {f"model.{key}": value for key, value in model.state_dict().items()}
+    content = {"state_dict": weights, "training_config": config, "value": value_class()}
+    with monkeypatch.context() as patch:
+        parts = home.split(".")
+        for end in range(1, len(parts) + 1):
+            parent = ".".join(parts[:end])
+            patch.setitem(sys.modules, parent, types.ModuleType(parent))
+        setattr(sys.modules[home], name, value_class)
+        torch.save(content, tmp_path / "epoch=1.ckpt")
+    assert named.encode() in (tmp_path / "epoch=1.ckpt").read_bytes().replace(b"\n", b".")
+    assert_same_weights(open_model(str(tmp_path / "epoch=1.ckpt")).model, model)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["_orig_mod.", "module.", "module._orig_mod.", "_orig_mod.model."]
+)
+@pytest.mark.parametrize("is_lightning", [False, True])
+def test_weights_of_a_wrapped_model(is_lightning, prefix, tmp_path):
+    """torch.compile and DDP rename all weights, which were refused as unknown."""
+    model = make_tasnet()
+    plain = model.state_dict()
+    if is_lightning:
+        stem = f"model.{prefix}" if "model" not in prefix else prefix
+        config = {"filterbank": FILTERBANK, "masknet": MASKNET | {"n_src": 2}, "data": {}}
+        content = {"training_config": config, "state_dict": {stem + k: v for k, v in plain.items()}}
+    else:
+        stem = prefix.removesuffix("model.")
+        content = pack(model) | {"state_dict": {stem + k: v for k, v in plain.items()}}
+    torch.save(content, tmp_path / "model.ckpt")
+    assert_same_weights(open_model(str(tmp_path / "model.ckpt")).model, model)
+
+
+def test_a_compiled_part_of_a_model(tmp_path):
+    model = make_tasnet()
+    weights = {k.replace("masker.", "masker._orig_mod."): v for k, v in model.state_dict().items()}
+    torch.save(pack(model) | {"state_dict": weights}, tmp_path / "model.pth")
+    assert_same_weights(open_model(str(tmp_path / "model.pth")).model, model)
 
 
 @pytest.fixture
@@ -438,6 +507,8 @@ def test_what_does_not_fit_is_named(case, sentence, tmp_path):
     [
         ("/no/such/best_model.pth", "check the path"),
         ("exp/mini", "check the path"),
+        ("exp/mini@v1", "check the path"),
+        ("@v1", "check the path"),
         ("~nobody-here/model.pth", "check the path"),
         ("/" + "x" * 400, "check the path"),
         ("nothing like it", "check the path"),
@@ -445,7 +516,8 @@ def test_what_does_not_fit_is_named(case, sentence, tmp_path):
         ("cosentino/convtasnet-librimix_sep_clean!", "Cosentino/ConvTasNet_LibriMix_sep_clean"),
     ],
 )
-def test_neither_path_nor_name(text, sentence):
+def test_neither_path_nor_name(text, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where no exp/mini of somebody's training is
     with pytest.raises(MissingInputError, match="no such checkpoint"):
         open_model(text)
     assert sentence in refusal(text)

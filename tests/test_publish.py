@@ -1,6 +1,7 @@
 """A published folder: Asteroid's format, a card that the Hub reads; and what is refused."""
 
 import json
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,8 @@ def test_published_folder_loads_in_asteroid_and_here(call, experiment, tmp_path)
     options = ("--name", "me/mini", "--author", "A B", "--licence", "cc-by-sa-4.0")
     done = publish(call, experiment, tmp_path / "out", *options)
     assert done.returncode == 0, done.stdout
-    assert "hf upload me/mini" in done.stdout and "not stated" not in done.stdout
+    assert f"hf upload me/mini {tmp_path / 'out'} ." in done.stdout
+    assert "not stated" not in done.stdout
     path = tmp_path / "out" / "pytorch_model.bin"
     own = open_model(str(experiment))
     theirs = import_asteroid("models").BaseModel.from_pretrained(str(path)).eval()
@@ -98,6 +100,13 @@ def test_published_folder_loads_in_asteroid_and_here(call, experiment, tmp_path)
     assert package["infos"]["scores"]["test_seen"]["sdr_imp"] == 5.25
     assert package["infos"]["training_config"]["audio"]["sample_rate"] == 4000
     assert package["infos"]["recipe_name"] == "mini/ConvTasNet"
+
+
+def test_upload_command_is_one_for_a_shell(call, experiment, tmp_path):
+    """A path with a space was two words in it."""
+    done = publish(call, experiment, tmp_path / "my models")
+    command = done.stdout.partition("then upload: ")[2].splitlines()[0]
+    assert shlex.split(command)[-2:] == [str(tmp_path / "my models"), "."]
 
 
 def test_it_has_what_asteroids_publisher_makes(call, experiment, tmp_path, capsys):
@@ -192,7 +201,10 @@ def test_models_lists_what_is_published(call, tmp_path, monkeypatch):
     assert done.returncode == 0
     for entry in read_published():
         line = next(line for line in done.stdout.splitlines() if line.startswith(entry.name))
-        assert f"{entry.scores['si_sdri']:.2f}" in line and entry.test_set in line
+        scores = [*(f"{value:.2f}" for value in [*entry.scores.values()][:4])]
+        scores.append(f"{entry.scores['stoi']:.3f}")
+        place = line.split().index(entry.task) + 1
+        assert line.split()[place : place + 5] == scores and entry.test_set in line
         assert entry.licence in line and str(entry.sample_rate) in line and "cached" not in line
         assert not entry.zenodo or f"{entry.zenodo_name} = {entry.name}" in done.stdout
 

@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 import soundfile
@@ -22,7 +24,8 @@ class Halves(nn.Module):
 
 
 @pytest.mark.parametrize(("rate", "suffix"), [(8000, "wav"), (44100, "flac"), (11025, "ogg")])
-def test_outputs_have_the_rate_length_and_level_of_the_input(rate, suffix, tmp_path):
+def test_outputs_have_the_rate_length_and_level_of_the_input(rate, suffix, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     voice = make_voice(1, 150, 2.03, rate)
     path = tmp_path / f"in.{suffix}"
     soundfile.write(path, voice, rate)
@@ -33,6 +36,8 @@ def test_outputs_have_the_rate_length_and_level_of_the_input(rate, suffix, tmp_p
     assert all(r == rate and len(x) == len(mixture) for x, r in samples)
     level = np.std(sum(x for x, _ in samples)) / np.std(mixture)
     assert level == pytest.approx(1, abs=0.05)
+    told = f"{path}: of {rate} Hz, resampled to the 8000 Hz of the model and back; the outputs hold"
+    assert (told in caplog.text) == (rate != 8000)
 
 
 def test_long_files_keep_their_speakers_across_chunks(monkeypatch):

@@ -61,6 +61,7 @@ STAND_INS: list[Any] = [
     (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
     (dict, "lightning_fabric.utilities.data.AttributeDict"),
     (dict, "lightning.fabric.utilities.data.AttributeDict"),
+    (dict, "lightning.pytorch.utilities.parsing.AttributeDict"),
     (_Forgotten, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"),
     (_Forgotten, "pytorch_lightning.callbacks.early_stopping.EarlyStopping"),
     (_Forgotten, "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint"),
