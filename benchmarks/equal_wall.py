@@ -9,12 +9,13 @@ WAV files with worker processes, Adam, clipping and halving on a plateau, as its
 Ours: stage 4 as shipped. The same model and seed, batch 4 of 2 s, epochs of 300 steps and the same
 schedule; stock's WAV files hold the first items that ours mixes on the fly, more than it comes to
 in the time, so that diversity does not decide. Both score the whole dev set after each epoch, and
-that counts. Writing the WAV files does not; compiling does not for ours' budget, but its seconds are
-in the result. Writes results/equal_wall.{json,png}.
+that counts, as compiling with an empty cache does. Writing the WAV files does not.
+Writes results/equal_wall.{json,png}.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import io
 import json
 import logging
@@ -32,6 +33,7 @@ from benchmarks.gpu.material import import_librimix
 from benchmarks.gpu.timing import find_commit
 from benchmarks.rendering import read_cpu
 from benchmarks.training import RESULTS, read_flags
+from separation.config import Conf
 from separation.files import format_rows, read_rows, write_json, write_text
 from separation.mixtures.dynamic_mixing import FixedMixtures
 from separation.model_stages import open_training
@@ -39,6 +41,7 @@ from separation.models.asteroid_models import build_model, import_asteroid
 from separation.options import open_experiment
 from separation.stages import Experiment
 from separation.training.loop import train
+from separation.training.module import SeparationModule
 
 N_WAVS = 6000  # mixtures of 2 s; stock comes to some 4,500 in ten minutes
 HALVE_AFTER = 5  # epochs, of Asteroid's recipe
@@ -135,12 +138,31 @@ def train_stock(experiment: Experiment, wavs: Path, folder: Path) -> list[dict[s
     return curve.rows
 
 
+def time_compiling(conf: Conf, cache: Path) -> float:
+    """Seconds that stage 4's model takes to compile with an empty cache."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache)
+    module = SeparationModule(build_model(conf.model, 2, conf.audio.sample_rate), conf.training)
+    began = time.monotonic()
+    module.prepare_speed(round(conf.training.segment_s * conf.audio.sample_rate))
+    return round(time.monotonic() - began, 1)
+
+
 def train_ours(experiment: Experiment, items: Any, folder: Path) -> list[dict[str, float]]:
-    """Stage 4."""
+    """Stage 4; compiling, which its own clock leaves out, is taken off its time."""
+    compiling_s = time_compiling(experiment.conf, folder / "compiled")
+    minutes = experiment.conf.training.budget_min - compiling_s / 60
+    training = dataclasses.replace(experiment.conf.training, budget_min=minutes)
+    conf = dataclasses.replace(experiment.conf, training=training)
     dev = experiment.mixtures("dev").keep(2, "render dev")
-    train(experiment.conf, items, dev, folder, torch.device("cpu"))
-    rows = read_rows(folder / "curves.csv")
-    return [{key: float(row[key]) for key in ("elapsed_s", "step", "dev_loss")} for row in rows]
+    train(conf, items, dev, folder, torch.device("cpu"))
+    return [
+        {
+            "elapsed_s": float(row["elapsed_s"]) + compiling_s,
+            "step": int(row["step"]),
+            "dev_loss": float(row["dev_loss"]),
+        }
+        for row in read_rows(folder / "curves.csv")
+    ]
 
 
 def plot_curves(curves: dict[str, list[dict[str, float]]], path: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -121,6 +122,31 @@ def start(*arguments: object, launcher: tuple = ()) -> subprocess.CompletedProce
     module = ["-m", "tests.training_case"]
     command = [sys.executable, *launcher, *module, *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def start_tasks(*arguments: object) -> subprocess.CompletedProcess:
+    """The small training as SLURM's srun starts it: two tasks of one node, told by environment."""
+    command = [sys.executable, "-m", "tests.training_case", *map(str, arguments)]
+    job = {
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_NODELIST": "localhost",
+    }
+    job |= {"SLURM_JOB_ID": str(20_000 + os.getpid() % 10_000), "SLURM_NODEID": "0"}
+    tasks = [
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | job | {"SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for task in range(2)
+    ]
+    ends = [(task.communicate(timeout=300)[1], task.returncode) for task in tasks]
+    errors, codes = zip(*ends, strict=True)
+    return subprocess.CompletedProcess(command, max(map(abs, codes)), stderr="".join(errors))
 
 
 def test_killed_training_loses_no_more_than_the_steps_since_its_checkpoint(tmp_path):
@@ -457,13 +483,14 @@ def test_contradictions_are_refused(changes, named):
         make_conf(**changes)
 
 
-@pytest.mark.parametrize("launcher", ["torchrun", "our own"])
+@pytest.mark.parametrize("launcher", ["torchrun", "SLURM", "our own"])
 def test_two_processes_train_what_one_does(launcher, tmp_path):
     """Seven steps of Adam on the same global batches; three dev mixtures, so shares differ."""
     changes = {"epoch_mixtures": 28, "epochs": 1, "ema": 0.9}
     torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2") * (launcher == "torchrun")
     words = [f"{key}={value}" for key, value in changes.items()]
-    done = start(tmp_path / "two", "devices=2", *words, launcher=torchrun)
+    arguments = (tmp_path / "two", "devices=2", *words)
+    done = start_tasks(*arguments) if launcher == "SLURM" else start(*arguments, launcher=torchrun)
     assert done.returncode == 0, done.stderr
     one, two = run(tmp_path / "one", **changes), read(tmp_path / "two")
     assert one["step"] == two["step"] == 7

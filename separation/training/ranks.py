@@ -38,17 +38,13 @@ class Ranks:
         device: cpu or cuda.
 
     Raises:
-        UserError: fewer devices than asked for, or another number of processes was started.
+        UserError: fewer devices than asked for, another number of processes was started, or what
+            SLURM tells does not fit.
     """
 
     def __init__(self, conf: TrainingConf, device: torch.device) -> None:
         _check_devices(conf, device)
-        self.fabric = Fabric(
-            accelerator="cuda" if device.type == "cuda" else "cpu",
-            devices=conf.devices,
-            num_nodes=conf.num_nodes,
-            strategy=DDPStrategy() if conf.n_processes > 1 else "auto",
-        )
+        self.fabric = _open_fabric(conf, device)
         self.fabric.launch()
         self.rank, self.world = self.fabric.global_rank, self.fabric.world_size
         self.device = self.fabric.device
@@ -101,6 +97,21 @@ class Ranks:
         if self.world > 1:
             distributed.barrier(group=self._hosts)
             distributed.destroy_process_group()
+
+
+def _open_fabric(conf: TrainingConf, device: torch.device) -> Fabric:
+    try:
+        return Fabric(
+            accelerator="cuda" if device.type == "cuda" else "cpu",
+            devices=conf.devices,
+            num_nodes=conf.num_nodes,
+            strategy=DDPStrategy() if conf.n_processes > 1 else "auto",
+        )
+    except (RuntimeError, ValueError) as error:  # what it reads of SLURM and torchrun
+        raise UserError(
+            f"training.devices={conf.devices}, training.num_nodes={conf.num_nodes} do not fit how "
+            f"the processes were started: {' '.join(str(error).split())}"
+        ) from error
 
 
 def is_first_process(conf: TrainingConf) -> bool:
