@@ -111,6 +111,14 @@ class PermutedStep(SeparationModule):
         return super().training_step([mixtures, sources.roll(1, 0)], batch_idx)
 
 
+class RandomlyPermutedStep(SeparationModule):
+    """The same at random: sometimes the targets are right."""
+
+    def training_step(self, batch, batch_idx):
+        mixtures, sources = batch
+        return super().training_step([mixtures, sources[torch.randperm(len(sources))]], batch_idx)
+
+
 class NoSearch(SeparationModule):
     """Takes estimates in the order in which they come."""
 
@@ -141,6 +149,7 @@ class NoRate(Stepper):
         ({"segments": Permuted()}, "targets belong to other mixtures"),
         ({"segments": Restless()}, "are others each time they are drawn"),
         ({"module": PermutedStep}, "targets of other mixtures"),
+        ({"module": RandomlyPermutedStep}, "targets of other mixtures"),
         ({"module": NoSearch}, "does not search the order"),
         ({"change": freeze_decoder}, "no gradient reaches decoder.filterbank._filters"),
         ({"change": detach_decoder}, "no gradient reaches decoder.filterbank._filters"),
