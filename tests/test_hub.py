@@ -288,6 +288,12 @@ def test_xet_that_fails_is_one_sentence(hub, ask):
     assert "404" in ask("Org/pinned", HF_HUB_DISABLE_XET="0")[0]["error"]
 
 
+def test_hf_transfer_that_is_not_installed_is_one_sentence(ask):
+    """Machines of many users have it turned on; it was a traceback."""
+    (answer,) = ask("Org/pinned", HF_HUB_ENABLE_HF_TRANSFER="1")
+    assert "set HF_HUB_ENABLE_HF_TRANSFER=0 for plain HTTP" in answer["error"]
+
+
 @pytest.mark.parametrize("error", [RuntimeError("CAS failed"), ValueError("no token")])
 def test_xets_own_errors_are_one_sentence(error, monkeypatch):
     def fail(*_, **__):

@@ -59,11 +59,20 @@ def fetch_from_hub(name: str, revision: str | None, text: str) -> Path:
         raise UserError(f"{text}: fetching it from the Hub failed ({_shorten(e)}); {again}.") from e
     except OSError as e:
         raise UserError(f"{text}: {_explain_disk(e, cache)}.") from e
-    except Exception as e:  # hf_xet has no class of its own for what fails
-        if constants.HF_HUB_DISABLE_XET:
+    except Exception as e:  # hf_xet and hf_transfer have no classes of their own for what fails
+        if not (chosen := _list_other_ways()):
             raise
-        plain = "set HF_HUB_DISABLE_XET=1 for plain HTTP, and run the same command again"
-        raise UserError(f"{text}: fetching it by Xet failed ({_shorten(e)}); {plain}.") from e
+        plain = f"set {' and '.join(chosen)} for plain HTTP, and run the same command again"
+        raise UserError(f"{text}: fetching it failed ({_shorten(e)}); {plain}.") from e
+
+
+def _list_other_ways() -> list[str]:
+    """Settings that undo a user's choice of another way than plain HTTP; empty where none is."""
+    from huggingface_hub import constants
+
+    ways = [] if constants.HF_HUB_DISABLE_XET else ["HF_HUB_DISABLE_XET=1"]
+    has_transfer = getattr(constants, "HF_HUB_ENABLE_HF_TRANSFER", False)  # gone in version 1
+    return ways + (["HF_HUB_ENABLE_HF_TRANSFER=0"] if has_transfer else [])
 
 
 def list_errors(of_requests: str, of_httpx: str) -> tuple[type[Exception], ...]:

@@ -108,7 +108,7 @@ def _explain(error: Exception, path: Path) -> str:
     reason = "TorchScript cannot be scored" if "TorchScript" in str(error) else "or it is cut off"
     return (
         f"is not a checkpoint that torch reads ({reason}); give a file that Asteroid, Lightning "
-        "or stage 4 saved"
+        f"or stage 4 saved; where {path} was downloaded, delete it to fetch it anew"
     )
 
 
