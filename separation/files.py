@@ -77,9 +77,18 @@ def format_rows(rows: list[dict[str, Any]], columns: list[str] | None = None) ->
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read a CSV table as one dict a row."""
-    with open(path, encoding="utf-8", newline="") as handle:
+    """Read a CSV table as one dict a row; Excel's mark at the start is no part of it."""
+    with open(path, encoding="utf-8-sig", newline="") as handle:
         return list(csv.DictReader(handle))
+
+
+def stamp_file(path: Path) -> list[Any]:
+    """A file's path, size and time of change; None in place of both where it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return [str(path), None]
+    return [str(path), status.st_size, status.st_mtime_ns]
 
 
 def hash_text(text: str) -> str:

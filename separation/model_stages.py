@@ -149,9 +149,9 @@ def run_evaluate(experiment: Experiment) -> list[Path]:
     checked = "model" if "model" in conf.estimators else conf.estimators[-1]
     folder = experiment.folder / "evaluation"
     key_file = folder / "key.json"
-    if read_json(key_file) != experiment.key("evaluate"):
+    if read_json(key_file) != experiment.scoring_key:
         shutil.rmtree(folder, ignore_errors=True)
-        write_json(key_file, experiment.key("evaluate"))
+        write_json(key_file, experiment.scoring_key)
     results: dict[str, dict[str, list]] = {}
     unscored: dict[str, dict[str, list]] = {}
     doubts: list[str] = []
@@ -161,7 +161,7 @@ def run_evaluate(experiment: Experiment) -> list[Path]:
         for name in conf.estimators:
             path = folder / split / f"{name}.csv"
             estimator = _make_estimator(experiment, name)
-            key = f"{experiment.key('evaluate')} {name}"
+            key = f"{experiment.scoring_key} {name}"
             n_checked = conf.check_mixtures if name == checked else 0
             measured = (tuple(conf.metrics), experiment.n_jobs, conf.sixteen_bit, n_checked)
             label = f"{split} {name}"

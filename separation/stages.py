@@ -6,6 +6,7 @@ sizes of its outputs. A marker whose key differs, or whose outputs are gone, cou
 """
 
 import logging
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from separation.files import (
     hash_value,
     read_json,
     read_rows,
+    stamp_file,
     write_json,
     write_text,
 )
@@ -204,7 +206,7 @@ class Experiment:
 
     @cached_property
     def inputs_fingerprint(self) -> str:
-        """Hash of names and sizes of what the first stages read."""
+        """Hash of names and sizes of what the first stages read; of audio that exists the names."""
         if self.origin == "existing":
             return hash_value(self.existing)
         listing = fingerprint_recordings(self.recordings, self.corpus_root)
@@ -239,8 +241,7 @@ class Experiment:
                 }
                 return [self.data_key, conf.section("model"), kept, self.recipe]
             case "evaluate":
-                trained = hash_file(self.checkpoint)
-                return [self.key("train"), trained, conf.section("evaluation")]
+                return [self.scoring_key, self._stamp_tests()]
             case "report":
                 others = sorted(self.folder.parents[1].glob("STFTMask/*/evaluation/summary.json"))
                 doubts = [hash_file(path) for path in (self.folder / "overfit.json", *others)]
@@ -251,6 +252,28 @@ class Experiment:
     def data_key(self) -> str:
         """Hash of the recordings and mixtures that a training takes."""
         return hash_value([self.key("metadata"), self.key("audio")])
+
+    @property
+    def scoring_key(self) -> str:
+        """Hash of what every score of stage 5 depends on, whichever the mixture."""
+        trained = hash_file(self.checkpoint)
+        conf = self.conf.section("evaluation")
+        return hash_value([self.key("train"), trained, conf, self._guess_device()])
+
+    def _guess_device(self) -> str:
+        """Type of the device that ``auto`` will be; torch, which knows, takes seconds to import."""
+        if self.device != "auto":
+            return self.device
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1")
+        return "cuda" if visible and any(Path("/dev").glob("nvidia[0-9]*")) else "cpu"
+
+    def _stamp_tests(self) -> list[Any]:
+        """Sizes and times of test audio that exists already; other sets are drawn from corpora."""
+        if self.origin != "existing":
+            return []
+        rows = [row for split in self.test_splits for row in self.existing[split]]
+        paths = [row[key] for row in rows for key in row if key.endswith("_path")]
+        return [stamp_file(Path(path)) for path in paths]
 
     def marker(self, stage: str) -> Path:
         home = self.folder if stage in ("train", "evaluate", "report") else self.data

@@ -1,12 +1,12 @@
 """``python -m separation compare``: the whole way, through the real entry point."""
 
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,14 +14,17 @@ import soundfile
 import torch
 
 from separation import __main__
+from separation.corpora.clips import Corpora
 from separation.data_stages import run_metadata
 from separation.errors import UnscoredError
-from separation.evaluation import comparison_scores
+from separation.evaluation import standard_sets
 from separation.evaluation.breakdown import read_scores
-from separation.evaluation.comparison_scores import Estimators, name_files
-from separation.evaluation.test_sets import open_test_set
+from separation.evaluation.comparison_scores import name_files
+from separation.evaluation.standard_sets import judge_set
+from separation.evaluation.test_sets import TestSet, open_test_set
 from separation.files import read_json
 from separation.mixtures.inputs import InputOptions
+from separation.mixtures.mixture_set import MixtureSet
 from separation.model_stages import run_evaluate
 from separation.models.asteroid_models import import_asteroid, load_model
 from separation.options import open_experiment
@@ -249,27 +252,150 @@ def test_names_become_files_that_stay_apart():
     assert len({text.lower() for text in files.values()}) == len(names)
     assert files["JorisCos/Conv_8k"] == "JorisCos__Conv_8k"
     assert not any(text.startswith(".") or "/" in text for text in files.values())
+    # a file system counts bytes, of which a Chinese character has three
+    long = [f"{'录音' * 100}{number}/测试{'集' * 100}" for number in (1, 2)]
+    files = name_files([*long, "录音/测试"])
+    assert files["录音/测试"] == "录音__测试"
+    assert len(set(files.values())) == 3
+    assert all(len(f".{text}-12345678.rows.partial".encode()) < 255 for text in files.values())
 
 
-@pytest.mark.parametrize(("expected_db", "loud"), [(0.1, False), (3.0, True)])
+@pytest.mark.parametrize(
+    ("expected_db", "kind", "said"),
+    [
+        ({"mix_clean": 0.1, "mix_both": -2.0}, "mix_clean", "mix_clean within"),
+        ({"mix_clean": 3.0, "mix_both": 0.1}, "mix_clean", "NOT THE STANDARD MIXTURES"),
+        # folders mix/ s1/ s2/ do not say which of both they are, and were never looked at
+        ({"mix_clean": 3.0, "mix_both": 0.1}, "mix", "mix_both within"),
+        ({"mix_clean": 3.0, "mix_both": -2.0}, "mix", "NOT THE STANDARD MIXTURES"),
+    ],
+)
 def test_a_published_set_is_compared_with_what_it_should_measure(
-    expected_db, loud, tmp_path, monkeypatch, caplog
+    expected_db, kind, said, tmp_path, librimix, caplog
 ):
-    folder = write_folder(tmp_path / "test", 2)
-    (folder / "mix").rename(folder / "mix_clean")
-    found = open_test_set(str(folder), InputOptions([]), [8000])
-    monkeypatch.setattr(comparison_scores, "recognise", lambda _: ("libri2mix_test-clean", True))
-    anchors = {("libri2mix_test-clean", "mix_clean", 8000): (expected_db, 0.01)}
-    monkeypatch.setattr("local.known_librimix.INPUT_SI_SDR_DB", anchors)
-    monkeypatch.setattr(Estimators, "base_rate", 8000)
-    estimators = Estimators({}, [], None, None)  # type: ignore[arg-type]
-    rows = [{"input_si_sdr": value} for value in (0.05, 0.15)]
-    notes = comparison_scores.judge_set(found, rows, estimators)
-    assert any("NOT THE STANDARD MIXTURES" in note for note in notes) == loud
+    found = librimix(kind, {(own, 8000): db for own, db in expected_db.items()})
+    verdict = judge_set(found, {"mixture": INPUTS}, {"mixture": 8000})
+    assert said in verdict.notes[-1]
+    loud = said.isupper()
     assert ("NOT THE STANDARD MIXTURES" in caplog.text) == loud
-    part = comparison_scores.judge_set(found, [rows[0], {"problems": "unreadable"}], estimators)
-    assert len(part) == 1  # a set that is not whole measures something else
-    model = SimpleNamespace(sample_rate=8000)
-    estimators = Estimators({"m": model}, [], None, None)  # type: ignore[arg-type,dict-item]
-    published = comparison_scores.name_published(found, notes, estimators)
-    assert published == (() if loud else ("Libri2Mix test, min, 8 kHz, sep_clean",))
+    task = "sep_noisy" if "both" in said else "sep_clean"
+    assert verdict.standard == (() if loud else (f"Libri2Mix test, min, 8 kHz, {task}",))
+
+
+INPUTS = [{"input_si_sdr": value} for value in (0.05, 0.15)]
+
+
+@pytest.fixture
+def librimix(tmp_path, monkeypatch):
+    """A set of two mixtures that has the IDs of a published list, with anchors of our own."""
+
+    def make(kind: str, expected_db: dict, rate: int = 8000) -> TestSet:
+        folder = write_folder(tmp_path / "test", 2, rate=rate)
+        if kind != "mix":
+            (folder / "mix").rename(folder / kind)
+        name = "libri2mix_test-clean"
+        monkeypatch.setattr(standard_sets, "recognise", lambda _: (name, True))
+        anchors = {(name, own, hz): (db, 0.01) for (own, hz), db in expected_db.items()}
+        monkeypatch.setattr("local.known_librimix.INPUT_SI_SDR_DB", anchors)
+        return open_test_set(str(folder), InputOptions([]), [8000])
+
+    return make
+
+
+def test_the_anchor_is_that_of_the_audio_and_not_of_the_first_model(librimix, caplog):
+    """A wav8k tree was said to be no standard set where a model of 16 kHz came first."""
+    found = librimix("mix_both", {("mix_both", 8000): 0.1, ("mix_both", 16000): -5.0})
+    rates = {"mixture": 16000, "high": 16000}
+    rows = {"mixture": INPUTS, "high": INPUTS}
+    verdict = judge_set(found, rows, rates)
+    assert "8000 Hz" in verdict.notes[-1] and not caplog.text
+    assert verdict.standard == ()  # nothing was scored at 8 kHz
+    # where a model works at the audio's rate, its rows are what counts
+    other = [{"input_si_sdr": 9.0}] * 2
+    verdict = judge_set(found, {"mixture": other, "low": INPUTS}, {"mixture": 16000, "low": 8000})
+    assert verdict.standard == ("Libri2Mix test, min, 8 kHz, sep_noisy",) and not caplog.text
+
+
+def test_a_set_is_standard_only_at_rates_at_which_it_was_measured(librimix):
+    found = dataclasses.replace(librimix("mix_clean", {("mix_clean", 8000): 0.1}), own_rate=0)
+    whole, part = INPUTS, [INPUTS[0], {"problems": "model-failed"}]
+    verdict = judge_set(found, {"mixture": whole, "high": part}, {"mixture": 8000, "high": 16000})
+    assert verdict.standard == ("Libri2Mix test, min, 8 kHz, sep_clean",)
+
+
+def test_what_is_not_checked_is_said(librimix, tmp_path, monkeypatch):
+    """One unreadable mixture, --limit or a part of a copy switched the check off in silence."""
+    found = librimix("mix_clean", {("mix_clean", 8000): 0.1})
+    part = [INPUTS[0], {"problems": "unreadable"}]
+    verdict = judge_set(found, {"mixture": part}, {"mixture": 8000})
+    assert "not checked" in verdict.notes[-1] and "could not be measured" in verdict.notes[-1]
+    assert verdict.standard == ()
+    monkeypatch.undo()
+    for number in (1, 2):
+        name = f"672-122797-000{number}_3570-5694-0009"
+        sources = make_sources(number, 2, 8000, 0.3)
+        write_mixture(tmp_path / "part", name, sources.sum(axis=0), sources, 8000)
+    found = open_test_set(str(tmp_path / "part"), InputOptions([]), [8000])
+    (note,) = judge_set(found, {"mixture": INPUTS}, {"mixture": 8000}).notes
+    assert "2 of 3,000 mixtures" in note and "not checked" in note
+    # official trees have no table of speakers, but names that hold them
+    assert [found.rows[0][f"speaker_{k}_ID"] for k in (1, 2)] == ["672", "3570"]
+
+
+def test_fingerprints_do_not_depend_on_the_order_of_the_models(tmp_path, compare):
+    """Of audio that exists they were those of the samples at the first model's rate."""
+    folder = write_folder(tmp_path / "calls", 2, rate=16000, duration_s=0.3)
+    models = [
+        save_small_model(tmp_path / f"{rate}.pth", rate=rate, seed=rate) for rate in (8000, 16000)
+    ]
+    found = []
+    for order in (models, models[::-1]):
+        out = tmp_path / f"out{len(found)}"
+        words = ["--test-sets", folder, "--out", out, "--oracles", "--worst", "0"]
+        assert compare("--models", *order, *words, "--limit", "1")[0] == 0
+        (own,) = read_json(out / "comparison.json")["sets"]
+        found.append(own)
+        line = next(
+            line for line in (out / "comparison.md").read_text().splitlines()
+            if line.startswith("| " + own["name"] + " | audio")
+        )  # fmt: skip
+        assert "| audio | mix | – |" in line and "| 1 of 2 |" in line
+        assert f"{own['audio']['16000']} at 16000 Hz" in line
+    assert found[0]["audio"] == found[1]["audio"] and set(found[0]["audio"]) == {"8000", "16000"}
+    assert len(set(found[0]["audio"].values())) == 2
+    assert found[0]["fingerprint"] == "" and (found[0]["type"], found[0]["n_whole"]) == ("mix", 2)
+
+
+def test_existing_audio_that_changes_is_scored_anew_and_so_is_another_device(tmp_path, monkeypatch):
+    """Stage 5 was done for good, whatever became of the files."""
+    for split in ("train", "dev", "test"):
+        write_folder(tmp_path / split, 2, duration_s=0.3)
+    where = [f"{split}={tmp_path / split}" for split in ("train", "dev", "test")]
+    places = ("folder/ConvTasNet", [], "t", where, tmp_path / "data", tmp_path / "exp", 1)
+
+    def find_keys(device: str = "cpu") -> tuple[str, str]:
+        experiment = open_experiment(*places, device)
+        return experiment.key("train"), experiment.key("evaluate")
+
+    save_small_model(open_experiment(*places, "cpu").checkpoint)
+    first = find_keys()
+    assert find_keys() == first
+    assert find_keys("cuda")[0] == first[0] and find_keys("cuda")[1] != first[1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert find_keys("auto") == first
+    sources = make_sources(5, 2, 8000, 0.3)
+    write_mixture(tmp_path / "test", "m1", sources.sum(axis=0), sources, 8000)
+    second = find_keys()
+    assert second[0] == first[0] and second[1] != first[1]
+
+
+def test_a_table_whose_recordings_change_is_rendered_and_scored_anew(tmp_path):
+    """Stage 5 kept rows by the table's line alone."""
+    soundfile.write(tmp_path / "a.wav", np.zeros(800), 16000)
+    row = {"mixture_ID": "m", "source_1_path": "a.wav", "source_1_gain": "1"}
+    row |= {"source_2_path": "a.wav", "source_2_gain": "1"}
+    mixtures = MixtureSet([row], Corpora(tmp_path), 8000)
+    before = mixtures.stamp(0)
+    assert mixtures.stamp(0) == before
+    soundfile.write(tmp_path / "a.wav", np.zeros(900), 16000)
+    assert mixtures.stamp(0) != before

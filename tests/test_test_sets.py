@@ -13,6 +13,7 @@ from separation.data_stages import run_metadata
 from separation.errors import MissingInputError, UserError
 from separation.evaluation.test_sets import open_test_set
 from separation.files import format_rows
+from separation.mixtures.draw import tell_pair
 from separation.mixtures.inputs import InputOptions
 from separation.mixtures.render import render_mixture
 from separation.options import open_experiment
@@ -84,7 +85,7 @@ def test_rates_that_differ_are_named_and_a_fault_is_told_alone(tmp_path):
     with pytest.raises(UserError, match=r"s1/m2\.wav: cannot be decoded") as caught:
         mixtures[2]
     assert "in place of" not in str(caught.value)
-    with pytest.raises(UserError, match="has 16000 Hz where the set's first mixture has 8000"):
+    with pytest.raises(UserError, match="has 16000 Hz where most of the set has 8000"):
         mixtures[3]
 
 
@@ -254,7 +255,42 @@ def test_the_recorded_lists_are_those_of_librimix():
 
 @pytest.mark.parametrize(("mean_db", "loud"), [(-1.9951, False), (-1.93, True), (0.0005, True)])
 def test_another_input_si_sdr_is_a_loud_warning(mean_db, loud):
-    text, warned = known_librimix.judge_input("libri2mix_test-clean", "mix_both", 8000, mean_db)
+    text, _, warned = known_librimix.judge_input("libri2mix_test-clean", "mix_both", 8000, mean_db)
     assert warned == loud
     assert ("NOT THE STANDARD MIXTURES" in text) == loud
-    assert known_librimix.judge_input("libri2mix_dev-clean", "mix_both", 8000, 1.0) == ("", False)
+    assert known_librimix.judge_input("libri2mix_dev-clean", "mix_both", 8000, 1.0).text == ""
+
+
+def test_the_rate_is_that_of_most_mixtures_wherever_the_broken_ones_lie(tmp_path):
+    """The first readable mixture decided; twenty broken ones at the start refused the set."""
+    folder = write_folder(tmp_path, 30, duration_s=0.1)
+    names = sorted(path.name for path in (folder / "mix").iterdir())
+    for name in names[:21]:
+        (folder / "s1" / name).write_bytes(b"RIFF")
+    for part in ("mix", "s1", "s2"):
+        soundfile.write(folder / part / names[21], np.ones(900) * 0.1, 16000)
+    found = open_test_set(str(folder), NOTHING, [16000])
+    assert found.own_rate == 8000
+
+
+def test_paths_of_a_table_are_looked_for_beside_it_before_where_one_stands(tmp_path, monkeypatch):
+    for place, rate in (("here", 8000), ("there", 16000)):
+        write_folder(tmp_path / place, 1, rate=rate, duration_s=0.2)
+    row = {"mixture_ID": "m0", "mixture_path": "mix/m0.wav"}
+    row |= {f"source_{k}_path": f"s{k}/m0.wav" for k in (1, 2)}
+    (tmp_path / "there" / "list.csv").write_text(format_rows([row]))
+    monkeypatch.chdir(tmp_path / "here")
+    assert open_test_set(str(tmp_path / "there" / "list.csv"), NOTHING, [8000]).own_rate == 16000
+
+
+def test_a_table_beside_a_folder_that_excel_wrote_is_read(tmp_path, caplog):
+    """Its mark of UTF-8 was taken for a part of the first column's name, and it was ignored."""
+    write_folder(tmp_path / "calls", 2)
+    table = "mixture_ID,speaker_1_sex,speaker_2_sex\nm0,F,f\nm1,f,M\n"
+    (tmp_path / "calls.csv").write_text(table, encoding="utf-8-sig")
+    rows = open_test_set(str(tmp_path / "calls"), NOTHING, [8000]).rows
+    assert [tell_pair(row) for row in rows] == ["same-sex", "different-sex"] and not caplog.text
+    (tmp_path / "calls.csv").write_text(table.replace("mixture_ID", "name"))
+    rows = open_test_set(str(tmp_path / "calls"), NOTHING, [8000]).rows
+    assert tell_pair(rows[0]) == "unknown"
+    assert "calls.csv: has no column mixture_ID" in caplog.text

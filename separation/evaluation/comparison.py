@@ -50,7 +50,7 @@ class ScoredSet:
         sample_rate: Hz, of the references that were scored against.
         n_src: sources of every mixture.
         n_mixtures: mixtures of the set, scored or not.
-        fingerprint: of its rendered audio.
+        fingerprint: of its table's text; empty for audio that exists.
         notes: sentences for the top of the report.
         rows: by estimator: ``mixture``, ``ibm``, ``irm``, ``wfm``, then the models by name.
             A row is what a scores CSV holds (:func:`separation.evaluation.breakdown.read_scores`).
@@ -58,6 +58,10 @@ class ScoredSet:
         standard: names, as :func:`name_standard` makes them, of the published test sets that
             these mixtures were recognised as, whole and unchanged; one for each rate that they
             are scored at.
+        audio: fingerprint of the samples that were scored, by rate in Hz.
+        mode: ``min``, ``max``, or empty where folders of audio do not tell.
+        type: ``mix_clean``, ``mix_both`` or ``mix``.
+        n_whole: mixtures before ``--limit``; 0 where there was none.
     """
 
     name: str
@@ -70,6 +74,10 @@ class ScoredSet:
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     notes_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
     standard: tuple[str, ...] = ()
+    audio: dict[int, str] = field(default_factory=dict)
+    mode: str = ""
+    type: str = ""
+    n_whole: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The matrix of a comparison: a test set x its estimators -> rows, and what is to be said of it."""
 
 import dataclasses
-import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from local.known_librimix import judge_input, recognise
 from separation.config import EvaluationConf
-from separation.evaluation.comparison import FLOOR, ScoredSet, name_standard
+from separation.evaluation.comparison import FLOOR, ScoredSet
 from separation.evaluation.estimators import (
     estimate_mixture,
     make_model_estimator,
@@ -20,16 +18,14 @@ from separation.evaluation.estimators import (
 )
 from separation.evaluation.runner import Evaluation, Scoring, evaluate_set
 from separation.evaluation.scoring_check import ScorerCheck, join_checks
+from separation.evaluation.standard_sets import judge_set
 from separation.evaluation.test_sets import TestSet, tell_type
 from separation.files import hash_text, hash_value
 from separation.mixtures.render import Mixture
 from separation.models.loading import LoadedModel
 
 Unscored = dict[str, list[dict[str, Any]]]  # by estimator, the rows without scores
-logger = logging.getLogger(__name__)
-
-TASKS = {"mix_clean": "sep_clean", "mix_both": "sep_noisy"}
-MAX_NAME = 120  # characters of a file's name
+MAX_NAME = 120  # bytes of a file's name: a file system takes 255, with suffixes
 
 
 @dataclass
@@ -111,7 +107,10 @@ def name_files(names: list[str]) -> dict[str, str]:
 
 def _make_safe(name: str) -> str:
     text = re.sub(r"[^\w.@-]+", "_", name.strip("/").replace("/", "__")).lstrip(".")
-    return text[-MAX_NAME:] or "unnamed"
+    whole = text.encode("utf-8")
+    if len(whole) > MAX_NAME:
+        text = f"{whole[-MAX_NAME:].decode('utf-8', 'ignore')}-{hash_text(name)[:6]}".lstrip(".")
+    return text or "unnamed"
 
 
 def score_set(
@@ -138,16 +137,34 @@ def score_set(
         notes_of[name] = test_set.tell_rate(rate)
         unscored[name] = found.unscored()
         _keep_check(estimators, label, found)
-    judged = judge_set(test_set, rows[FLOOR], estimators)
+    rates = {name: estimators.rate(name) for name in rows}
+    judged = judge_set(test_set, rows, rates)
     scored = ScoredSet(
         *(test_set.name, test_set.kind, estimators.base_rate, test_set.n_src),
-        *(len(test_set.rows), test_set.fingerprint or hash_rows(rows[FLOOR])),
-        (*test_set.notes, *_tell_rates(estimators), *judged),
+        *(len(test_set.rows), test_set.fingerprint),
+        (*test_set.notes, *_tell_rates(estimators), *judged.notes),
         rows=rows,
         notes_of=notes_of,
-        standard=name_published(test_set, judged, estimators),
+        standard=judged.standard,
+        audio=hash_audio_of(rows, rates),
+        mode=test_set.tell_mode(),
+        type=tell_type(test_set.rows, test_set.setting),
+        n_whole=test_set.n_whole,
     )
     return scored, unscored
+
+
+def hash_audio_of(rows_of: Unscored, rates: dict[str, int]) -> dict[int, str]:
+    """Fingerprint of a set's audio at every rate in Hz at which it was scored.
+
+    So it does not depend on the order of the models. A model that failed on a mixture leaves no
+    trace of its audio, so the estimator that has read the most speaks for a rate.
+    """
+    found: dict[int, str] = {}
+    for rate in sorted(set(rates.values())):
+        own = [rows for name, rows in rows_of.items() if rates[name] == rate]
+        found[rate] = hash_rows(max(own, key=lambda rows: sum("audio" in row for row in rows)))
+    return found
 
 
 def _keep_check(estimators: Estimators, label: str, found: Evaluation) -> None:
@@ -167,47 +184,3 @@ def _tell_rates(estimators: Estimators) -> tuple[str, ...]:
         f"The mixture and the oracles are scored at {estimators.base_rate} Hz, the rate of the "
         "first model; every model at its own.",
     )
-
-
-def name_published(
-    test_set: TestSet, judged: tuple[str, ...], estimators: Estimators
-) -> tuple[str, ...]:
-    """Published test sets that this one is, as :func:`name_standard` calls them.
-
-    Whole, in min mode, at its own rate, and with nothing that :func:`judge_set` warns of.
-    """
-    name, _ = recognise(test_set.rows)
-    if not name.endswith("test-clean") or any(text.startswith("WARNING") for text in judged):
-        return ()
-    if not test_set.in_min_mode():
-        return ()
-    task = TASKS.get(tell_type(test_set.rows, test_set.setting))
-    rates = {estimators.rate(model) for model in estimators.models}
-    own = sorted(rate for rate in rates if test_set.own_rate in (0, rate))
-    title = f"Libri{test_set.n_src}Mix test, min"
-    return tuple(name_standard(f"{title}, {rate // 1000} kHz", task) for rate in own if task)
-
-
-def judge_set(
-    test_set: TestSet, rows: list[dict[str, Any]], estimators: Estimators
-) -> tuple[str, ...]:
-    """Whether a set that bears a published list's mixture IDs holds the published mixtures."""
-    name, same = recognise(test_set.rows)
-    if not name:
-        return ()
-    if not same:
-        text = (
-            f"WARNING: it has the mixture IDs of the published {name} but other paths or gains: "
-            "THESE ARE NOT THE STANDARD MIXTURES."
-        )
-        logger.warning("%s: %s", test_set.name, text)
-        return (text,)
-    notes = [f"The published list {name} (by its mixture IDs; {len(rows)} mixtures)."]
-    values = [row["input_si_sdr"] for row in rows if "input_si_sdr" in row]
-    if test_set.in_min_mode() and len(values) == len(rows):
-        kind = tell_type(test_set.rows, test_set.setting)
-        text, warned = judge_input(name, kind, estimators.base_rate, float(np.mean(values)))
-        notes += [text] if text else []
-        if warned:
-            logger.warning("%s: %s", test_set.name, text)
-    return tuple(notes)

@@ -97,8 +97,12 @@ def _describe_model(model: ModelInfo) -> dict[str, Any]:
 def _sum_up_set(own: ScoredSet, models: list[str], metric: str, n_worst: int) -> dict[str, Any]:
     described = {
         key: getattr(own, key)
-        for key in ("name", "kind", "sample_rate", "n_src", "n_mixtures", "fingerprint")
+        for key in (
+            *("name", "kind", "type", "mode", "sample_rate", "n_src", "n_mixtures", "n_whole"),
+            "fingerprint",
+        )
     }
+    described["audio"] = {str(rate): value for rate, value in own.audio.items()}
     summaries = {name: summarise(rows) for name, rows in own.rows.items() if rows}
     rows_of = {
         name: own.rows[name] for name in models if pick_values(own.rows.get(name, []), metric)

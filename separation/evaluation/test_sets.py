@@ -13,15 +13,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import soundfile
 
+from local.known_librimix import add_speakers
 from separation.corpora.audio import resample
 from separation.errors import MissingInputError, UserError
 from separation.evaluation.runner import spread_evenly
-from separation.files import hash_value
+from separation.files import hash_value, stamp_file
 from separation.mixtures.existing_audio import SPLIT_FOLDERS, find_faults, tell_lengths
 from separation.mixtures.inputs import InputOptions, MixtureList, open_mixtures
 from separation.mixtures.reading import (
@@ -31,7 +32,7 @@ from separation.mixtures.reading import (
     read_signals,
     shorten,
 )
-from separation.mixtures.render import Mixture, render_mixture
+from separation.mixtures.render import MODES, Mixture, render_mixture
 from separation.mixtures.tables import count_sources
 from separation.stages import hash_text_file
 
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 TREE_RATES = (8000, 16000)  # Hz, of the branches wav8k and wav16k
 MAX_TOLD = 3
-N_TRIED = 20  # mixtures looked at before a set is said to be unusable
+N_TRIED = 20  # mixtures looked at: they tell the rate, or that a set is unusable
 
 
 class RatedMixtures(Sequence[Mixture]):
@@ -81,7 +82,7 @@ class RatedMixtures(Sequence[Mixture]):
             mixture, rate = _read_audio(row, self.setting, self.sample_rate)
             if self._own_rate not in (0, rate):
                 raise UserError(
-                    f"{row['mixture_path']}: has {rate} Hz where the set's first mixture has "
+                    f"{row['mixture_path']}: has {rate} Hz where most of the set has "
                     f"{self._own_rate}; bring all to one rate"
                 )
             return mixture, rate
@@ -95,15 +96,7 @@ class RatedMixtures(Sequence[Mixture]):
         """Hash of the row, of how it is read, and of its files' sizes and times."""
         setting = (self.setting.mode, self.setting.kind, self.sample_rate, self._own_rate)
         files = list_files_of(self.rows[index], self.setting)
-        return hash_value([self.rows[index], setting, [_look_at(path) for path in files]])
-
-
-def _look_at(path: Path) -> list[Any]:
-    try:
-        status = path.stat()
-    except OSError:
-        return [str(path), None]
-    return [str(path), status.st_size, status.st_mtime_ns]
+        return hash_value([self.rows[index], setting, [stamp_file(path) for path in files]])
 
 
 def _read_audio(row: dict[str, str], setting: Setting, sample_rate: int) -> tuple[Mixture, int]:
@@ -172,6 +165,13 @@ class TestSet:
             return "max" not in Path(self.rows[0]["mixture_path"]).parts
         return self.setting.mode == "min"
 
+    def tell_mode(self) -> str:
+        """``min`` or ``max``; of audio that exists only what its folders say, else empty."""
+        if "mixture_path" not in self.rows[0]:
+            return self.setting.mode
+        parts = Path(self.rows[0]["mixture_path"]).parts
+        return next((mode for mode in MODES if mode in parts), "")
+
     def tell_rate(self, sample_rate: int) -> tuple[str, ...]:
         """A sentence where the audio has another rate than a model."""
         if self.own_rate in (0, sample_rate):
@@ -205,7 +205,7 @@ def open_test_set(text: str, options: InputOptions, rates: Sequence[int] = ()) -
             mixtures can be read.
     """
     found = _choose_split(_open_at_some_rate(text, options, rates), text)
-    rows, note = _drop_repeated(found.rows, text)
+    rows, note = _drop_repeated(add_speakers(found.rows), text)
     whole = [row for row in rows if "row_fault" not in row]
     if not whole:
         raise UserError(f"{text}: {rows[0]['row_fault']}; no line of it can be used.")
@@ -283,23 +283,28 @@ def _drop_repeated(rows: list[dict[str, str]], text: str) -> tuple[list[dict[str
 
 
 def _try_some(found: MixtureList, text: str, sample_rate: int) -> int:
-    """The rate of audio that exists, of the first mixture that can be read; 0 for a table.
+    """The rate in Hz that most audio has, of some mixtures all over the set; 0 for a table.
 
     Raises:
-        UserError: none of the first ones can be read, so that the rest would hardly be better.
+        UserError: none of them can be read, so that the rest would hardly be better.
     """
-    mixtures = RatedMixtures(found.rows[:N_TRIED], found.setting, sample_rate)
-    complaints = []
-    for index, row in enumerate(mixtures.rows):
+    rows = [found.rows[index] for index in spread_evenly(len(found.rows), N_TRIED)]
+    mixtures = RatedMixtures(rows, found.setting, sample_rate)
+    complaints, rates = [], []
+    for index, row in enumerate(rows):
         try:
             _, rate = mixtures.read(index)
         except DECODING_ERRORS as error:
             complaints.append(" ".join(str(error).split()))
             continue
-        return rate if "mixture_path" in row else 0
+        if "mixture_path" not in row:
+            return 0
+        rates.append(rate)
+    if rates:
+        return max(sorted(set(rates)), key=rates.count)
     raise UserError(
-        f"{text}: none of the first {len(complaints)} mixtures can be used: {complaints[0]}; the "
-        "files of a mixture have the same name in mix/, s1/, s2/, are mono WAV or FLAC, and of "
+        f"{text}: none of {len(complaints)} mixtures, evenly spread, can be used: {complaints[0]}; "
+        "the files of a mixture have the same name in mix/, s1/, s2/, are mono WAV or FLAC, and of "
         "equal lengths and rates."
     )
 

@@ -112,7 +112,8 @@ def format_row(mixture_id: str, sources: list[Utterance], gains: list[float]) ->
 
 def tell_pair(row: dict[str, str]) -> str:
     """``same-sex``, ``different-sex`` or ``unknown`` for a row of a mixture table."""
-    sexes = [row[key] for key in row if key.startswith("speaker_") and key.endswith("_sex")]
+    stated = [row[key] for key in row if key.startswith("speaker_") and key.endswith("_sex")]
+    sexes = [text.strip()[:1].upper() for text in stated]  # F, f and female are one sex
     if not sexes or "" in sexes:
         return "unknown"
     return "same-sex" if len(set(sexes)) == 1 else "different-sex"

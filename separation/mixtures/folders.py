@@ -3,12 +3,14 @@
 :mod:`separation.mixtures.existing_audio`, which training reads them with, stops at the first fault.
 """
 
+import logging
 from pathlib import Path
 
 from separation.errors import MissingInputError, UserError
 from separation.files import read_rows
 from separation.mixtures.existing_audio import SPLIT_FOLDERS, SUFFIXES
 
+logger = logging.getLogger(__name__)
 MIX_FOLDERS = ("mix", "mix_clean", "mix_both")
 STATED = ("speaker_", "level_difference_")  # columns that a table beside audio may add
 
@@ -89,6 +91,8 @@ def _read_beside(folder: Path) -> dict[str, dict[str, str]]:
     places.append(folder.parent / "metadata" / f"{folder.name}.csv")
     table = next((place for place in places if place.is_file()), None)
     rows = read_rows(table) if table else []
+    if rows and "mixture_ID" not in rows[0]:
+        logger.warning("%s: has no column mixture_ID, so speakers and levels stay unknown", table)
     return {
         row["mixture_ID"]: {key: row[key] for key in row if key and key.startswith(STATED)}
         for row in rows

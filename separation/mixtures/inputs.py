@@ -233,9 +233,12 @@ def _read_info(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _find_base(rows: list[dict[str, str]], path: Path, options: list[str]) -> Path:
-    """What the paths of a table of audio are relative to: a --corpus, or a folder above it."""
+    """What the paths of a table of audio are relative to: a --corpus, or a folder above it.
+
+    The working directory comes last: what a table means should not depend on where one stands.
+    """
     named = next(row["mixture_path"] for row in rows if "mixture_path" in row)
-    places = [*parse_roots(options).values(), Path.cwd(), *path.resolve().parents]
+    places = [*parse_roots(options).values(), *path.resolve().parents, Path.cwd()]
     return next((place for place in places if (place / named).is_file()), path.parent)
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from separation.corpora.clips import Corpora
-from separation.files import hash_value
+from separation.files import hash_value, stamp_file
 from separation.jobs import run_jobs
-from separation.mixtures.reading import DECODING_ERRORS
+from separation.mixtures.reading import DECODING_ERRORS, Setting, list_files_of
 from separation.mixtures.render import Mixture, render_mixture
 
 FEW = 600  # mixtures that may stay in memory
@@ -33,6 +33,7 @@ class MixtureSet(Sequence[Mixture]):
     ) -> None:
         self.rows, self.sample_rate = rows, sample_rate
         self._depends = [sample_rate, mode, kind]
+        self._setting = Setting(corpora, sample_rate, mode, kind)
         self._render = partial(
             render_mixture, corpora=corpora, sample_rate=sample_rate, mode=mode, kind=kind
         )
@@ -52,8 +53,9 @@ class MixtureSet(Sequence[Mixture]):
         return self
 
     def stamp(self, index: int) -> str:
-        """Hash of what one mixture is made from, by its row; files are not looked at."""
-        return hash_value([self.rows[index], self._depends])
+        """Hash of what one mixture is made from: its row, and its files' sizes and times."""
+        files = list_files_of(self.rows[index], self._setting)
+        return hash_value([self.rows[index], self._depends, [stamp_file(path) for path in files]])
 
     def __len__(self) -> int:
         return len(self.rows)

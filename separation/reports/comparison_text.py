@@ -155,20 +155,29 @@ def _list_score_rows(summed: dict[str, Any], metric: str) -> list[list[str]]:
 
 
 def _show_sets(summed: dict[str, Any]) -> Block:
-    head = ["test set", "kind", "Hz", "speakers", "mixtures", "fingerprint", "published set"]
+    head = ["test set", "kind", "type", "mode", "Hz", "speakers", "mixtures"]
+    head += ["table's fingerprint", "audio's fingerprint", "published set"]
     rows = [
         [
             own["name"],
             own["kind"],
+            own["type"] or "–",
+            own["mode"] or "–",
             str(own["sample_rate"]),
             str(own["n_src"]),
-            str(own["n_mixtures"]),
-            own["fingerprint"],
+            _count_mixtures(own),
+            own["fingerprint"] or "–",
+            "; ".join(f"{value} at {rate} Hz" for rate, value in own["audio"].items()) or "–",
             "; ".join(own["standard"]) or "–",
         ]
         for own in summed["sets"]
     ]
     return make_table(head, rows)
+
+
+def _count_mixtures(own: dict[str, Any]) -> str:
+    limited = own["n_whole"] > own["n_mixtures"]
+    return f"{own['n_mixtures']} of {own['n_whole']}" if limited else str(own["n_mixtures"])
 
 
 def _show_models(summed: dict[str, Any]) -> Block:
