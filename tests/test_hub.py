@@ -66,6 +66,7 @@ class Hub:
     has_xet: bool = False  # whether it offers its files by that protocol too
     cut_after: int = 0  # bytes of a body ...
     cuts: int = 0  # ... this many times
+    pages: int = 0  # bodies that are a login page in place of the file
     log: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, range
     tokens: list[str] = field(default_factory=list)
     n_sent: int = 0
@@ -140,6 +141,9 @@ class Handler(BaseHTTPRequestHandler):
         asked, content = self.headers.get("Range", ""), self.hub.content
         if self.headers.get("If-Range", self.hub.mark) != self.hub.mark:
             asked = ""  # the file is another now
+        if self.hub.pages:
+            self.hub.pages -= 1
+            asked, content = "", b"<html>log in</html>"
         start = int(asked.removeprefix("bytes=").rstrip("-") or 0)
         self.send_response(206 if asked else 200)
         if asked:
@@ -390,6 +394,17 @@ def test_downloaded_model_loads_and_separates_at_its_true_rate(hub, ask):
     assert answer["notes"] == [
         "the file states 8000 Hz, the list of published models 16000 Hz, which is taken"
     ]
+
+
+@pytest.mark.parametrize("pages", [1, checkpoint_sources.ATTEMPTS])
+def test_login_page_in_place_of_the_hubs_file_leaves_nothing(pages, hub, ask):
+    """The client took it for the file's beginning: the cache, Asteroid's too, had them joined."""
+    hub.pages = pages
+    (answer,) = ask("Org/pinned")
+    if pages > 1:
+        assert "run the same command to go on" in answer["error"]
+        (answer,) = ask("Org/pinned")
+    assert Path(answer["path"]).read_bytes() == CONTENT and set(hub.ranges) == {""}
 
 
 def test_download_that_stays_cut_is_gone_on_with_by_the_next_call(hub, ask):

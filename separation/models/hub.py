@@ -17,6 +17,7 @@ from separation.models.published_models import (
     advise_name,
     find_in_hub_caches,
     is_offline,
+    name_cache_folder,
     suggest_name,
 )
 
@@ -87,7 +88,7 @@ def list_errors(of_requests: str, of_httpx: str) -> tuple[type[Exception], ...]:
 
 
 def _download(name: str, revision: str | None, cache: str) -> Path:
-    """Its client tries again by itself, but for a body that ends too early; that goes on here."""
+    """Its client tries again by itself, but for a body of another length; that goes on here."""
     from huggingface_hub import hf_hub_download
 
     # without the network its client would wait half a minute before it says so
@@ -99,11 +100,22 @@ def _download(name: str, revision: str | None, cache: str) -> Path:
             )
             return Path(path)
         except list_errors("ChunkedEncodingError", "RemoteProtocolError") as error:
-            if attempt + 1 == ATTEMPTS:
+            reason: Exception = error
+        except OSError as error:
+            if "Consistency check failed" not in str(error):
                 raise
-            logger.warning("%s: %s; trying again", name, _shorten(error))
+            reason = error
+            _remove_parts(name, cache)
+        if attempt + 1 < ATTEMPTS:
+            logger.warning("%s: %s; trying again", name, _shorten(reason))
             time.sleep(PAUSE_S)
-    raise AssertionError(name)
+    raise reason
+
+
+def _remove_parts(name: str, cache: str) -> None:
+    """Bodies of another length, such as a login page: the client would add the rest to them."""
+    for part in (Path(cache) / name_cache_folder(name) / "blobs").glob("*.incomplete"):
+        part.unlink(missing_ok=True)
 
 
 def can_reach_hub() -> bool:
