@@ -25,7 +25,6 @@ from separation.evaluation.test_sets import TestSet, open_test_set
 from separation.files import read_json
 from separation.mixtures.inputs import InputOptions
 from separation.mixtures.mixture_set import MixtureSet
-from separation.model_stages import run_evaluate
 from separation.models.asteroid_models import import_asteroid, load_model
 from separation.options import open_experiment
 from separation.run_stages import run_stage
@@ -65,7 +64,7 @@ def score_as_asteroid(model_path: Path, folder: Path, name: str, rate: int) -> d
 PARTS = ("mix", "s1", "s2")
 
 
-def test_stage_5_compare_and_asteroid_agree_and_a_corrupt_file_is_named(tmp_path, call):
+def test_run_sh_compare_and_asteroid_agree_and_a_corrupt_file_is_named(tmp_path, call):
     for split in ("train", "dev", "test"):
         write_folder(tmp_path / split, 3 if split == "test" else 1)
     corpora = [f"{split}={tmp_path / split}" for split in ("train", "dev", "test")]
@@ -78,7 +77,16 @@ def test_stage_5_compare_and_asteroid_agree_and_a_corrupt_file_is_named(tmp_path
     # Where nothing is separated Asteroid's SDR has a permutation of its own, the best SIR's.
     save_small_model(experiment.checkpoint, n_steps=40)
     experiment.mark_done("metadata", run_metadata(experiment))
-    run_evaluate(experiment)
+    experiment.mark_done("train", [experiment.checkpoint])
+    done = call(
+        *("bash", "run.sh", "--recipe", "folder/ConvTasNet", "--tag", "t", "--device", "cpu"),
+        *("--data", tmp_path / "data", "--exp", tmp_path / "exp", "--nj", "1"),
+        *(word for text in corpora for word in ("--corpus", text)),
+        *(word for text in sets for word in ("--set", text)),
+        *("--stage", "5", "--stop-stage", "5"),
+    )
+    assert done.returncode == 0, done.stdout
+    assert experiment.is_done("evaluate")
     ours = read_scores(experiment.folder / "evaluation" / "test" / "model.csv")
 
     (tmp_path / "test" / "s2" / "m2.wav").write_bytes(b"RIFF is all that is left")

@@ -321,6 +321,8 @@ def _case(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         estimates[1] = references[0] + 0.1 * estimates[1]
     elif name == "channel-swap":
         estimates[:, middle:] = estimates[::-1, middle:].copy()
+    elif name == "merged-channels":
+        estimates[1] = mixture + 0.1 * estimates[1]
     elif name == "same-references":
         references[1] = -2 * references[0]
         mixture = references.sum(axis=0) + 0.1 * estimates[1]
@@ -349,6 +351,85 @@ def test_nan_in_the_mixture_or_a_reference_is_named():
     mixture, references, estimates = _case("none")
     references[0, 3] = np.nan
     assert score_mixture(mixture, references, estimates, SAMPLE_RATE).problems == ("non-finite",)
+
+
+@pytest.mark.parametrize("n_src", [2, 3])
+@pytest.mark.parametrize(
+    ("places_s", "n_swaps"),
+    [((), 0), ((2.5,), 1), ((1.0, 3.0), 2), ((4.0,), 1), ((1.4, 1.5), 0), ((0.1,), 0)],
+)
+def test_swaps_are_counted_wherever_they_lie(n_src, places_s, n_swaps):
+    """Only one in the middle of the mixture was found: the halves were compared."""
+    references = _voices(3, 6 * SAMPLE_RATE, n_src)
+    estimates = _degrade(references, 12, "interfering")
+    for place_s in places_s:
+        start = round(place_s * SAMPLE_RATE)
+        estimates[:2, start:] = estimates[1::-1, start:].copy()
+    score = _score(references, estimates, ("si_sdr",))
+    assert score.n_swaps == n_swaps
+    assert score.problems == (("channel-swap",) if n_swaps else ())
+
+
+def test_a_window_in_which_a_source_is_quiet_says_nothing_of_a_swap():
+    references = _voices(3, 5 * SAMPLE_RATE)
+    quiet = slice(2 * SAMPLE_RATE, 3 * SAMPLE_RATE)
+    references[1, quiet] *= 1e-3
+    estimates = _degrade(references, 15, "noisy")
+    estimates[:, quiet] = estimates[::-1, quiet].copy()
+    assert _score(references, estimates, ("si_sdr",)).problems == ()
+
+
+def test_swaps_of_four_sources_are_found():
+    references = _voices(3, 4 * SAMPLE_RATE, 4)
+    estimates = _degrade(references, 15, "noisy")
+    estimates[:2, 2 * SAMPLE_RATE :] = estimates[1::-1, 2 * SAMPLE_RATE :].copy()
+    assert _score(references, estimates, ("si_sdr",)).problems == ("channel-swap",)
+
+
+def _mix_outputs(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mixture, three voices, outputs of which some hold more than one voice."""
+    references = _voices(4, n_src=3)
+    noise = 0.05 * np.random.default_rng(1).normal(size=references.shape)
+    mixture = references.sum(axis=0)
+    clean = references + 0.1 * noise
+    if name == "two in one":
+        return mixture, references, np.stack([clean[0] + clean[1], clean[2], noise[0]])
+    if name == "mixture beside voices":
+        return mixture, references, np.stack([mixture, clean[1], clean[2]])
+    if name == "denoised, not separated":
+        loud = mixture + 4 * noise[0]
+        return loud, references[:2], np.stack([references[:2].sum(axis=0), noise[1]])
+    if name == "floor":
+        return mixture, references, np.stack([mixture] * 3)
+    if name == "hardly separated":
+        return mixture, references, mixture + 0.2 * references
+    if name == "one faint voice":
+        references = references[:2] * np.array([[1.0], [0.05]])
+        return references.sum(axis=0), references, references + 0.01 * noise[:2]
+    return mixture, references, _degrade(references, 6, "interfering")
+
+
+@pytest.mark.parametrize("name", ["two in one", "mixture beside voices", "denoised, not separated"])
+def test_an_output_that_holds_two_voices_is_named(name):
+    assert (
+        "merged-channels"
+        in _score(*_mix_outputs(name)[1:], ("si_sdr",), _mix_outputs(name)[0]).problems
+    )
+
+
+@pytest.mark.parametrize("name", ["floor", "hardly separated", "one faint voice", "leaking"])
+def test_what_separates_little_or_well_is_not_called_merged(name):
+    mixture, references, estimates = _mix_outputs(name)
+    assert _score(references, estimates, ("si_sdr",), mixture).problems == ()
+
+
+def test_no_estimate_of_any_quality_is_called_merged_or_swapped():
+    for kind in ("noisy", "interfering", "filtered", "clipped"):
+        for level_db in (-3, 0, 3, 5, 10, 20):
+            for seed in range(3):
+                references = _voices(20 + seed, 24000) * np.array([[1.0], [0.5]])
+                estimates = _degrade(references, level_db, kind, seed)
+                assert _score(references, estimates, ("si_sdr",)).problems == (), (kind, level_db)
 
 
 def test_sound_estimates_have_no_problem():
@@ -424,6 +505,22 @@ def test_pesq_that_fails_on_a_file_is_absent_and_named(monkeypatch):
     references = _voices(1, 4000)
     score = _score(references, references + 1e-3, ("si_sdr", "pesq"))
     assert score.problems == ("pesq-failed",) and "si_sdr" in score.values
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_pesq_is_that_of_its_package_where_that_is_installed(rate):
+    """``pip install pesq==0.0.4`` needs a C compiler and Python's headers: CI may have neither."""
+    pesq = pytest.importorskip("pesq")
+    references = np.stack([make_voice(k, 110 + 70 * k, 1.5, rate) for k in range(2)])
+    estimates = _degrade(references, 10, "noisy")
+    mixture = references.sum(axis=0)
+    score = score_mixture(mixture, references, estimates[::-1], rate, ("pesq",))
+    mode = {8000: "nb", 16000: "wb"}[rate]
+    for k, (reference, estimate) in enumerate(zip(references, estimates, strict=True), 1):
+        theirs = pesq.pesq(rate, reference.astype(np.float32), estimate.astype(np.float32), mode)
+        assert score.values[f"pesq_{k}"] == pytest.approx(theirs, abs=1e-4)
+        before = pesq.pesq(rate, reference.astype(np.float32), mixture.astype(np.float32), mode)
+        assert score.values[f"pesqi_{k}"] == pytest.approx(theirs - before, abs=2e-4)
 
 
 def test_missing_pesq_is_told_before_work_starts(monkeypatch):

@@ -21,7 +21,7 @@ BINS = {  # kind: column, edges, factor and unit in which they are named
     "overlap": ("overlap", (0.25, 0.5, 0.75, 0.9), 100, "%"),
 }
 TEXT_COLUMNS = {"mixture_ID", "pair", "audio", "permutation", "problems", "error"}
-COUNT_COLUMNS = {"n_samples", "n_clipped"}
+COUNT_COLUMNS = {"n_samples", "n_clipped", "n_swaps"}
 DESCRIPTIONS = {"duration_s", "level_difference_db", "overlap"}
 
 

@@ -287,7 +287,9 @@ def _measure(
         stored = _score_stored(mixture.sources, estimates, score)
         values |= stored
         problems += [] if "si_sdr_16bit" in stored else [SILENT_16BIT]
-    row = {"permutation": " ".join(map(str, score.permutation)), "problems": " ".join(problems)}
+    row: dict[str, Any] = {"permutation": " ".join(map(str, score.permutation))}
+    row["problems"] = " ".join(problems)
+    row |= {"n_swaps": score.n_swaps} if score.n_swaps else {}
     return row | {key: round(value, 6) for key, value in values.items()}
 
 

@@ -13,7 +13,8 @@ PROBLEMS = {
     "zero-estimate": "an estimate is all zero, or nothing but a constant",
     "non-finite": "a signal holds NaN, infinite, or unboundedly large samples",
     "same-voice-twice": "two outputs hold the same voice, so that another one is lost",
-    "channel-swap": "the outputs change places between the first and the second half",
+    "merged-channels": "an output still holds two voices as the mixture does, another one or none",
+    "channel-swap": "the outputs change places, from one second to another",
     "same-references": "two references are one signal: which is which, SIR and SAR mean nothing",
     "one-source": "with one source there is no interference, so SIR has no value",
     "stoi-failed": "STOI has no value: too short, or hardly any speech",
@@ -32,8 +33,12 @@ UNSCORABLE = frozenset(
 SILENT_ENERGY = 1e-24  # of a signal's energy about its mean, to its energy with the mean
 MARGIN_DB = 3.0  # above the unprocessed mixture, to count as separated
 SAME = 1e-10  # of two references' energy apart, beyond which they are one signal: 100 dB
-QUIET_HALF = 1e-6  # of a reference's energy: 60 dB below the other half
-SHORTEST_HALF_S = 0.25
+WINDOW_S = 1.0  # in which it is looked for which output is whose
+SHORTEST_WINDOW_S = 0.25
+QUIET = 0.01  # of a reference's mean power: in a window 20 dB below, nobody can tell
+MOST_APART_DB = 3.0  # two voices of an output, from their ratio in the mixture, to count as merged
+LEAST_PRESENT = 0.1  # of the loudest voice's energy in an output: 10 dB below
+LEAST_VOICES = 0.5  # of an output's energy that voices explain
 MOST_TRIED = 3  # sources, up to which all permutations are tried
 
 
@@ -74,27 +79,39 @@ def find_unscorable(energies: np.ndarray, raw: np.ndarray, n_src: int) -> tuple[
     return tuple(name for name, group in groups.items() if group.any())
 
 
-def find_confusions(pairwise: np.ndarray, halves: np.ndarray, half_s: float) -> tuple[str, ...]:
-    """Notes on estimates that have values but do not hold what they should.
+def find_confusions(pairwise: np.ndarray, windows: np.ndarray) -> tuple[tuple[str, ...], int]:
+    """Notes on estimates that have values but do not hold what they should; how often they swap.
 
     same-voice-twice: two estimates whose best reference is the same, and which are each nearer
-    to it than the mixture is, by 3 dB. channel-swap: the halves prefer different permutations,
-    each better there than the mixture and than the other half's permutation, by 3 dB. Both rules
-    are this project's own; they follow the chunk-wise look at SI-SDR improvement with which
-    Zhao et al. (2022, "Target confusion in end-to-end speaker extraction") find wrong speakers.
+    to it than the mixture is, by 3 dB. merged-channels: see :func:`_merges`. channel-swap: see
+    :func:`count_swaps`. The rules are this project's own; they follow the chunk-wise look at
+    SI-SDR improvement with which Zhao et al. (2022, "Target confusion in end-to-end speaker
+    extraction") find wrong speakers.
 
     Args:
         pairwise: SI-SDR in dB, ``(n_src, n_src + 1)``: estimates, then the mixture.
-        halves: inner products of all signals (references, estimates, mixture) in the first and
-            second half, ``(2, 2 n_src + 1, 2 n_src + 1)``.
-        half_s: duration of a half.
+        windows: inner products of all signals (references, estimates, mixture) in each window,
+            ``(n_windows, 2 n_src + 1, 2 n_src + 1)``.
     """
     if len(pairwise) < 2:
-        return ()
-    problems = ["same-voice-twice"] if _repeats_voice(pairwise) else []
-    if half_s >= SHORTEST_HALF_S and _swaps(halves, len(pairwise)):
-        problems.append("channel-swap")
-    return tuple(problems)
+        return (), 0
+    n_swaps = count_swaps(windows, len(pairwise)) if len(windows) > 1 else 0
+    found = {
+        "same-voice-twice": _repeats_voice(pairwise),
+        # an output that changed places holds two voices over the whole mixture as well
+        "merged-channels": not n_swaps and _merges(pairwise),
+        "channel-swap": n_swaps > 0,
+    }
+    return tuple(name for name, holds in found.items() if holds), n_swaps
+
+
+def count_windows(duration_s: float) -> int:
+    """Windows of about a second that a mixture is cut into; two at least, of 0.25 s or more.
+
+    >>> [count_windows(seconds) for seconds in (0.4, 0.5, 2.4, 5.0)]
+    [1, 2, 2, 5]
+    """
+    return max(2, round(duration_s / WINDOW_S)) if duration_s >= 2 * SHORTEST_WINDOW_S else 1
 
 
 def find_same_references(gram: np.ndarray, n_src: int) -> bool:
@@ -111,17 +128,52 @@ def _repeats_voice(pairwise: np.ndarray) -> bool:
     return len(set(best[above].tolist())) < int(above.sum())
 
 
-def _swaps(halves: np.ndarray, n_src: int) -> bool:
-    energies = np.stack([np.diag(half) for half in halves])
-    if (energies.min(axis=0) <= QUIET_HALF * energies.max(axis=0)).any():
-        return False
-    ratios = [ratios_of_gram_db(half, n_src) for half in halves]
-    orders = [best_permutation(half[:, :-1]) for half in ratios]
-    if orders[0] == orders[1]:
-        return False
-    rows = np.arange(n_src)
-    for half, own, other in zip(ratios, orders, orders[::-1], strict=True):
-        lead = half[rows, list(own)].mean() - MARGIN_DB
-        if lead <= half[:, -1].mean() or lead <= half[rows, list(other)].mean():
-            return False
-    return True
+def _merges(pairwise: np.ndarray) -> bool:
+    """Whether an output holds two voices as the mixture does, while another holds one or none.
+
+    The share of a voice in a signal is the squared cosine between both, SI-SDR by another name.
+    An output is merged whose two loudest voices lie within 10 dB, stand to one another as in
+    the mixture within 3 dB, and are half of its energy or more. The unprocessed mixture, and a
+    model all of whose outputs are like it, separate nothing; their SI-SDRi says so.
+    """
+    ratios = 10 ** (pairwise / 10)
+    shares = ratios / (1 + ratios)
+    estimates, mixture = shares[:, :-1], shares[:, -1]
+    columns = np.arange(estimates.shape[1])
+    first, second = np.argsort(-estimates, axis=0)[:2]
+    loudest, other = estimates[first, columns], estimates[second, columns]
+    lacking = loudest + other < LEAST_VOICES
+    alone = lacking | (other < LEAST_PRESENT * loudest)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moved = 10 * np.log10((loudest * mixture[second]) / (other * mixture[first]))
+    return bool(alone.any() and (~alone & (np.abs(moved) <= MOST_APART_DB)).any())
+
+
+def count_swaps(windows: np.ndarray, n_src: int) -> int:
+    """How often the outputs change places: between windows of about a second that leave no doubt.
+
+    In such a window no source is quiet, and its best permutation is better than the mixture and
+    than any other permutation, by 3 dB each.
+
+    Args:
+        windows: inner products, see :func:`find_confusions`.
+    """
+    energies = np.diagonal(windows, axis1=1, axis2=2)[:, :n_src]
+    loud = (energies > QUIET * energies.mean(axis=0)).all(axis=1)
+    if loud.sum() < 2:
+        return 0
+    ratios = ratios_of_gram_db(windows[loud], n_src)
+    orders = _list_orders(ratios)
+    means = ratios[:, np.arange(n_src), orders].mean(axis=-1)  # (window, order)
+    second, best = np.sort(means, axis=1)[:, -2:].T
+    certain = best >= np.maximum(second, ratios[..., -1].mean(axis=1)) + MARGIN_DB
+    return int(np.count_nonzero(np.diff(means.argmax(axis=1)[certain])))
+
+
+def _list_orders(ratios: np.ndarray) -> np.ndarray:
+    """Permutations to choose of, ``(n_orders, n_src)``: all, or of many sources the best ones."""
+    n_src = ratios.shape[1]
+    if n_src <= MOST_TRIED:
+        return np.array(list(itertools.permutations(range(n_src))))
+    found = {best_permutation(own[:, :-1]) for own in ratios} | {tuple(range(n_src))}
+    return np.array(sorted(found | {tuple(range(n_src))[::-1]}))

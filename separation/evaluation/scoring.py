@@ -17,11 +17,12 @@ from separation.evaluation.score_problems import (
     PROBLEMS,
     UNSCORABLE,
     best_permutation,
+    count_windows,
     find_confusions,
     find_same_references,
     find_unscorable,
 )
-from separation.evaluation.si_sdr import CEILING_DB, multiply_halves, pairwise_si_sdr_db, si_sdr_db
+from separation.evaluation.si_sdr import CEILING_DB, multiply_windows, pairwise_si_sdr_db, si_sdr_db
 
 __all__ = [
     "CEILING_DB",
@@ -50,11 +51,13 @@ class Score:
             for STOI (0..1) and PESQ. No improvement of SAR: the mixture has no artefacts.
         permutation: estimate index of each reference; empty where nothing could be scored.
         problems: names out of PROBLEMS; one of UNSCORABLE comes with no values.
+        n_swaps: how often the outputs change places.
     """
 
     values: dict[str, float]
     permutation: tuple[int, ...]
     problems: tuple[str, ...]
+    n_swaps: int = 0
 
 
 def check_metrics(metrics: Sequence[str], sample_rate: int) -> None:
@@ -91,7 +94,7 @@ def score_mixture(
     Args:
         mixture: ``(time,)``, floating-point or integer samples.
         references, estimates: ``(n_src, time)``.
-        sample_rate: Hz; only STOI and PESQ, and the shortest half of a swap, depend on it.
+        sample_rate: Hz; only STOI and PESQ, and the windows of a swap, depend on it.
         metrics: out of METRICS; see ``check_metrics``.
 
     Raises:
@@ -101,15 +104,16 @@ def score_mixture(
     n_src, n_samples = references.shape
     signals = np.concatenate([references, estimates, mixture[None]], dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # told as a problem below
-        halves, means = multiply_halves(signals)
-        gram = halves.sum(axis=0)
+        windows, means = multiply_windows(signals, count_windows(n_samples / sample_rate))
+        gram = windows.sum(axis=0)
         energies = np.diag(gram) + n_samples * means**2
     unscorable = find_unscorable(np.diag(gram), energies, n_src)
     if unscorable:
         return Score({}, (), unscorable)
     pairwise = pairwise_si_sdr_db(signals, gram, n_src)
     order = best_permutation(pairwise[:, :-1])
-    problems = list(find_confusions(pairwise, halves, n_samples / 2 / sample_rate))
+    confusions, n_swaps = find_confusions(pairwise, windows)
+    problems = list(confusions)
     if find_same_references(gram, n_src):
         problems.append("same-references")
     tables = {"si_sdr": np.stack([pairwise[:, -1], pairwise[range(n_src), order]])}
@@ -120,7 +124,7 @@ def score_mixture(
     for metric in metrics:
         if metric in tables:
             values |= _list_values(metric, *tables[metric])
-    return Score(values, order, tuple(problems))
+    return Score(values, order, tuple(problems), n_swaps)
 
 
 def _score_others(

@@ -55,40 +55,41 @@ def ratios_of_gram_db(gram: np.ndarray, n_src: int) -> np.ndarray:
     The target's energy is ``<r, e>^2 / <r, r>``, the residual's what is left of ``<e, e>``.
 
     Args:
-        gram: ``(n_signals, n_signals)`` of zero-mean signals, the references first.
+        gram: ``(..., n_signals, n_signals)`` of zero-mean signals, the references first.
         n_src: number of references.
 
     Returns:
-        ``(n_src, n_signals - n_src)`` in dB; beyond some 60 dB only that it is beyond.
+        ``(..., n_src, n_signals - n_src)`` in dB; beyond some 60 dB only that it is beyond.
     """
-    energies = np.diag(gram)
-    own = energies[:n_src, None]
-    cross = gram[:n_src, n_src:]
+    energies = np.diagonal(gram, axis1=-2, axis2=-1)
+    own = energies[..., :n_src, None]
+    cross = gram[..., :n_src, n_src:]
     targets = cross * (cross / np.where(own > 0, own, 1))
-    return ratio_db(targets, np.maximum(energies[n_src:] - targets, 0))
+    return ratio_db(targets, np.maximum(energies[..., None, n_src:] - targets, 0))
 
 
-def multiply_halves(signals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Inner products of signals less their means, over the first and over the second half.
+def multiply_windows(signals: np.ndarray, n_windows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Inner products of signals less their means, over windows of equal length.
 
     The means are taken off the products, which saves a copy of all samples, unless an offset is so
     large that the products would lose digits by it.
 
     Args:
         signals: ``(n_signals, time)`` float64.
+        n_windows: of which some are a sample longer than others.
 
     Returns:
-        the products ``(2, n_signals, n_signals)``, and the means ``(n_signals,)``.
+        the products ``(n_windows, n_signals, n_signals)``, and the means ``(n_signals,)``.
     """
-    halves = np.array_split(signals, 2, axis=-1)
-    lengths = np.array([half.shape[-1] for half in halves])[:, None, None]
-    sums = np.stack([half.sum(axis=-1) for half in halves])
+    windows = np.array_split(signals, n_windows, axis=-1)
+    lengths = np.array([window.shape[-1] for window in windows])[:, None, None]
+    sums = np.stack([window.sum(axis=-1) for window in windows])
     means = sums.sum(axis=0) / lengths.sum()
-    products = np.stack([half @ half.T for half in halves])
+    products = np.stack([window @ window.T for window in windows])
     energies = np.diag(products.sum(axis=0))
     if (lengths.sum() * means**2 > LARGE_OFFSET * energies).any():
-        centred = np.array_split(signals - means[:, None], 2, axis=-1)
-        return np.stack([half @ half.T for half in centred]), means
+        centred = np.array_split(signals - means[:, None], n_windows, axis=-1)
+        return np.stack([window @ window.T for window in centred]), means
     mixed = sums[:, :, None] * means
     return products - mixed - mixed.transpose(0, 2, 1) + lengths * np.outer(means, means), means
 
