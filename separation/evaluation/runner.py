@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import logging
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -211,7 +212,9 @@ def _score_all(
 
 def _score_apart(job: _Job) -> dict[str, Any]:
     """Score one mixture in a process of its own."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+    with ProcessPoolExecutor(
+        1, multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+    ) as pool:
         try:
             return pool.submit(score_row, job).result()
         except BrokenProcessPool:
