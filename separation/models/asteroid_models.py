@@ -5,6 +5,7 @@ The one place that imports Asteroid.
 
 import importlib
 import importlib.util
+import io
 import logging
 import shutil
 import sys
@@ -81,8 +82,19 @@ def save_model(model: nn.Module, path: Path) -> None:
     package = model.serialize()  # type: ignore[operator]
     versions = package["infos"]["software_versions"]
     package["infos"]["software_versions"] = {key: str(value) for key, value in versions.items()}
+    save_tensors(package, path)
+
+
+def save_tensors(values: Any, path: Path) -> None:
+    """``torch.save`` to a file that is whole or absent.
+
+    By way of memory: where torch itself meets a full disk, it does not say so.
+    """
+    buffer = io.BytesIO()
+    torch.save(values, buffer)
     with write_whole(path) as partial:
-        torch.save(package, partial)
+        # A view of the buffer, kept by the error of a full disk, crashes Python 3.12.1's collector.
+        partial.write_bytes(buffer.getvalue())
 
 
 def load_model(path: Path) -> nn.Module:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from separation.errors import MissingInputError, UserError
-from separation.files import check_writable, read_json, read_rows, write_text, write_whole
+from separation.files import check_writable, read_json, read_rows, write_text
 from separation.models.model_card import format_card
 from separation.models.published_corpora import list_corpora, name_dataset
 from separation.models.published_models import HUB_FILE, hash_file, read_published
@@ -124,8 +124,7 @@ def write_model(path: Path, results: Results, name: str, author: str, licence: s
     So ``BaseModel.from_pretrained`` loads it under torch >= 2.6 too, which refuses all else.
     The metrics are those of the last test set; ``infos["scores"]`` has those of all.
     """
-    import torch
-
+    from separation.models.asteroid_models import save_tensors
     from separation.models.loading import open_model
 
     model = open_model(str(results.checkpoint)).model
@@ -149,5 +148,4 @@ def write_model(path: Path, results: Results, name: str, author: str, licence: s
         "upload_name": name,
         "license_note": licence,
     }
-    with write_whole(path) as partial:
-        torch.save(package, partial)
+    save_tensors(package, path)

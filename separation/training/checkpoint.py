@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import io
 import pickle
 import shutil
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from separation.errors import UserError
-from separation.files import write_whole
+from separation.models.asteroid_models import save_tensors
 
 KEYS = {"state_dict", "step", "epoch", "steps_in_epoch", "stepping_s", "elapsed_s", "stepper"}
 KEYS |= {"plateau", "results"}
@@ -27,11 +26,7 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         OSError: it cannot be written; the file before it stays whole.
     """
-    # By way of memory: where torch itself meets a full disk, it does not say so.
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    with write_whole(path) as partial:
-        partial.write_bytes(buffer.getbuffer())
+    save_tensors(state, path)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
