@@ -316,12 +316,19 @@ def test_the_anchor_is_that_of_the_audio_and_not_of_the_first_model(librimix, ca
     rates = {"mixture": 16000, "high": 16000}
     rows = {"mixture": INPUTS, "high": INPUTS}
     verdict = judge_set(found, rows, rates)
-    assert "8000 Hz" in verdict.notes[-1] and not caplog.text
-    assert verdict.standard == ()  # nothing was scored at 8 kHz
+    assert "above its own 8000 Hz only" in verdict.notes[-1] and not caplog.text
+    assert verdict.standard == ()
     # where a model works at the audio's rate, its rows are what counts
     other = [{"input_si_sdr": 9.0}] * 2
     verdict = judge_set(found, {"mixture": other, "low": INPUTS}, {"mixture": 16000, "low": 8000})
     assert verdict.standard == ("Libri2Mix test, min, 8 kHz, sep_noisy",) and not caplog.text
+
+
+def test_audio_brought_to_a_lower_rate_has_that_rates_anchor(librimix):
+    found = librimix("mix_both", {("mix_both", 8000): 0.1, ("mix_both", 16000): -5.0}, 16000)
+    verdict = judge_set(found, {"mixture": INPUTS}, {"mixture": 8000})
+    assert "(min, 8000 Hz)" in verdict.notes[-1] and "mix_both within" in verdict.notes[-1]
+    assert verdict.standard == ()  # the published one of 8 kHz has files of 8 kHz
 
 
 def test_a_set_is_standard_only_at_rates_at_which_it_was_measured(librimix):
