@@ -9,16 +9,9 @@ import torch
 
 from separation.config import list_recipes, load_conf
 from separation.errors import UserError
-from separation.models.asteroid_models import (
-    build_model,
-    can_compile,
-    import_asteroid,
-    load_model,
-    save_model,
-)
+from separation.models.asteroid_models import build_model, import_asteroid, load_model, save_model
 from separation.models.fast_gradients import NormOfPReLU, PointwiseProduct, ShiftedProducts
 from separation.models.fast_layers import FastForm, make_fast
-from separation.training.module import SeparationModule
 from tests.conftest import ROOT
 
 SMALL = ["model.n_filters=32", "model.bn_chan=16", "model.hid_chan=24", "model.skip_chan=16"]
@@ -133,28 +126,6 @@ def test_bf16_autocast_stays_near_asteroids_float32(causal, n_src):
     (expected * weights).sum().backward()
     (ours * weights).sum().backward()
     assert compare_gradients(model, peer) < 0.15
-
-
-@pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="no C++ compiler")
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_compiled_training_form_equals_asteroids(precision):
-    """What stage 4 runs by default: within the tolerances of the forms that are not compiled."""
-    tiny = [*SMALL, "model.n_blocks=2", "model.n_repeats=1"]
-    sets = [*tiny, "training.compile=on", f"training.precision={precision}"]
-    conf = load_conf(ROOT, "mini/ConvTasNet", sets)
-    torch.manual_seed(0)
-    module = SeparationModule(build_model(conf.model, 2, 8000), conf.training)
-    peer = copy.deepcopy(module.model)
-    module.prepare_speed(4321)
-    mixtures, sources = torch.randn(4, 4321), torch.randn(4, 2, 4321)
-    losses = import_asteroid("losses")
-    stock = losses.PITLossWrapper(losses.pairwise_neg_sisdr, pit_from="pw_mtx")
-    ours, expected = module.training_step([mixtures, sources], 0), stock(peer(mixtures), sources)
-    ours.backward()
-    expected.backward()
-    loose = precision == "bf16"
-    assert float(ours) == pytest.approx(float(expected), abs=0.5 if loose else 1e-3)
-    assert compare_gradients(module.model, peer) < (0.15 if loose else 0.005)
 
 
 def test_saved_model_is_loaded_by_asteroid_itself(tmp_path):

@@ -1,6 +1,7 @@
 """Training: the steps, schedules, and what interruptions must not change."""
 
 import contextlib
+import copy
 import dataclasses
 import logging
 import math
@@ -22,7 +23,7 @@ from separation.corpora.tables import scan_recordings
 from separation.errors import UserError
 from separation.files import read_rows
 from separation.mixtures.dynamic_mixing import DynamicMixtures, ListedSegments
-from separation.models.asteroid_models import import_asteroid, load_model
+from separation.models.asteroid_models import can_compile, import_asteroid, load_model
 from separation.training.config import TrainingConf
 from separation.training.data import open_batches, open_mixer
 from separation.training.loop import Training
@@ -32,6 +33,7 @@ from separation.training.ranks import Ranks
 from separation.training.schedule import scale_lr
 from separation.training.step import Stepper, derive_seed
 from tests.conftest import ROOT
+from tests.test_model import compare_gradients
 from tests.training_case import (
     N_SAMPLES,
     RATE,
@@ -92,6 +94,8 @@ CASES = {
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_interrupted_training_ends_with_the_same_bits(segments, case, number, tmp_path):
     kind, item, dev_item, changes = CASES[case]
+    if case == "compiled" and not can_compile(torch.device("cpu")):
+        pytest.skip("no C++ compiler")
     if number == signal.SIGINT and case in ("with a worker process", "compiled"):
         pytest.skip("once is enough")
     items, dev = segments[kind], make_dev()
@@ -115,6 +119,21 @@ def test_interrupted_training_ends_with_the_same_bits(segments, case, number, tm
     models = [load_model(tmp_path / name).state_dict() for name in ("whole", "cut")]
     assert_same(*map(dict, models))
     assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="no C++ compiler")
+def test_compiled_training_step_is_asteroids():
+    """What stage 4 runs by default: the tolerances of test_model.py's forms; compiled just now."""
+    module, _ = make_stepper(compile="on")
+    peer = copy.deepcopy(module.model)
+    losses = import_asteroid("losses")
+    stock = losses.PITLossWrapper(losses.pairwise_neg_sisdr, pit_from="pw_mtx")
+    mixtures, sources = make_batch()
+    ours, expected = module.training_step([mixtures, sources], 0), stock(peer(mixtures), sources)
+    ours.backward()
+    expected.backward()
+    assert float(ours) == pytest.approx(float(expected), abs=1e-3)
+    assert compare_gradients(module.model, peer) < 0.005
 
 
 def start(*arguments: object, launcher: tuple = ()) -> subprocess.CompletedProcess:
@@ -483,11 +502,12 @@ def test_contradictions_are_refused(changes, named):
         make_conf(**changes)
 
 
-@pytest.mark.parametrize("launcher", ["torchrun", "SLURM", "our own"])
+# our own launcher: the next test
+@pytest.mark.parametrize("launcher", ["torchrun", "SLURM"])
 def test_two_processes_train_what_one_does(launcher, tmp_path):
     """Seven steps of Adam on the same global batches; three dev mixtures, so shares differ."""
     changes = {"epoch_mixtures": 28, "epochs": 1, "ema": 0.9}
-    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2") * (launcher == "torchrun")
+    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2")
     words = [f"{key}={value}" for key, value in changes.items()]
     arguments = (tmp_path / "two", "devices=2", *words)
     done = start_tasks(*arguments) if launcher == "SLURM" else start(*arguments, launcher=torchrun)
