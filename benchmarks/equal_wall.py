@@ -1,6 +1,6 @@
 """Equal wall time on the mini recipe's corpus: Asteroid's own training and ours.
 
-    .venv/bin/pip install 'torch_optimizer<0.2' pytorch_ranger      # what asteroid.engine imports
+    .venv/bin/pip install --no-deps 'torch_optimizer<0.2' pytorch_ranger   # asteroid.engine's
     bash run.sh --stop-stage 3 --data DATA
     python -m benchmarks.equal_wall --data DATA --work EMPTY_FOLDER [--minutes 10]
 

@@ -31,6 +31,7 @@ import scipy
 import soundfile
 from scipy.signal import lfilter, resample_poly
 
+from benchmarks.gpu.timing import find_commit
 from benchmarks.rendering import read_cpu
 from separation.evaluation.scoring import score_mixture
 from separation.evaluation.scoring_check import define_si_sdr_db, score_with_references
@@ -239,6 +240,7 @@ def main() -> None:
     scores = [(case.kind, score_ours(case)) for case in cases]
     result = {
         "cpu": read_cpu(),
+        "commit": find_commit(),
         "versions": {"python": platform.python_version()}
         | {package.__name__: package.__version__ for package in (np, scipy)},
         "mixtures": len(cases),

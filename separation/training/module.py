@@ -80,7 +80,7 @@ class SeparationModule(pl.LightningModule):
 
     def _try_compile(self) -> str:
         """Compile and run one throw-away batch; the reason where that fails, and stay eager."""
-        logger.info("compiling the model (about a minute the first time)")
+        logger.info("compiling the model (a minute or two the first time)")
         form = FastForm(self.conf.fused_norm, self.conf.fused_depthwise, self._writes_gradients())
         self.use_graphs = self._can_use_graphs()
         mode = "reduce-overhead" if self.use_graphs else None
