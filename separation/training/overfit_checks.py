@@ -110,7 +110,7 @@ def check_loss(kind: type[SeparationModule], items: Sequence[Item], conf: Traini
     plain = dataclasses.replace(conf, compile="off", precision="fp32", batch_size=len(items))
     module = kind(_Oracle(sources), plain)
     module.prepare_speed(mixtures.shape[-1])
-    scores = [-float(module.training_step([mixtures, sources], 0)) for _ in range(TRIES)]
+    scores = [-module.training_step([mixtures, sources], 0).item() for _ in range(TRIES)]
     if min(scores) > PERFECT_DB:
         return ""
     return (
