@@ -23,15 +23,20 @@ def format_card(results: "Results", name: str, author: str, licence: str, langua
         licence: as the Hub writes it, such as ``cc-by-sa-4.0``; empty: the card states none.
         language: code; empty: that of the corpus where it has one.
     """
-    conf = results.conf
     by = f" by {author}" if author else ""
+    front = _describe_front(results, name, licence, language or tell_language(results.conf))
+    head = f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip()}\n---\n"
+    parts = (_tell_use(results, name, by), _tell_origin(results))
+    limits = f"## Limits\n{_list_limits(results)}\n\n## Licence\n{_tell_licence(licence, by)}\n"
+    return head + "\n".join([*parts, limits])
+
+
+def _tell_use(results: "Results", name: str, by: str) -> str:
+    """What the model is, how it is used, how good it is."""
+    conf = results.conf
     model = conf["model"]["name"]
     rate, n_src = conf["audio"]["sample_rate"], conf["mixtures"]["n_src"]
-    front = _describe_front(results, name, licence, language or tell_language(conf))
-    return f"""---
-{yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip()}
----
-# {name.split("/")[1]}
+    return f"""# {name.split("/")[1]}
 
 {model}, {n_src} speakers, {rate} Hz, trained{by} on {name_dataset(conf, results.run)}
 ({conf["mixtures"]["task"]}) with the recipe {results.run["recipe"]}.
@@ -47,8 +52,13 @@ def format_card(results: "Results", name: str, author: str, licence: str, langua
 
 SI-SDR with zero-mean signals, SDR of BSS Eval v3; means over mixtures, 95 % bootstrap intervals;
 `mixture` is the unprocessed input, an improvement is measured against it.
+"""
 
-## Data
+
+def _tell_origin(results: "Results") -> str:
+    """Data and training."""
+    conf = results.conf
+    return f"""## Data
 {describe_corpora(conf, results.run)}.
 
 {_list_fingerprints(results)}
@@ -61,12 +71,6 @@ SI-SDR with zero-mean signals, SDR of BSS Eval v3; means over mixtures, 95 % boo
 ```yaml
 {yaml.safe_dump(conf, sort_keys=False).strip()}
 ```
-
-## Limits
-{_list_limits(results)}
-
-## Licence
-{_tell_licence(licence, by)}
 """
 
 
