@@ -17,10 +17,10 @@ from typing import Any
 import torch
 
 from benchmarks.rendering import read_cpu
-from separation.config import load_conf
+from separation.config.load import load_conf
 from separation.files import write_json, write_text
-from separation.models.asteroid_models import build_model
-from separation.models.fast_layers import make_fast
+from separation.models.asteroid import build_model
+from separation.models.fast.layers import make_fast
 from separation.training.batch_memory import MARGIN, StepMemory, list_divisors
 
 ROOT = Path(__file__).resolve().parents[1]

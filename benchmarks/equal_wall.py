@@ -33,13 +33,13 @@ from benchmarks.gpu.material import import_librimix
 from benchmarks.gpu.timing import find_commit
 from benchmarks.rendering import read_cpu
 from benchmarks.training import RESULTS, read_flags
-from separation.config import Conf
+from separation.config.schema import Conf
+from separation.experiment.experiment import Experiment
+from separation.experiment.open import open_experiment
 from separation.files import format_rows, read_rows, write_json, write_text
-from separation.mixtures.dynamic_mixing import FixedMixtures
-from separation.model_stages import open_training
-from separation.models.asteroid_models import build_model, import_asteroid
-from separation.options import open_experiment
-from separation.stages import Experiment
+from separation.mixtures.dynamic.host import FixedMixtures
+from separation.models.asteroid import build_model, import_asteroid
+from separation.stages.model import open_training
 from separation.training.loop import train
 from separation.training.module import SeparationModule
 

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from separation.files import read_rows, write_json
-from tests.librimix_tree import DATA, hash_folder, read_reference_rows, write_tree
+from tests.support.librimix_tree import DATA, hash_folder, read_reference_rows, write_tree
 
 TYPES = ("mix_clean", "mix_both", "mix_single")
 

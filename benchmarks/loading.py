@@ -25,11 +25,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmarks.rendering import read_cpu
-from separation.config import load_conf
+from separation.config.load import load_conf
 from separation.corpora.pack import STEP, PackedAudio, PackedUtterance
 from separation.files import format_rows, write_json
-from separation.mixtures.device_mixing import DeviceMixer
-from separation.mixtures.dynamic_mixing import DynamicMixtures
+from separation.mixtures.dynamic.device import DeviceMixer
+from separation.mixtures.dynamic.host import DynamicMixtures
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE, SEGMENT_S, BATCH = 8000, 4, 24

@@ -80,9 +80,9 @@ def measure_plain(corpus: Path, rate: int) -> dict[str, float]:
 
 def measure_scan(corpus: Path) -> dict[str, float]:
     """Stage 1: decode, loudness, peak, hash."""
-    from separation.config import load_conf
-    from separation.corpora.recordings import Recording
-    from separation.corpora.tables import scan_recordings
+    from separation.config.load import load_conf
+    from separation.corpora.plugin import Recording
+    from separation.corpora.table import scan_recordings
 
     paths = sorted(corpus.rglob("*.wav"))
     rows = [Recording(p.parent.name, "F", str(p.relative_to(corpus)), p.stem) for p in paths]

@@ -27,14 +27,14 @@ import miniaudio
 import numpy as np
 import soundfile
 
-from separation.config import load_conf
-from separation.corpora.clips import Corpora
-from separation.corpora.loudness import measure_loudness_lufs
-from separation.corpora.pack import ExactPack, ListedClip, PackedAudio, list_clips, pack_speakers
+from separation.audio.loudness import measure_loudness_lufs
+from separation.config.load import load_conf
+from separation.corpora.pack import ExactPack, ListedClip, PackedAudio, pack_speakers
 from separation.files import format_rows, write_json
 from separation.jobs import keep_freed_memory
-from separation.mixtures.dynamic_mixing import DynamicMixtures
+from separation.mixtures.dynamic.host import DynamicMixtures
 from separation.mixtures.render import render_mixture
+from separation.mixtures.source_files import Corpora, list_clips
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL = ("mix_clean", "mix_both", "mix_single")

@@ -33,10 +33,10 @@ from scipy.signal import lfilter, resample_poly
 
 from benchmarks.gpu.timing import find_commit
 from benchmarks.rendering import read_cpu
-from separation.evaluation.scoring import score_mixture
-from separation.evaluation.scoring_check import define_si_sdr_db, score_with_references
+from separation.evaluation.selfcheck import define_si_sdr_db, score_with_references
 from separation.files import write_json
 from separation.jobs import run_jobs
+from separation.metrics.score import score_mixture
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE_RATE, N_SAMPLES = 8000, 40000
@@ -113,8 +113,8 @@ def open_separator(model: str) -> Callable[[np.ndarray], np.ndarray]:
     """A trained model of two sources at 8 kHz as a function of samples."""
     import torch
 
-    from separation.evaluation.estimators import separate_samples
-    from separation.models.loading import open_model
+    from separation.models.checkpoint.load import open_model
+    from separation.models.inference import separate_samples
 
     loaded = open_model(model)
     if (loaded.sample_rate, loaded.n_src) != (SAMPLE_RATE, 2):
@@ -127,7 +127,7 @@ def score_ours(case: Case) -> dict[str, float]:
 
 
 def score_theirs(case: Case, average: bool = True) -> dict[str, Any]:
-    from separation.models.asteroid_models import import_asteroid
+    from separation.models.asteroid import import_asteroid
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -23,11 +23,11 @@ import torch
 
 from benchmarks.gpu.timing import find_commit
 from benchmarks.rendering import read_cpu
-from separation.config import load_conf
+from separation.config.load import load_conf
 from separation.files import write_json
-from separation.models.asteroid_models import build_model, import_asteroid
+from separation.models.asteroid import build_model, import_asteroid
+from separation.training.distributed import Ranks
 from separation.training.module import SeparationModule
-from separation.training.ranks import Ranks
 from separation.training.step import Stepper
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 from separation.files import write_json
-from tests.librimix_tree import DATA, hash_folder
-from tests.wsj0_tree import LISTS, write_wsj0
+from tests.support.librimix_tree import DATA, hash_folder
+from tests.support.wsj0_tree import LISTS, write_wsj0
 
 
 def run_official(clone: Path, n_src: int, rate: int, work: Path) -> Path:

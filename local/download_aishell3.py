@@ -9,10 +9,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from separation.download import check_space
-from separation.download import download as download_file
+from separation.download.fetch import check_space
+from separation.download.fetch import download as download_file
+from separation.download.unpack import unpack
 from separation.errors import UserError
-from separation.unpack import unpack
 
 # Where the archive lies, by the name that a user gives.
 MIRRORS = {

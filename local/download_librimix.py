@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from separation.download import download as download_file
-from separation.download import hash_git_blob
+from separation.download.fetch import download as download_file
+from separation.download.fetch import hash_git_blob
 from separation.errors import UserError
 
 COMMIT = "b898ca375c03e4039cdb3dbe3dd485aad58ec7d1"

@@ -4,10 +4,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from separation.download import check_space
-from separation.download import download as download_file
+from separation.download.fetch import check_space
+from separation.download.fetch import download as download_file
+from separation.download.unpack import UNPACKED_PER_PACKED, unpack
 from separation.errors import UserError
-from separation.unpack import UNPACKED_PER_PACKED, unpack
 
 BASE_URL = "https://www.openslr.org/resources/12"
 

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from separation.download import download as download_file
+from separation.download.fetch import download as download_file
+from separation.download.unpack import unpack
 from separation.errors import UserError
-from separation.unpack import unpack
 
 URL = (
     "https://my-bucket-a8b4b49c25c811ee9a7e8bba05fa24c7.s3.amazonaws.com"  # the authors' bucket

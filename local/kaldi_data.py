@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.recording_checks import check_recordings, name_first, parse_sex, refuse_repeats
-from separation.corpora.recordings import Recording
+from separation.corpora.plugin import Recording
 from separation.errors import MissingInputError, UserError
 
 N_ABOVE = 2  # folders above the data directory: data/ and, as a rule, where Kaldi ran

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from separation.errors import MissingInputError, UserError
 from separation.files import read_rows
-from separation.mixtures.tables import count_sources, read_mixture_table
+from separation.mixtures.table import count_sources, read_mixture_table
 
 # mixtures by (n_src, list)
 COUNTS = {

@@ -97,7 +97,7 @@ def _read_entries(path: Path, n_src: int) -> list[tuple[list[str], list[str]]]:
 
 def is_published(root: Path, n_src: int, name: str) -> bool:
     """Whether the list is, byte for byte, the one at pywsj0-mix's commit 6ca4c92."""
-    from separation.download import hash_git_blob
+    from separation.download.fetch import hash_git_blob
 
     return hash_git_blob(list_path(root, n_src, name)) == BLOBS[n_src, name]
 

@@ -8,7 +8,7 @@ ReadMe counts 175 women and 43 men, its ``spk-info.txt`` 176 and 42: the latter 
 from dataclasses import dataclass
 from pathlib import Path
 
-from separation.corpora.recordings import CorpusCheck, Recording
+from separation.corpora.plugin import CorpusCheck, Recording
 from separation.errors import MissingInputError, UserError
 
 SUBSETS = ("train", "test")

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from separation.corpora.recordings import Recording
+from separation.corpora.plugin import Recording
 from separation.errors import MissingInputError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from local.prepare_speech import SUFFIXES
 from local.recording_checks import name_first
-from separation.corpora.recordings import Recording
+from separation.corpora.plugin import Recording
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_text
 

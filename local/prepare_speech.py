@@ -12,7 +12,7 @@ import soundfile
 
 from local.kaldi_data import find_directories, find_kaldi_root, list_kaldi
 from local.utterance_table import find_table, list_table
-from separation.corpora.recordings import Recording
+from separation.corpora.plugin import Recording
 from separation.errors import MissingInputError, UserError
 
 SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {

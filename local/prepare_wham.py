@@ -3,7 +3,7 @@
 import zlib
 from pathlib import Path
 
-from separation.corpora.recordings import Recording
+from separation.corpora.plugin import Recording
 from separation.errors import MissingInputError
 
 SUBSETS = {"tr": "train", "cv": "dev", "tt": "test"}

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from separation.corpora.recordings import Recording
+from separation.corpora.plugin import Recording
 from separation.errors import MissingInputError, UserError
 
 SEXES = {"m": "M", "male": "M", "f": "F", "female": "F", "": ""}

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from local.recording_checks import check_recordings, name_first, parse_sex
-from separation.corpora.recordings import Recording
+from separation.corpora.plugin import Recording
 from separation.errors import UserError
 
 NAMES = ("utterances.csv", "utterances.tsv")

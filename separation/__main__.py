@@ -6,10 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+from separation.environment import ROOT
 from separation.errors import UnscoredError, UserError
+from separation.experiment.experiment import STAGES
+from separation.experiment.open import open_experiment
 from separation.files import check_writable
-from separation.options import open_experiment
-from separation.stages import ROOT, STAGES
 
 STAGE_HELP = {
     "preflight": "stage 0: check the machine, fetch what is missing",
@@ -163,9 +164,9 @@ def _run_separate(args: argparse.Namespace) -> None:
         if not path.is_file():
             raise UserError(f"{path}: no such audio file; check the path.")
     check_writable(args.out, "choose another folder with --out")
-    from separation.model_stages import choose_device
-    from separation.models.loading import open_model
-    from separation.models.separate import separate_files
+    from separation.environment import choose_device
+    from separation.models.checkpoint.load import open_model
+    from separation.separate.separate import separate_files
 
     device = choose_device(args.device)
     try:
@@ -182,26 +183,26 @@ def _run_command(args: argparse.Namespace) -> int:
         _run_separate(args)
         return 0
     if args.command == "render":
-        from separation.mixtures.render_command import render_tables
+        from separation.render.command import render_tables
 
         render_tables(args)
         return 0
     if args.command == "validate":
-        from separation.validation.command import validate_mixtures
+        from separation.mixture_checks.command import validate_mixtures
 
         return validate_mixtures(args)
     if args.command == "models":
-        from separation.models.models_command import print_models
+        from separation.publish.list_command import print_models
 
         print_models(as_json=args.json)
         return 0
     if args.command == "publish":
-        from separation.models.publishing import publish_experiment
+        from separation.publish.command import publish_experiment
 
         publish_experiment(args)
         return 0
     if args.command == "compare":
-        from separation.evaluation.compare import compare_models
+        from separation.compare.command import compare_models
 
         return compare_models(args)
     experiment = open_experiment(
@@ -210,10 +211,10 @@ def _run_command(args: argparse.Namespace) -> int:
     )
     if args.command == "overfit":
         experiment.require("corpus", "metadata", "audio")  # before the imports take seconds
-        from separation.training.overfit import run_overfit
+        from separation.overfit.command import run_overfit
 
         return run_overfit(args, experiment)
-    from separation.run_stages import run_stage
+    from separation.stages.run import run_stage
 
     run_stage(experiment, args.command)
     return 0

@@ -99,3 +99,19 @@ def hash_text(text: str) -> str:
 def hash_value(value: Any) -> str:
     """Fingerprint of any JSON value, independent of key order."""
     return hash_text(json.dumps(value, sort_keys=True))
+
+
+def hash_text_file(path: Path) -> str:
+    """Fingerprint of a table on disk."""
+    return hash_text(path.read_text(encoding="utf-8"))
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file, hex; read in pieces, whatever its size."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def fingerprint_file(path: Path) -> str:
+    """First 16 hex digits of a file's sha256; empty where there is no file."""
+    return hash_file(path)[:16] if path.is_file() else ""

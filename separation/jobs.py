@@ -146,3 +146,13 @@ class Journal:
         """The results are safe elsewhere."""
         self.close()
         self.path.unlink(missing_ok=True)
+
+
+def spread_evenly(n_all: int, n_chosen: int) -> list[int]:
+    """At most ``n_chosen`` of ``range(n_all)``, evenly spaced, the first among them.
+
+    >>> spread_evenly(10, 3)
+    [0, 3, 6]
+    """
+    n_chosen = min(n_all, n_chosen)
+    return [number * n_all // n_chosen for number in range(n_chosen)]

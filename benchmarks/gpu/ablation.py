@@ -12,8 +12,8 @@ from typing import Any
 
 from benchmarks.gpu.rungs import LAST, NAMES, RECIPE, find_rung
 from separation.errors import MissingInputError, UserError
+from separation.experiment.experiment import Experiment
 from separation.files import read_json, read_rows, write_json, write_text
-from separation.stages import Experiment
 
 SETS = {
     "adults": "adults never heard",
@@ -58,7 +58,7 @@ def _tell_start(conf: Any) -> str:
 
 
 def _read_training(experiment: Experiment) -> list:
-    from separation.corpora.tables import read_table
+    from separation.corpora.table import read_table
 
     return read_table(experiment.table)
 

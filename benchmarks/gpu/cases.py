@@ -226,7 +226,7 @@ def _explain_absence() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name != "separation.mixtures.device_mixing":
+        if error.name != "separation.mixtures.dynamic.device":
             raise
         raise NotHereError("separation/mixtures/device_mixing.py is not there") from error
 

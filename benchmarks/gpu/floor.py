@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from separation.models.config import ConvTasNetConf, ModelConf
+from separation.config.model import ConvTasNetConf, ModelConf
 
 PARAMETER_BYTES = 4  # parameters, gradients and Adam's moments stay float32
 PARAMETER_PASSES = 11

@@ -22,7 +22,7 @@ from benchmarks.gpu.ladder_rung import (
 )
 from benchmarks.gpu.rungs import LAST, NAMES, RECIPE, format_sets
 from benchmarks.gpu.voices import write_voices
-from separation.config import load_conf
+from separation.config.load import load_conf
 from separation.errors import UserError
 from separation.files import format_rows, read_json, write_json, write_text
 

@@ -15,14 +15,14 @@ from collections import defaultdict
 from pathlib import Path
 
 from local.utterance_table import find_table, list_table
-from separation.config import Conf
-from separation.corpora.clips import Corpora
-from separation.corpora.recordings import Recording, list_recordings
+from separation.config.schema import Conf
+from separation.corpora.plugin import Recording, list_recordings
 from separation.corpora.splits import assign_splits, limit_training
-from separation.corpora.tables import Utterance, scan_recordings
+from separation.corpora.table import Utterance, scan_recordings
 from separation.errors import MissingInputError, UserError
 from separation.files import format_rows, hash_text, write_text
-from separation.mixtures.draw_librimix import draw_librimix
+from separation.mixtures.draw.librimix import draw_librimix
+from separation.mixtures.source_files import Corpora
 
 ADULT_YEARS = 15
 N_HELD = 4  # utterances of each of the speakers of rung (a)

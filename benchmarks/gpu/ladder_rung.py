@@ -20,10 +20,11 @@ from benchmarks.gpu.rungs import (
     format_sets,
     resolve_keys,
 )
+from separation.environment import ROOT
+from separation.experiment.experiment import Experiment
+from separation.experiment.open import open_experiment
 from separation.files import read_json, read_rows
-from separation.options import open_experiment
-from separation.run_stages import run_stage
-from separation.stages import ROOT, Experiment
+from separation.stages.run import run_stage
 
 LEAST_TRAINING_S = 45  # to start a training, or go on with one, so close to the deadline
 LEAST_SCORING_S = 20

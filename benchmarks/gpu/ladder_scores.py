@@ -6,17 +6,18 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.ladder_corpus import list_test_sets
-from separation.corpora.clips import Corpora
+from separation.environment import choose_device
 from separation.errors import UserError
 from separation.evaluation.estimators import make_model_estimator
 from separation.evaluation.runner import Scoring, evaluate_set
 from separation.evaluation.score_rows import tell_unscored
 from separation.evaluation.summary import summarise
+from separation.experiment.experiment import Experiment, fingerprint_file
 from separation.files import read_rows
-from separation.mixtures.mixture_set import MixtureSet
-from separation.model_stages import choose_device
-from separation.models.asteroid_models import load_model, save_model
-from separation.stages import Experiment, hash_file
+from separation.mixtures.dataset import MixtureSet
+from separation.mixtures.source_files import Corpora
+from separation.models.asteroid import save_model
+from separation.models.checkpoint.load import load_model
 
 
 def score_rung(experiment: Experiment, work: Path) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def score_rung(experiment: Experiment, work: Path) -> dict[str, Any]:
         mixtures = MixtureSet(read_rows(table), corpora, experiment.conf.audio.sample_rate)
         path = experiment.folder / "ladder_tests" / f"{table.stem}.csv"
         mixtures.keep(experiment.n_jobs, f"render {table.stem}")
-        key, scoring = hash_file(experiment.checkpoint), Scoring(n_jobs=experiment.n_jobs)
+        key, scoring = fingerprint_file(experiment.checkpoint), Scoring(n_jobs=experiment.n_jobs)
         scored = evaluate_set(mixtures, estimator, path, scoring, table.stem, key)
         if scored.unscored():
             raise UserError("; ".join(tell_unscored({table.stem: scored.unscored()})))

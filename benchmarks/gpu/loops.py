@@ -9,10 +9,10 @@ import torch
 
 from benchmarks.gpu.material import Material
 from benchmarks.gpu.steps import Batch, Step
-from separation.corpora.clips import Corpora
 from separation.files import read_rows
-from separation.mixtures.existing_audio import list_mixtures
-from separation.mixtures.mixture_set import MixtureSet
+from separation.mixtures.dataset import MixtureSet
+from separation.mixtures.existing import list_mixtures
+from separation.mixtures.source_files import Corpora
 from separation.training.loop import train
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 def open_device_batches(
     material: Material, batch: int, n_batches: int, device: torch.device
 ) -> Iterator[Batch]:
-    """Batches that :class:`separation.mixtures.device_mixing.DeviceMixer` mixes on the device.
+    """Batches that :class:`separation.mixtures.dynamic.device.DeviceMixer` mixes on the device.
 
     Raises:
         ModuleNotFoundError: this version has no device mixing.
     """
-    from separation.mixtures.device_mixing import DeviceMixer
+    from separation.mixtures.dynamic.device import DeviceMixer
 
     return DeviceMixer(material.open_training(0), batch, device).batches(0, n_batches)
 

@@ -17,8 +17,8 @@ from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.voices import pack_folder, write_voices
 from separation.corpora.pack import PackedAudio
 from separation.files import format_rows, write_text
-from separation.mixtures.dynamic_mixing import DynamicMixtures
-from separation.models.asteroid_models import import_asteroid
+from separation.mixtures.dynamic.host import DynamicMixtures
+from separation.models.asteroid import import_asteroid
 
 DEV_SEED = 90001
 DEV_SHARE = 0.2  # of the speakers

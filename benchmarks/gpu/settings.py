@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from separation.config import Conf, load_conf
+from separation.config.load import load_conf
+from separation.config.schema import Conf
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = {"best": "librimix/ConvTasNet", "small": "librimix/ConvTasNet_small"}

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from separation.config import Conf
-from separation.models.asteroid_models import build_model, import_asteroid
+from separation.config.schema import Conf
+from separation.models.asteroid import build_model, import_asteroid
+from separation.training.distributed import Ranks
 from separation.training.module import SeparationModule
-from separation.training.ranks import Ranks
 from separation.training.step import Stepper
 
 Batch = tuple[torch.Tensor, torch.Tensor]

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from separation.corpora.audio import read_mono
-from separation.corpora.loudness import measure_loudness_lufs
+from separation.audio.files import read_mono
+from separation.audio.loudness import measure_loudness_lufs
 from separation.corpora.pack import ListedClip, PackedAudio, pack_speakers
 from separation.errors import UserError
 

@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from separation.config import Conf
-from separation.corpora.tables import COPY, TOO_SHORT, Utterance
+from separation.config.schema import Conf
+from separation.corpora.table import COPY, TOO_SHORT, Utterance
 from separation.files import write_json, write_text, write_whole
 
 MAX_LISTED = 20
@@ -147,7 +147,7 @@ def format_counts(counts: dict[str, int]) -> str:
 
 def _plot(utterances: list[Utterance], path: Path) -> None:
     """Histograms of length and loudness, and minutes of every speaker."""
-    from separation.reports.plots import draw_histograms
+    from separation.plots import draw_histograms
 
     minutes: dict[str, float] = {}
     for row in utterances:

@@ -11,12 +11,12 @@ from typing import Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from separation.corpora.audio import read_mono, resample_fast
-from separation.corpora.clips import Clip
+from separation.audio.clips import Clip
+from separation.audio.files import read_mono
+from separation.audio.resample import resample_fast
 from separation.errors import MissingInputError, UserError
 from separation.files import format_rows, read_rows, write_text, write_whole
 from separation.jobs import run_jobs
-from separation.mixtures.tables import count_sources, split_paths
 
 logger = logging.getLogger(__name__)
 
@@ -59,18 +59,6 @@ class ListedClip:
     path: str
     channel: str
     loudness_lufs: float = 0.0  # not known, and not needed for exact rendering
-
-
-def list_clips(rows: list[dict[str, str]]) -> list[ListedClip]:
-    """Every source of mixture tables once, sorted by speaker and path."""
-    found = {}
-    for row in rows:
-        for k in range(1, count_sources(row) + 1):
-            speaker = row.get(f"speaker_{k}_ID") or "speaker"
-            channel = row.get(f"source_{k}_channel") or "first"
-            for path in split_paths(row, k):
-                found[path] = ListedClip(speaker, path, channel)
-    return sorted(found.values(), key=lambda clip: (clip.speaker, clip.path))
 
 
 def pack_speakers(

@@ -7,8 +7,8 @@ heard). By ``speakers`` or by the corpus's own ``subset``: train, dev, test, no 
 import dataclasses
 from collections import defaultdict
 
-from separation.config import SplitsConf
-from separation.corpora.tables import Utterance
+from separation.config.schema import SplitsConf
+from separation.corpora.table import Utterance
 from separation.errors import UserError
 from separation.files import hash_text
 

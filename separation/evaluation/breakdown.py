@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from separation.errors import UserError
-from separation.evaluation.statistics import MeanInterval, list_speakers, mean_interval, pick_values
+from separation.evaluation.intervals import MeanInterval, list_speakers, mean_interval, pick_values
 from separation.files import read_rows
 
 FRAME_S = 0.0256

@@ -1,16 +1,15 @@
 """What turns a mixture into estimates: the model, the mixture itself, oracle masks."""
 
-import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from scipy.signal import istft, stft
 from torch import nn
 
-from separation.config import EvaluationConf
-from separation.mixtures.render import Mixture
+from separation.config.schema import EvaluationConf
+from separation.mixtures.signals import Mixture
+from separation.models.inference import separate_samples
 
 Estimator = Callable[[Mixture], np.ndarray]
 
@@ -93,27 +92,3 @@ def make_model_estimator(model: nn.Module, device: torch.device) -> Estimator:
         return separate_samples(model, mixture.mixture, device)
 
     return estimate
-
-
-@contextlib.contextmanager
-def multiply_exactly() -> Iterator[None]:
-    """Without TF32, whose 10 bits of mantissa make a GPU's scores differ from a CPU's.
-
-    PyTorch allows it for convolutions unless told otherwise.
-    """
-    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [backend.allow_tf32 for backend in backends]
-    try:
-        for backend in backends:
-            backend.allow_tf32 = False
-        yield
-    finally:
-        for backend, allowed in zip(backends, before, strict=True):
-            backend.allow_tf32 = allowed
-
-
-def separate_samples(model: nn.Module, samples: np.ndarray, device: torch.device) -> np.ndarray:
-    """Run a model over one mixture ``(time,)``; returns float32 ``(n_src, time)``."""
-    with torch.inference_mode(), multiply_exactly():
-        batch = torch.from_numpy(np.asarray(samples, np.float32))[None].to(device)
-        return model(batch)[0].float().cpu().numpy()

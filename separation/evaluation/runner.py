@@ -15,19 +15,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from separation.corpora.audio import quantise, to_float
+from separation.audio.pcm16 import quantise, to_float
+from separation.environment import find_version
 from separation.errors import UserError
 from separation.evaluation.breakdown import describe_mixture
 from separation.evaluation.score_rows import list_columns
-from separation.evaluation.scoring import Score, score_mixture, si_sdr_db
-from separation.evaluation.scoring_check import Checker, ScorerCheck, join_checks
+from separation.evaluation.selfcheck import Checker, ScorerCheck, join_checks
 from separation.files import format_rows, hash_value, write_text
-from separation.jobs import WINDOW_PER_PROCESS, Journal, run_jobs
-from separation.mixtures.draw import tell_pair
+from separation.jobs import WINDOW_PER_PROCESS, Journal, run_jobs, spread_evenly
+from separation.metrics.score import Score, score_mixture, si_sdr_db
+from separation.mixtures.draw.teams import tell_pair
 from separation.mixtures.reading import DECODING_ERRORS
-from separation.mixtures.render import Mixture
-from separation.mixtures.tables import count_sources
-from separation.model_stages import find_version
+from separation.mixtures.signals import Mixture
+from separation.mixtures.table import count_sources
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Scoring:
     """What is measured of every mixture.
 
     Attributes:
-        metrics: out of :data:`separation.evaluation.scoring.METRICS`.
+        metrics: out of :data:`separation.metrics.score.METRICS`.
         n_jobs: scoring processes; the model runs beside them.
         sixteen_bit: also SI-SDR of the estimates as a 16-bit WAV file would hold them.
         n_checked: mixtures on which the scorer is compared with mir_eval.
@@ -175,16 +175,6 @@ def _is_open(row: dict[str, Any] | None) -> bool:
     return row is None or bool(AGAIN & set(row["problems"].split()))
 
 
-def spread_evenly(n_all: int, n_chosen: int) -> list[int]:
-    """At most ``n_chosen`` of ``range(n_all)``, evenly spaced, the first among them.
-
-    >>> spread_evenly(10, 3)
-    [0, 3, 6]
-    """
-    n_chosen = min(n_all, n_chosen)
-    return [number * n_all // n_chosen for number in range(n_chosen)]
-
-
 def _score_all(
     mixtures: Mixtures,
     todo: list[int],
@@ -253,7 +243,7 @@ def score_row(job: _Job) -> dict[str, Any]:
     Returns:
         ``mixture_ID, pair, speaker_k_ID, n_samples, duration_s, level_difference_db, overlap,
         audio, permutation, problems`` (names joined by a space), ``error`` where there is one,
-        and the values of :class:`separation.evaluation.scoring.Score` to 6 decimals.
+        and the values of :class:`separation.metrics.score.Score` to 6 decimals.
     """
     row = _start_row(job.row)
     if job.mixture is None or job.estimates is None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from separation.evaluation.breakdown import PAIRS, list_metrics, list_problems
-from separation.evaluation.statistics import mean_interval, pick_values
+from separation.evaluation.intervals import mean_interval, pick_values
 from separation.files import write_json
 
 

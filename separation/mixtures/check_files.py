@@ -5,7 +5,7 @@ from pathlib import Path
 
 import soundfile
 
-from separation.corpora.clips import explain
+from separation.audio.clips import explain
 from separation.errors import MissingInputError, UserError
 from separation.jobs import run_jobs
 

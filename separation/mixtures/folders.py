@@ -1,6 +1,6 @@
 """Folders of mixtures that exist as audio, read leniently: what is missing is found later.
 
-:mod:`separation.mixtures.existing_audio`, which training reads them with, stops at the first fault.
+:mod:`separation.mixtures.existing`, which training reads them with, stops at the first fault.
 """
 
 import logging
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from separation.errors import MissingInputError, UserError
 from separation.files import read_rows
-from separation.mixtures.existing_audio import SPLIT_FOLDERS, SUFFIXES
+from separation.mixtures.existing import SPLIT_FOLDERS, SUFFIXES
 
 logger = logging.getLogger(__name__)
 MIX_FOLDERS = ("mix", "mix_clean", "mix_both")

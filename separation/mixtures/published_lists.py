@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from separation.corpora.recordings import Recording
+from separation.corpora.plugin import Recording
 from separation.errors import UserError
-from separation.mixtures.tables import count_sources
+from separation.mixtures.table import count_sources
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from separation.corpora.audio import to_float
-from separation.corpora.clips import DECODED_WHOLE, Corpora
-from separation.mixtures.render import name_sources, render_row
-from separation.mixtures.tables import count_sources, split_paths
+from separation.audio.clips import DECODED_WHOLE
+from separation.audio.pcm16 import to_float
+from separation.mixtures.render_librimix import render_row
+from separation.mixtures.signals import name_sources
+from separation.mixtures.source_files import Corpora
+from separation.mixtures.table import count_sources, split_paths
 
 Faults = dict[str, list[str]]  # by check, what is wrong with which file
 

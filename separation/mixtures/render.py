@@ -1,68 +1,17 @@
-"""Rendering: one row of a mixture table -> its samples. The only place that mixes fixed sets.
-
-Rows of drawn and of LibriMix's published tables (``source_i_gain``) are rendered here in
-LibriMix's order of operations, those of wsj0-mix in :mod:`separation.mixtures.render_wsj0`, and
-rows that name audio which exists already in :mod:`separation.mixtures.existing_audio`.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+"""One row of a mixture table of any kind -> the signals of its mixture."""
 
 import numpy as np
 
-from separation.corpora.audio import count_resampled, quantise, resample, to_float
-from separation.corpora.clips import Clip, Corpora
-from separation.errors import UserError
-from separation.mixtures.tables import count_sources
+from separation.audio.pcm16 import to_float
+from separation.mixtures.render_librimix import render_row
+from separation.mixtures.signals import Mixture, name_sources
+from separation.mixtures.source_files import Corpora
+from separation.mixtures.table import count_sources
 
-FADE_SAMPLES = 8001
-SNR_FLOOR = 1e-10
 TYPES = ("mix_clean", "mix_both", "mix_single")
+
+
 MODES = ("min", "max")
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """A rendered mixture, with the samples that a 16-bit WAV file of it holds.
-
-    Attributes:
-        row: the row of the mixture table it was made from.
-        mixture: float32 ``(time,)``.
-        sources: float32 ``(n_src, time)``; their sum may differ from the mixture by
-            ``n_src - 1`` steps of 16 bits, as in the published sets.
-    """
-
-    row: dict[str, str]
-    mixture: np.ndarray
-    sources: np.ndarray
-
-    @property
-    def mixture_id(self) -> str:
-        return self.row["mixture_ID"]
-
-
-@dataclass
-class Rendered:
-    """What one row becomes at one rate and in one mode.
-
-    Attributes:
-        signals: int16 ``(time,)`` by folder name: ``s1``, ``s2``, ``noise``, ``mix_clean``, ...
-        snrs_db: by mixture type, each part of it against the rest; where asked for.
-    """
-
-    signals: dict[str, np.ndarray]
-    snrs_db: dict[str, list[float]] = field(default_factory=dict)
-
-
-def name_sources(n_src: int) -> list[str]:
-    """LibriMix's folder names: ``s1``, ``s2``, ..."""
-    return [f"s{number}" for number in range(1, n_src + 1)]
-
-
-def list_signals(n_src: int, types: Sequence[str]) -> list[str]:
-    """Folders of a tree with these mixture types, as the official script makes them."""
-    noise = ["noise"] if set(types) - {"mix_clean", "mix"} else []
-    return [*name_sources(n_src), *types, *noise]
 
 
 def render_mixture(
@@ -82,7 +31,7 @@ def render_mixture(
         MissingInputError, UserError: a source that is absent or cannot be read.
     """
     if "mixture_path" in row:
-        from separation.mixtures.existing_audio import read_existing
+        from separation.mixtures.existing import read_existing
 
         return read_existing(row, sample_rate)
     kind = kind or ("mix" if "source_1_level" in row else "mix_clean")
@@ -90,155 +39,3 @@ def render_mixture(
     names = ["s1"] if kind == "mix_single" else name_sources(count_sources(row))
     sources = to_float(np.stack([rendered.signals[name] for name in names]))
     return Mixture(row, to_float(rendered.signals[kind]), sources)
-
-
-def render_row(
-    row: dict[str, str],
-    corpora: Corpora,
-    rates: Sequence[int],
-    modes: Sequence[str],
-    types: Sequence[str],
-    *,
-    with_snrs: bool = False,
-) -> dict[tuple[int, str], Rendered]:
-    """Render one row to every output asked for, reading and resampling each source once.
-
-    Follows LibriMix's ``create_librimix_from_metadata.py`` (commit b898ca3) to the bit: gain in
-    float32, polyphase resampling, cut or pad, sum in order, 16 bits by libsndfile's rounding.
-
-    Returns:
-        ``{(rate, mode): Rendered}``.
-
-    Raises:
-        MissingInputError, UserError: a source that is absent or cannot be read.
-    """
-    if "source_1_level" in row:
-        from separation.mixtures.render_wsj0 import render_wsj0_row
-
-        return render_wsj0_row(row, corpora, rates, modes, with_snrs=with_snrs)
-    n_src = count_sources(row)
-    parts = _read_parts(row, corpora, rates, modes, with_noise=bool(set(types) - {"mix_clean"}))
-    outputs = {}
-    for rate in rates:
-        resampled = [resample(samples, own_rate, rate) for samples, own_rate, _ in parts]
-        lengths = [count_resampled(length, own, rate) for _, own, length in parts]
-        for mode in modes:
-            fitted = fit_lengths(resampled, min(lengths) if mode == "min" else max(lengths))
-            outputs[rate, mode] = _mix(fitted, n_src, types)
-            if with_snrs:
-                outputs[rate, mode].snrs_db = measure_snrs(fitted, n_src, types)
-    return outputs
-
-
-def _read_parts(
-    row: dict[str, str], corpora: Corpora, rates: Sequence[int], modes: Sequence[str], with_noise
-) -> list[tuple[np.ndarray, int, int]]:
-    """``(samples times gain, sample rate, whole length)`` of every source, then the noise.
-
-    In ``min`` mode no more is decoded than the shortest source needs.
-    """
-    clips = [corpora.open_listed(row, number) for number in range(1, count_sources(row) + 1)]
-    gains = [float(row[f"source_{number}_gain"]) for number in range(1, len(clips) + 1)]
-    shortest_s = min(clip.n_samples / clip.sample_rate for clip in clips)
-    parts = []
-    for clip, gain in zip(clips, gains, strict=True):
-        n_samples = clip.n_samples
-        if "max" not in modes:
-            n_samples = min(n_samples, _reach(shortest_s, clip.sample_rate, rates))
-        parts.append((clip.read(n_samples, gain), clip.sample_rate, clip.n_samples))
-    if with_noise:
-        clip = corpora.open_noise(row["noise_path"])
-        rate = clip.sample_rate
-        longest = max(count_resampled(own.n_samples, own.sample_rate, rate) for own in clips)
-        n_samples = longest if "max" in modes else min(longest, _reach(shortest_s, rate, rates))
-        noise = read_noise(clip, longest, n_samples, row)
-        parts.append((noise * float(row["noise_gain"]), rate, longest))
-    return parts
-
-
-def _reach(duration_s: float, own_rate: int, rates: Sequence[int]) -> int:
-    """Samples at ``own_rate`` that the first ``duration_s`` of every output depend on."""
-    filter_reach = 10 * max(own_rate / min(*rates, own_rate), 1.0)  # resample_poly's filter
-    slack = own_rate / min(rates)  # the last output sample may lie a little later
-    return int(np.ceil(duration_s * own_rate + filter_reach + slack)) + 2
-
-
-def read_noise(clip: Clip, longest: int, n_samples: int, row: dict[str, str]) -> np.ndarray:
-    """The first ``n_samples`` of a noise that is made ``longest`` samples long.
-
-    A noise shorter than the longest source is repeated with a cross-fade of half a second,
-    which makes it float64; ``(time,)``.
-    """
-    if clip.n_samples >= longest:
-        return clip.read(n_samples, 1.0)
-    if clip.n_samples <= FADE_SAMPLES:
-        raise UserError(
-            f"{row['noise_path']}: the noise has {clip.n_samples} samples; more than "
-            f"{FADE_SAMPLES} (half a second) are needed to repeat it; remove it from the table."
-        )
-    return extend_noise(clip.read(clip.n_samples, 1.0), longest)[:n_samples]
-
-
-def extend_noise(noise: np.ndarray, n_samples: int) -> np.ndarray:
-    """Repeat a noise until it has ``n_samples``, cross-fading with halves of a Hann window."""
-    window = np.hanning(2 * FADE_SAMPLES - 1)
-    rising, falling = window[:FADE_SAMPLES], window[FADE_SAMPLES - 1 :]
-    extended = noise
-    while len(extended) < n_samples:
-        joint = extended[-FADE_SAMPLES:] * falling + noise[:FADE_SAMPLES] * rising
-        extended = np.concatenate([extended[:-FADE_SAMPLES], joint, noise[FADE_SAMPLES:]])
-    return extended[:n_samples]
-
-
-def fit_lengths(parts: list[np.ndarray], n_samples: int) -> list[np.ndarray]:
-    """Cut or zero-pad every part to ``n_samples``."""
-    return [
-        part[:n_samples] if len(part) >= n_samples else np.pad(part, (0, n_samples - len(part)))
-        for part in parts
-    ]
-
-
-def _mix(parts: list[np.ndarray], n_src: int, types: Sequence[str]) -> Rendered:
-    """Sum the parts for every type, in the first source's float32 and in order."""
-    mixed = {}
-    if "mix_clean" in types or "mix_both" in types:
-        mixed["mix_clean"] = parts[0].copy()
-        for part in parts[1:n_src]:
-            mixed["mix_clean"] += part
-    if "mix_both" in types:
-        mixed["mix_both"] = mixed["mix_clean"].copy()
-        mixed["mix_both"] += parts[-1]
-    if "mix_single" in types:
-        mixed["mix_single"] = parts[0].copy()
-        mixed["mix_single"] += parts[-1]
-    named = dict(zip([*name_sources(n_src), "noise"], parts, strict=False))
-    rendered = Rendered({name: quantise(part) for name, part in named.items()})
-    for kind in types:
-        rendered.signals[kind] = quantise(mixed[kind])
-    return rendered
-
-
-def measure_snrs(
-    parts: list[np.ndarray], n_src: int, types: Sequence[str]
-) -> dict[str, list[float]]:
-    """LibriMix's metrics: each part of a mixture against the rest of it, in dB.
-
-    From one Gram matrix: the rest's energy is the sum of its inner products.
-    """
-    stacked = np.stack(parts).astype(np.float32, copy=False)
-    gram = (stacked @ stacked.T).astype(np.float64) / stacked.shape[1]
-    members = {
-        "mix_clean": list(range(n_src)),
-        "mix_both": list(range(len(parts))),
-        "mix_single": [0, len(parts) - 1],
-    }
-    snrs = {}
-    for kind in types:
-        chosen = members[kind]
-        rests = [[other for other in chosen if other != part] for part in chosen]
-        energies = [max(0.0, gram[np.ix_(rest, rest)].sum()) for rest in rests]
-        snrs[kind] = [
-            float(10 * np.log10(gram[part, part] / (energy + SNR_FLOOR) + SNR_FLOOR))
-            for part, energy in zip(chosen, energies, strict=True)
-        ]
-    return snrs

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from separation.corpora.audio import resample
-from separation.corpora.clips import Corpora
-from separation.mixtures.render import Rendered, measure_snrs, name_sources
-from separation.mixtures.tables import count_sources
+from separation.audio.resample import resample
+from separation.mixtures.signals import Rendered, measure_snrs, name_sources
+from separation.mixtures.source_files import Corpora
+from separation.mixtures.table import count_sources
 
 PEAK_MAX = 0.9
 

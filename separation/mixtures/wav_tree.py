@@ -13,14 +13,15 @@ from typing import Any
 
 import soundfile
 
-from separation.corpora.audio import count_resampled
-from separation.corpora.clips import Corpora
+from separation.audio.resample import count_resampled
 from separation.errors import UserError
 from separation.files import format_rows, hash_text, write_text
 from separation.jobs import Journal, run_jobs
 from separation.mixtures.check_files import check_files
-from separation.mixtures.render import Rendered, list_signals, name_sources, render_row
-from separation.mixtures.tables import count_sources, list_noises, list_sources
+from separation.mixtures.render_librimix import render_row
+from separation.mixtures.signals import Rendered, list_signals, name_sources
+from separation.mixtures.source_files import Corpora
+from separation.mixtures.table import count_sources, list_noises, list_sources
 
 logger = logging.getLogger(__name__)
 

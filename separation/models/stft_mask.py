@@ -1,7 +1,7 @@
 """The baseline to doubt oneself with: Conv-TasNet's network over a fixed STFT.
 
 Import it before ``asteroid.models.BaseModel.from_pretrained`` loads such a checkpoint;
-:func:`separation.models.asteroid_models.load_model` does so by itself.
+:func:`separation.models.asteroid.load_model` does so by itself.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from asteroid_filterbanks.stft_fb import STFTFB
 from asteroid_filterbanks.transforms import apply_mag_mask, mag
 from torch.nn import functional
 
-from separation.models.asteroid_models import import_asteroid
+from separation.models.asteroid import import_asteroid
 
 _models = import_asteroid("models.base_models")
 _masknn = import_asteroid("masknn")

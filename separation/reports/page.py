@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from separation.mixtures.render import Mixture
+from separation.mixtures.signals import Mixture
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}
@@ -105,7 +105,7 @@ def show_signals(
         rate: Hz.
         longest_s: no more than the beginning of this many seconds.
     """
-    from separation.reports.plots import plot_spectrogram
+    from separation.plots import plot_spectrogram
 
     signals = [("mixture", mixture.mixture)]
     signals += [(f"reference {i}", source) for i, source in enumerate(mixture.sources, 1)]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from separation.errors import UserError
-from separation.models.asteroid_models import save_tensors
+from separation.models.asteroid import save_tensors
 
 KEYS = {"state_dict", "step", "epoch", "steps_in_epoch", "stepping_s", "elapsed_s", "stepper"}
 KEYS |= {"plateau", "results"}

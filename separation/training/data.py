@@ -9,10 +9,10 @@ from collections.abc import Generator, Iterator
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from separation.mixtures.device_mixing import DeviceMixer
-from separation.mixtures.dynamic_mixing import DynamicMixtures, FixedMixtures
-from separation.mixtures.mixture_set import MixtureSet
-from separation.training.config import TrainingConf
+from separation.config.training import TrainingConf
+from separation.mixtures.dataset import MixtureSet
+from separation.mixtures.dynamic.device import DeviceMixer
+from separation.mixtures.dynamic.host import DynamicMixtures, FixedMixtures
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 

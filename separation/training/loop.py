@@ -18,18 +18,18 @@ from lightning_fabric import Fabric
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import Dataset
 
-from separation.config import Conf
-from separation.mixtures.device_mixing import DeviceMixer
-from separation.mixtures.mixture_set import MixtureSet
-from separation.training.board import Board, Teller
+from separation.config.schema import Conf
+from separation.mixtures.dataset import MixtureSet
+from separation.mixtures.dynamic.device import DeviceMixer
 from separation.training.checkpoint import naming_full_disk, read_checkpoint, write_checkpoint
 from separation.training.data import Batch, count_steps, open_batches, open_mixer
+from separation.training.distributed import Ranks, SignalWatch, Stopped
+from separation.training.history import KeepResults
 from separation.training.memory import fit_micro_batch
 from separation.training.module import SeparationModule, make_model
-from separation.training.ranks import Ranks, SignalWatch, Stopped
-from separation.training.results import KeepResults
 from separation.training.schedule import scale_lr
 from separation.training.step import Stepper
+from separation.training.tracking import Board, Teller
 from separation.training.validation import Validator
 
 __all__ = ["SeparationModule", "Training", "train"]

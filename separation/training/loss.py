@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from separation.models.asteroid_models import import_asteroid
+from separation.models.asteroid import import_asteroid
 
 
 def make_pit_loss() -> Any:

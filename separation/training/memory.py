@@ -7,11 +7,11 @@ import math
 
 import torch
 
-from separation.config import Conf
+from separation.config.schema import Conf
 from separation.errors import UserError
 from separation.training.batch_memory import find_micro_batch
+from separation.training.distributed import Ranks
 from separation.training.module import SeparationModule
-from separation.training.ranks import Ranks
 
 
 def fit_micro_batch(conf: Conf, module: SeparationModule, ranks: Ranks) -> Conf:

@@ -11,16 +11,12 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from separation.config import Conf
+from separation.config.schema import Conf
+from separation.config.training import TrainingConf
 from separation.errors import UserError
-from separation.models.asteroid_models import (
-    build_model,
-    can_compile,
-    has_fast_bf16,
-)
-from separation.models.fast_layers import FastForm, make_fast
-from separation.models.loading import open_model
-from separation.training.config import TrainingConf
+from separation.models.asteroid import build_model, can_compile, has_fast_bf16
+from separation.models.checkpoint.load import open_model
+from separation.models.fast.layers import FastForm, make_fast
 from separation.training.loss import make_pit_loss
 
 logger = logging.getLogger(__name__)
@@ -198,7 +194,7 @@ def load_initial_weights(model: nn.Module, path: str) -> None:
 
     Args:
         model: of the recipe.
-        path: or name: whatever :func:`separation.models.loading.open_model` takes.
+        path: or name: whatever :func:`separation.models.checkpoint.load.open_model` takes.
 
     Raises:
         UserError: no such checkpoint, or the first argument or shape that differs.

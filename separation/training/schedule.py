@@ -2,7 +2,7 @@
 
 import math
 
-from separation.training.config import TrainingConf
+from separation.config.training import TrainingConf
 
 LOWEST = 0.01  # share of the base to which cosine and annealing fall
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from separation.config.training import TrainingConf
 from separation.errors import UserError
-from separation.training.config import TrainingConf
+from separation.training.distributed import Ranks
 from separation.training.module import SeparationModule
-from separation.training.ranks import Ranks
 
 logger = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from tqdm import tqdm
 
-from separation.evaluation.runner import spread_evenly
-from separation.mixtures.mixture_set import MixtureSet
-from separation.training.config import TrainingConf
+from separation.config.training import TrainingConf
+from separation.jobs import spread_evenly
+from separation.mixtures.dataset import MixtureSet
 from separation.training.data import Batch, open_dev
+from separation.training.distributed import Ranks, SignalWatch, Stopped
 from separation.training.module import SeparationModule
-from separation.training.ranks import Ranks, SignalWatch, Stopped
 
 
 @dataclass(frozen=True)

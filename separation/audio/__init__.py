@@ -1,0 +1,1 @@
+"""Audio files, resampling, 16 bits, loudness."""

@@ -1,0 +1,130 @@
+"""Polyphase resampling: to the bit as SciPy's, or faster to float32's rounding."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.signal import firwin, resample_poly
+
+RESAMPLE_HALF_LENGTH = 10  # of resample_poly's filter, in periods of the lower rate
+
+
+MAX_BLOCK = 1 << 18  # up times down of the largest matrix that resample_fast makes
+
+
+NEGLIGIBLE = 2.0**-48  # taps that are zero but for rounding; every other one of a half-band filter
+
+
+DECIMATE_BLOCK = 131072  # fewer calls are worth more than a smaller cache footprint
+
+
+def resample(samples: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
+    """``scipy.signal.resample_poly`` along the last axis, to the bit, its filter made once.
+
+    At equal rates the samples come back as they are.
+    """
+    if rate_in == rate_out:
+        return samples
+    factor = math.gcd(rate_in, rate_out)
+    up, down = rate_out // factor, rate_in // factor
+    dtype = samples.dtype if samples.dtype == np.float32 else np.dtype(np.float64)
+    taps = _make_filter(up, down, dtype)
+    if up == 1 and samples.ndim == 1 and samples.dtype == dtype:
+        return _decimate(samples, down, taps)
+    return resample_poly(samples, up, down, axis=-1, window=taps)
+
+
+def _decimate(samples: np.ndarray, down: int, taps: np.ndarray) -> np.ndarray:
+    """``resample_poly(samples, 1, down)`` to the bit, several times as fast.
+
+    SciPy sums the taps of one output after another; here a tap is added to a block of outputs
+    at a time, which vectorises and keeps each output's order of additions, oldest sample first.
+    In float32 the taps that would be zero but for rounding are left out: where a sum should be
+    zero it is, in place of 1e-21, and no other differs.
+    """
+    half = len(taps) // 2
+    n_out = -(-len(samples) // down)
+    n_columns = -(-(len(samples) + 2 * half) // down) + 1
+    phases = np.empty((down, n_columns), samples.dtype)
+    for phase in range(down):
+        first = (phase - half) % down
+        piece, start = samples[first::down], (first + half) // down
+        phases[phase, :start] = 0
+        phases[phase, start : start + len(piece)] = piece
+        phases[phase, start + len(piece) :] = 0
+    decimated, product = (
+        np.empty(n_out, samples.dtype),
+        np.empty(min(DECIMATE_BLOCK, n_out), samples.dtype),
+    )
+    least = NEGLIGIBLE if taps.dtype == np.float32 else 0.0
+    kept = [(number, tap) for number, tap in enumerate(taps[::-1]) if abs(tap) > least]
+    for start in range(0, n_out, DECIMATE_BLOCK):
+        total = decimated[start : start + DECIMATE_BLOCK]
+        length = len(total)
+        for place, (number, tap) in enumerate(kept):
+            first = start + number // down
+            piece = phases[number % down, first : first + length]
+            if place == 0:
+                np.multiply(piece, tap, total)
+            else:
+                np.multiply(piece, tap, product[:length])
+                np.add(total, product[:length], total)
+    return decimated
+
+
+def resample_fast(samples: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
+    """:func:`resample`, several times as fast for odd ratios, to float32's rounding.
+
+    For what is heard in training only: a block of outputs is one product of matrices, whose sums
+    a library orders as it likes, so that the last bit may differ from machine to machine.
+
+    Args:
+        samples: float32 ``(time,)``.
+    """
+    factor = math.gcd(rate_in, rate_out)
+    up, down = rate_out // factor, rate_in // factor
+    if up == 1 or samples.dtype != np.float32 or up * down > MAX_BLOCK:
+        return resample(samples, rate_in, rate_out)
+    weights, reach = _make_blocks(up, down)
+    n_blocks = -(-len(samples) // down)
+    padded = np.zeros(reach + (n_blocks - 1) * down + len(weights), np.float32)
+    padded[reach : reach + len(samples)] = samples
+    inputs = sliding_window_view(padded, len(weights))[: n_blocks * down : down]
+    outputs = np.ascontiguousarray(inputs) @ weights
+    return outputs.reshape(-1)[: count_resampled(len(samples), rate_in, rate_out)]
+
+
+@lru_cache(maxsize=128)
+def _make_blocks(up: int, down: int) -> tuple[np.ndarray, int]:
+    """What ``down`` inputs and their surroundings give to ``up`` outputs.
+
+    Returns:
+        float32 ``(inputs, up)`` and how many of the inputs lie before the block.
+    """
+    taps = _make_filter(up, down, np.dtype(np.float64)) * up
+    half = len(taps) // 2
+    reach = half // up
+    last = ((up - 1) * down + half) // up
+    places = (np.arange(up) * down + half)[None, :] - np.arange(-reach, last + 1)[:, None] * up
+    inside = (places >= 0) & (places < len(taps))
+    weights = np.where(inside, taps[np.clip(places, 0, len(taps) - 1)], 0.0)
+    return weights.astype(np.float32), reach
+
+
+@lru_cache(maxsize=32)
+def _make_filter(up: int, down: int, dtype: np.dtype) -> np.ndarray:
+    """The anti-aliasing filter that ``resample_poly`` designs anew at every call."""
+    widest = max(up, down)
+    taps = firwin(2 * RESAMPLE_HALF_LENGTH * widest + 1, 1.0 / widest, window=("kaiser", 5.0))
+    return taps.astype(dtype)
+
+
+def count_resampled(n_samples: int, rate_in: int, rate_out: int) -> int:
+    """Length of :func:`resample`'s result.
+
+    >>> count_resampled(5, 16000, 8000)
+    3
+    """
+    factor = math.gcd(rate_in, rate_out)
+    return -(-n_samples * (rate_out // factor) // (rate_in // factor))

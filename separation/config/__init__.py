@@ -1,0 +1,1 @@
+"""Recipe configs: sections and loading."""

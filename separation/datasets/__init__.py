@@ -1,0 +1,1 @@
+"""Sets of mixtures as a user names them, opened."""

@@ -1,0 +1,52 @@
+"""Where the project runs: repository, package versions, commit, device."""
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from separation.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+PACKAGES = ("torch", "pytorch-lightning", "asteroid", "numpy", "scipy", "soundfile", "g722")
+
+
+def find_version(package: str) -> str:
+    """Version of an installed package, or empty."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def choose_device(name: str) -> Any:
+    """``auto``, ``cpu`` or ``cuda`` as a torch device; refuses a CUDA that is not there."""
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no CUDA device; use --device cpu or auto.")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def read_commit() -> str:
+    """The checkout's commit, marked where files differ; empty where there is no git."""
+    if not shutil.which("git"):
+        return ""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def name_device(device: Any) -> str:
+    """A device as results name it."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return f"CPU {platform.machine()}, {len(os.sched_getaffinity(0))} cores"

@@ -1,0 +1,1 @@
+"""One recipe with its options: where its files lie and what each stage depends on."""

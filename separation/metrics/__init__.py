@@ -1,0 +1,1 @@
+"""SI-SDR, BSS-eval and perceptual metrics; usable by themselves."""

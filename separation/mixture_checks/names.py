@@ -1,0 +1,104 @@
+"""Who speaks in a mixture and of what utterances it is made: of its table, or of known names."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from separation.mixtures.table import count_sources, split_paths
+
+_LIBRISPEECH = r"[0-9]+-[0-9]+-[0-9]+"
+_WSJ0 = r"[0-9]{2}[0-9a-z][aco][0-9]{2}[0-9a-z]{2}"  # all of those in the published lists
+_LIBRIMIX_ID = re.compile(rf"{_LIBRISPEECH}(?:_{_LIBRISPEECH})+")
+_SNR = r"-?[0-9.]+(?:e-?[0-9]+)?"
+_WSJ0MIX_ID = re.compile(rf"{_WSJ0}_{_SNR}(?:_{_WSJ0}_{_SNR})+")
+
+
+@dataclass(frozen=True)
+class Names:
+    """What is known of a mixture's sources; empty tuples where it is not.
+
+    Attributes:
+        speakers, sexes: one a source.
+        utterances: that the sources are made of, each once.
+        sources: one a source: its utterances, and the segment that is used of them.
+    """
+
+    speakers: tuple[str, ...]
+    sexes: tuple[str, ...]
+    utterances: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+def name_parts(row: dict[str, str], root: Path) -> Names:
+    """Names of speakers and utterances of one row.
+
+    Speakers come from ``speaker_i_ID``, else from the names of LibriSpeech's and WSJ0's
+    utterances, where a table's paths or the mixture's ID have exactly that form.
+
+    Args:
+        row: of a table, or of audio that exists.
+        root: that a table's paths are relative to; keeps apart equal names of two corpora.
+    """
+    numbers = range(1, count_sources(row) + 1)
+    ids = parse_utterances(row["mixture_ID"])
+    groups: list[tuple[str, ...]] = [(name,) for name in ids] if len(ids) == len(numbers) else []
+    if "mixture_path" not in row:
+        groups = [_name_utterances(row, number, root) for number in numbers]
+    starts = [row.get(f"source_{number}_start") or "" for number in numbers]
+    sources = tuple(
+        "|".join(group) + (f" from {start}" if start else "")
+        for group, start in zip(groups, starts, strict=False)
+    )
+    speakers = [_trim(row.get(f"speaker_{number}_ID") or "") for number in numbers]
+    if not all(speakers):
+        speakers = [name_speaker(group[0]) for group in groups]
+    sexes = tuple(row.get(f"speaker_{number}_sex") or "" for number in numbers)
+    utterances = tuple(dict.fromkeys(name for group in groups for name in group))
+    return Names(tuple(speakers) if all(speakers) else (), sexes, utterances, sources)
+
+
+def parse_utterances(mixture_id: str) -> tuple[str, ...]:
+    """Utterances that a mixture of LibriMix or wsj0-mix is named after; else none.
+
+    >>> parse_utterances("1089-134686-0000_121-127105-0031")
+    ('1089-134686-0000', '121-127105-0031')
+    >>> parse_utterances("01to030v_0.76421_20ga010m_-0.76421")
+    ('01to030v', '20ga010m')
+    """
+    if _LIBRIMIX_ID.fullmatch(mixture_id):
+        return tuple(mixture_id.split("_"))
+    if _WSJ0MIX_ID.fullmatch(mixture_id):
+        return tuple(mixture_id.split("_")[::2])
+    return ()
+
+
+def name_speaker(utterance: str) -> str:
+    """The speaker of a LibriSpeech or WSJ0 utterance; empty for other names.
+
+    >>> name_speaker("1089-134686-0000"), name_speaker("01to030v"), name_speaker("dir/a.wav")
+    ('1089', '01t', '')
+    """
+    if re.fullmatch(_LIBRISPEECH, utterance):
+        return utterance.split("-")[0]
+    return utterance[:3] if re.fullmatch(_WSJ0, utterance) else ""
+
+
+def _name_utterances(row: dict[str, str], number: int, root: Path) -> tuple[str, ...]:
+    """LibriSpeech's IDs, or paths, of what a source is made of."""
+    paths = split_paths(row, number)
+    stems = [PurePosixPath(path).stem for path in paths]
+    return tuple(
+        stem if re.fullmatch(_LIBRISPEECH, stem) else str(root / path)
+        for stem, path in zip(stems, paths, strict=True)
+    )
+
+
+def _trim(speaker: str) -> str:
+    """LibriMix's own tables have IDs such as ``4077.0``."""
+    return speaker.removesuffix(".0") if re.fullmatch(r"[0-9]+\.0", speaker) else speaker
+
+
+def find_repeated(names: tuple[str, ...]) -> str:
+    """Names that come more than once."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    return f"{', '.join(repeated)} twice" if repeated else ""

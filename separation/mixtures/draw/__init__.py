@@ -1,0 +1,1 @@
+"""Drawing mixture tables from a corpus table."""

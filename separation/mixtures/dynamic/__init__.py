@@ -1,0 +1,1 @@
+"""Dynamic mixing: training items drawn and mixed on the fly."""

@@ -1,0 +1,1 @@
+"""Any name of a model -> file -> plain values -> model; nothing in a file runs."""

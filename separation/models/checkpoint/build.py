@@ -1,0 +1,225 @@
+"""What a checkpoint holds -> a model: Asteroid's packages, Lightning's files, bare weights."""
+
+import inspect
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from separation.config.model import find_conf_class
+from separation.errors import UserError
+from separation.models.asteroid import import_models
+
+ASTEROID_KEYS = ("model_name", "model_args", "state_dict")
+# Asteroid's config of a training does not name its model: these are tried in turn.
+ASTEROID_MODELS = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet")
+CONF_LEVELS = 3  # folders upwards from a .ckpt in which its conf.yml is looked for
+
+
+@dataclass
+class Package:
+    """What a model is made of.
+
+    Attributes:
+        names: classes it may be of; the first whose weights fit is taken.
+        arguments: of that class.
+        weights: tensors by name.
+        training: config of the training, where the file has it; section -> key -> value.
+        notes: sentences for a report.
+    """
+
+    names: tuple[str, ...]
+    arguments: dict[str, Any]
+    weights: dict[str, torch.Tensor]
+    training: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def make_package(content: Any, path: Path, name: str) -> Package:
+    """Tell what kind of checkpoint was read, and find its architecture.
+
+    Args:
+        content: what :func:`separation.models.checkpoint.unpickle.read_file` gave.
+        path: the file; a conf.yml is looked for beside it where it needs one.
+        name: what the user calls it, for the sentences.
+
+    Raises:
+        UserError: not a model's, or nothing says which architecture it has.
+    """
+    if not isinstance(content, dict):
+        raise _refuse(name, f"it holds a {type(content).__name__}")
+    if "model_name" in content or "model_args" in content:
+        return _read_asteroid(content, name)
+    weights = content.get("state_dict", content)
+    if not _are_weights(weights):
+        raise _refuse(name, f"it holds {', '.join(map(str, list(content)[:4])) or 'nothing'}")
+    weights = _unwrap(weights)
+    own = {key.removeprefix("model."): value for key, value in weights.items() if _is_own(key)}
+    config, where = _find_config(content, path, name)
+    note = ""
+    if "step" in content or "global_step" in content:
+        step = content.get("step", content.get("global_step"))
+        note = f"weights as they were after training step {step}, which need not be the best ones"
+    notes = tuple(text for text in (note, where) if text)
+    names, arguments = _read_config(config, name)
+    return Package(names, arguments, own or weights, config, notes)
+
+
+def _refuse(name: str, reason: str) -> UserError:
+    return UserError(
+        f"{name}: is not a checkpoint in Asteroid's format ({reason}); give a best_model.pth of "
+        "stage 4, a Lightning .ckpt, or a published model."
+    )
+
+
+def _is_own(key: str) -> bool:
+    """Whether a key of a Lightning checkpoint belongs to the model, not to its loss."""
+    return key.startswith("model.")
+
+
+def _are_weights(value: Any) -> bool:
+    """Asteroid's System keeps its loss beside the model, whose state may be empty."""
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(part, torch.Tensor) for part in value.values())
+        and all(isinstance(key, str) for key in value)
+        and any("." in key for key in value)
+    )
+
+
+def _unwrap(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Names without what torch.compile, DataParallel and DDP put before them.
+
+    Where two would become one, they are left as they are, and told as unknown.
+    """
+    plain = {_strip_wrappers(key): value for key, value in weights.items()}
+    return plain if len(plain) == len(weights) else weights
+
+
+def _strip_wrappers(key: str) -> str:
+    """One name of a weight.
+
+    >>> _strip_wrappers("module._orig_mod.masker._orig_mod.TCN.0.weight")
+    'masker.TCN.0.weight'
+    """
+    key = re.sub(r"(^|\.)(?:_orig_mod\.)+", r"\1", key)
+    return re.sub(r"^(model\.)?(?:module\.)+", r"\1", key)
+
+
+def _read_asteroid(content: dict[str, Any], name: str) -> Package:
+    missing = [key for key in ASTEROID_KEYS if key not in content]
+    if missing:
+        raise _refuse(name, f"it has no {' and no '.join(missing)}")
+    infos = content.get("infos") or {}
+    training = infos.get("training_config") if isinstance(infos, dict) else {}
+    arguments, weights = content["model_args"], content["state_dict"]
+    if not isinstance(arguments, dict) or not _are_weights(weights):
+        raise _refuse(name, "its model_args or state_dict is of another kind")
+    training = training if isinstance(training, dict) else {}
+    return Package((str(content["model_name"]),), dict(arguments), _unwrap(weights), training)
+
+
+def _find_config(content: dict[str, Any], path: Path, name: str) -> tuple[dict[str, Any], str]:
+    """The training's config, and a sentence on where it was found."""
+    config = content.get("training_config")
+    if isinstance(config, dict) and config:
+        return config, ""
+    folders = list(path.absolute().parents)[:CONF_LEVELS]
+    for candidate in (folder / "conf.yml" for folder in folders):
+        if candidate.is_file():
+            return _read_yaml(candidate), f"architecture read from {candidate}"
+    raise UserError(
+        f"{name}: holds weights but does not say of which architecture, and no conf.yml lies "
+        f"beside {path.name} or above it; put the training's conf.yml there, or give "
+        "best_model.pth."
+    )
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: is not YAML; restore it, or give best_model.pth.") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check its rights.") from error
+    return config if isinstance(config, dict) else {}
+
+
+def _read_config(config: dict[str, Any], name: str) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Names and arguments from a config of ours, or of Asteroid's recipes."""
+    try:
+        if "model" in config and "audio" in config:
+            section, rate = dict(config["model"]), config["audio"]["sample_rate"]
+            conf = find_conf_class(section["name"])(**section)
+            own = {"n_src": config["mixtures"]["n_src"], "sample_rate": rate}
+            return (conf.name,), own | conf.arguments(rate)
+        data = config.get("data", {})
+        common = {key: data[key] for key in ("n_src", "sample_rate") if key in data}
+        arguments = common | config["filterbank"] | config["masknet"]
+        return ASTEROID_MODELS, {key: value for key, value in arguments.items() if value != "None"}
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        raise UserError(
+            f"{name}: its config does not say the architecture ({str(error)[:80]}); give "
+            "best_model.pth, or a config with a model section, or with filterbank and masknet."
+        ) from error
+
+
+def build_package(package: Package, name: str) -> nn.Module:
+    """The model in eval mode, with its weights.
+
+    Raises:
+        UserError: a class that Asteroid does not have, arguments that it does not take, or
+            weights of other names or shapes.
+    """
+    faults = []
+    for class_name in package.names:
+        model, fault = _try_class(class_name, package)
+        if model is not None and not (fault := find_misfit(model, package.weights)):
+            model.load_state_dict(package.weights)
+            return model.eval()
+        faults.append(fault)
+    raise UserError(
+        f"{name}: is not a checkpoint of the model that it states ({faults[0]}); get it again, or "
+        "give the code's own version of it."
+    )
+
+
+def _try_class(class_name: str, package: Package) -> tuple[nn.Module | None, str]:
+    """The model with random weights, or why there is none."""
+    models = import_models()
+    found = {key.lower(): value for key, value in vars(models).items() if inspect.isclass(value)}
+    model_class = found.get(class_name.lower())
+    if model_class is None or not issubclass(model_class, nn.Module):
+        return None, f"Asteroid has no model called {class_name}"
+    try:
+        return model_class(**package.arguments), ""
+    except Exception as error:  # whatever a model's constructor makes of wrong values
+        return None, f"{class_name}: {' '.join(str(error).split())[:120]}"
+
+
+def find_misfit(model: nn.Module, weights: dict[str, torch.Tensor]) -> str:
+    """The first weight that is absent, unknown, or cannot be one; empty where all fit."""
+    ours = model.state_dict()
+    kind = type(model).__name__
+    for key, value in ours.items():
+        if key not in weights:
+            return f"it lacks {key}, which a {kind} has"
+        if weights[key].shape != value.shape:
+            shapes = tuple(weights[key].shape), tuple(value.shape)
+            return f"its {key} has the shape {shapes[0]}, not {shapes[1]} as its arguments say"
+        if not _are_numbers(weights[key]):
+            return f"its {key} holds NaN, infinite, complex or no numbers"
+    spare = [key for key in weights if key not in ours]
+    return f"it has {spare[0]}, which a {kind} has not" if spare else ""
+
+
+def _are_numbers(weight: torch.Tensor) -> bool:
+    """Whether a tensor is dense, real and finite, as weights are."""
+    if weight.is_complex() or weight.is_meta or weight.layout != torch.strided:
+        return False
+    return bool(torch.isfinite(weight).all())

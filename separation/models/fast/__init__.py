@@ -1,0 +1,1 @@
+"""Faster forms of Asteroid's layers, with the same parameters and outputs."""

@@ -1,0 +1,165 @@
+"""The card of a published model: the Hub's YAML front matter, scores, data, training, limits."""
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from separation.evaluation.summary import format_scores
+from separation.publish.corpora import describe_corpora, name_dataset, tell_language
+
+if TYPE_CHECKING:
+    from separation.publish.results import Results
+
+SHOWN = {"si_sdri": "SI-SDRi (dB)", "sdri": "SDRi (dB)", "si_sdr": "SI-SDR (dB)", "sdr": "SDR (dB)"}
+
+
+def format_card(results: "Results", name: str, author: str, licence: str, language: str) -> str:
+    """README.md of a Hub repository.
+
+    Args:
+        results: of an experiment.
+        name: ``user/name`` on the Hub.
+        author: may be empty.
+        licence: as the Hub writes it, such as ``cc-by-sa-4.0``; empty: the card states none.
+        language: code; empty: that of the corpus where it has one.
+    """
+    by = f" by {author}" if author else ""
+    front = _describe_front(results, name, licence, language or tell_language(results.conf))
+    head = f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip()}\n---\n"
+    parts = (_tell_use(results, name, by), _tell_origin(results))
+    limits = f"## Limits\n{_list_limits(results)}\n\n## Licence\n{_tell_licence(licence, by)}\n"
+    return head + "\n".join([*parts, limits])
+
+
+def _tell_use(results: "Results", name: str, by: str) -> str:
+    """What the model is, how it is used, how good it is."""
+    conf = results.conf
+    model = conf["model"]["name"]
+    rate, n_src = conf["audio"]["sample_rate"], conf["mixtures"]["n_src"]
+    return f"""# {name.split("/")[1]}
+
+{model}, {n_src} speakers, {rate} Hz, trained{by} on {name_dataset(conf, results.run)}
+({conf["mixtures"]["task"]}) with the recipe {results.run["recipe"]}.
+
+## Use
+```python
+{_show_use(model, name)}
+```
+{_tell_loading(name, n_src)}
+
+## Scores
+{format_scores(results.summary)}
+
+SI-SDR with zero-mean signals, SDR of BSS Eval v3; means over mixtures, 95 % bootstrap intervals;
+`mixture` is the unprocessed input, an improvement is measured against it.
+"""
+
+
+def _tell_origin(results: "Results") -> str:
+    """Data and training."""
+    conf = results.conf
+    return f"""## Data
+{describe_corpora(conf, results.run)}.
+
+{_list_fingerprints(results)}
+
+## Training
+{results.steps} steps in {results.minutes:.1f} minutes on {results.run["device"]}, seed
+{results.run["seed"]}, commit {results.run["commit"]}, config {results.run["conf_fingerprint"]};
+{", ".join(f"{key} {value}" for key, value in results.run["versions"].items() if value)}.
+
+```yaml
+{yaml.safe_dump(conf, sort_keys=False).strip()}
+```
+"""
+
+
+def _describe_front(results: "Results", name: str, licence: str, language: str) -> dict[str, Any]:
+    """The keys that the Hub reads; what is not known is left out."""
+    conf = results.conf
+    dataset = name_dataset(conf, results.run)
+    front: dict[str, Any] = {"library_name": "asteroid", "pipeline_tag": "audio-to-audio"}
+    if licence:
+        front["license"] = licence
+    if language:
+        front["language"] = [language]
+    tags = ["asteroid", "audio", conf["model"]["name"], "audio-to-audio", "speech-separation"]
+    front |= {"tags": tags, "datasets": [dataset, conf["mixtures"]["task"]]}
+    task = {"type": "audio-to-audio", "name": "speech separation"}
+    entries = [
+        {
+            "task": task,
+            "dataset": {"name": f"{dataset} {_tell_set(conf, test_set, groups)}", "type": dataset},
+            "metrics": [
+                {"type": key, "value": groups["model"]["all"][key]["mean"], "name": label}
+                for key, label in SHOWN.items()
+                if key in groups["model"]["all"]
+            ],
+        }
+        for test_set, groups in results.summary["scores"].items()
+        if "model" in groups
+    ]
+    return front | {"model-index": [{"name": name.split("/")[1], "results": entries}]}
+
+
+def _tell_set(conf: dict[str, Any], test_set: str, groups: dict[str, Any]) -> str:
+    """A test set with what tells it from the published one of that name."""
+    n_mixtures, rate = groups["model"]["all"]["n_mixtures"], conf["audio"]["sample_rate"]
+    return f"{test_set}, {n_mixtures} mixtures, {rate / 1000:g} kHz, {conf['mixtures']['mode']}"
+
+
+def _show_use(model: str, name: str) -> str:
+    lines = [
+        "from asteroid.models import BaseModel",
+        f'model = BaseModel.from_pretrained("{name}")',
+    ]
+    if model == "STFTMask":
+        lines.insert(0, "import separation.models.stft_mask  # this repository's own model")
+    return "\n".join(lines)
+
+
+def _tell_loading(name: str, n_src: int) -> str:
+    return (
+        f"or `python -m separation separate call.wav --model {name} --out separated`. The file "
+        f"holds tensors and plain values only; `(batch, time)` goes in, `(batch, {n_src}, time)` "
+        "comes out."
+    )
+
+
+def _list_fingerprints(results: "Results") -> str:
+    """Fingerprints of tables and rendered audio, and the checkpoint's."""
+    about = results.summary["about"]
+    lines = [f"- {key}: `{value}`" for key, value in results.run["fingerprints"].items()]
+    lines += [
+        f"- {key}: `{value}`"
+        for key, value in about.items()
+        if isinstance(value, str) and key not in results.run["fingerprints"]
+    ]
+    return "Fingerprints of the mixture tables, of the checkpoint and of the audio:\n" + "\n".join(
+        lines
+    )
+
+
+def _list_limits(results: "Results") -> str:
+    conf, scores = results.conf, results.summary["scores"]
+    rate, n_src = conf["audio"]["sample_rate"], conf["mixtures"]["n_src"]
+    noise = "with noise" if conf["mixtures"]["task"] == "sep_noisy" else "without noise"
+    limits = [
+        f"It always gives {n_src} outputs, at {rate} Hz; resample what has another rate.",
+        f"Mixtures of training and test were made by adding recordings, {noise}; other languages, "
+        "rooms, microphones and numbers of speakers were not measured.",
+    ]
+    pair = [scores.get(name, {}).get("model") for name in ("test_seen", "test_unseen")]
+    if all(pair):
+        seen, unseen = (groups["all"]["si_sdri"]["mean"] for groups in pair if groups)
+        limits.append(
+            f"Voices heard in training gain {seen:.2f} dB, voices never heard {unseen:.2f} dB: the "
+            "second is what to expect of other people."
+        )
+    return "\n".join(f"- {text}" for text in limits)
+
+
+def _tell_licence(licence: str, by: str) -> str:
+    if not licence:
+        return "None is stated, so nothing is granted: ask its author before you use it."
+    return f"This model{' ' + by.strip() if by else ''} is licensed under {licence}."

@@ -1,0 +1,49 @@
+"""``python -m separation models``: the published models, for people and as JSON."""
+
+import dataclasses
+import json
+from typing import Any
+
+from separation.models.published import PublishedModel, find_cached, read_published
+
+SCORES = {"si_sdr": "SI-SDR", "si_sdri": "SI-SDRi", "sdr": "SDR", "sdri": "SDRi", "stoi": "STOI"}
+
+
+def print_models(*, as_json: bool) -> None:
+    """Print the list with what is cached here; no network is asked."""
+    entries = [describe_model(entry) for entry in read_published()]
+    print(json.dumps(entries, indent=2) if as_json else format_models(entries))
+
+
+def describe_model(entry: PublishedModel) -> dict[str, Any]:
+    """All that is known of a published model; ``cached`` is its file here, or empty."""
+    cached = find_cached(entry)
+    own = {"url": entry.url, "names": entry.names, "cached": str(cached or "")}
+    return dataclasses.asdict(entry) | own
+
+
+def format_models(entries: list[dict[str, Any]]) -> str:
+    """A table as text: scores as published (dB, but for STOI), on the test set of the card."""
+    head = ("name", "Hz", "n_src", "task", *SCORES.values(), "test set", "licence", "where")
+    rows = [head, *(_format_row(entry) for entry in entries)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    other = [f"  {e['zenodo_name']} = {e['name']}" for e in entries if e["zenodo_name"]]
+    return "\n".join(
+        [
+            *lines,
+            "Names on Zenodo:",
+            *other,
+            "Scores are those of the models' cards, each on its own test set. Any of these names, "
+            "a path or a URL is a --model.",
+        ]
+    )
+
+
+def _format_row(entry: dict[str, Any]) -> tuple[str, ...]:
+    where = "Hub, Zenodo " + entry["zenodo"] if entry["zenodo"] else "Hub"
+    scores = (f"{entry['scores'][name]:.{3 if name == 'stoi' else 2}f}" for name in SCORES)
+    return (
+        *(entry["name"], str(entry["sample_rate"]), str(entry["n_src"]), entry["task"], *scores),
+        *(entry["test_set"], entry["licence"], where + (", cached" if entry["cached"] else "")),
+    )

@@ -1,0 +1,26 @@
+"""What stages 4 and 5 left in an experiment folder, for a model card."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Results:
+    """What stages 4 and 5 left in an experiment folder.
+
+    Attributes:
+        checkpoint: best_model.pth.
+        conf: the resolved config; section -> key -> value.
+        run: run.json.
+        summary: evaluation/summary.json.
+        steps: of the whole training.
+        minutes: of the whole training.
+    """
+
+    checkpoint: Path
+    conf: dict[str, Any]
+    run: dict[str, Any]
+    summary: dict[str, Any]
+    steps: int
+    minutes: float

@@ -1,0 +1,198 @@
+"""The report: RESULTS.md and one self-contained report.html."""
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from separation.evaluation.breakdown import rank_worst, read_scores
+from separation.evaluation.estimators import make_model_estimator
+from separation.evaluation.intervals import pick_values
+from separation.evaluation.summary import format_scores, tell_problems
+from separation.experiment.experiment import Experiment
+from separation.files import read_json, read_rows, write_text
+from separation.mixtures.signals import Mixture
+from separation.models.checkpoint.load import load_model
+from separation.models.inference import match_level
+from separation.plots import plot_curves, plot_histogram
+from separation.reports.breakdown import measure_breakdowns, show_breakdowns
+from separation.reports.page import Block, blocks_to_html, format_page, show_signals, table_to_html
+from separation.reports.sanity import tell_baseline, tell_overfit
+
+N_WORST = 5
+TEST_SETS = {
+    "test_seen": "(a) speakers heard in training, prompts not",
+    "test_unseen": "(b) speakers never heard",
+    "test": "speakers never heard in training",
+}
+
+
+def write_report(experiment: Experiment) -> list[Path]:
+    """Write ``RESULTS.md`` and ``report.html`` into the experiment folder.
+
+    Returns:
+        the two paths.
+    """
+    summary = read_json(experiment.folder / "evaluation" / "summary.json")
+    run = read_json(experiment.folder / "run.json")
+    results = experiment.folder / "RESULTS.md"
+    page = experiment.folder / "report.html"
+    write_text(results, format_results(experiment, summary, run))
+    write_text(page, _format_page(experiment, summary, run))
+    return [results, page]
+
+
+def format_results(experiment: Experiment, summary: dict[str, Any], run: dict[str, Any]) -> str:
+    """RESULTS.md: the score table and what produced it."""
+    curve = read_rows(experiment.folder / "curves.csv")
+    minutes = float(curve[-1]["elapsed_s"]) / 60
+    about, compared = summary["about"], experiment.compare_fingerprints()
+    prints = ", ".join(
+        f"{split} `{value}`" + (f" ({compared[split]})" if split in compared else "")
+        for split, value in run["fingerprints"].items()
+    )
+    audio = ", ".join(f"{name} `{about[f'audio_{name}']}`" for name in experiment.test_splits)
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    sets = "; ".join(f"{name} {TEST_SETS[name]}" for name in experiment.test_splits)
+    doubts = "\n\n".join(tell_doubts(experiment, summary) + tell_problems(summary))
+    return f"""# {experiment.conf.report.title}
+
+{format_scores(summary)}
+
+SI-SDR with zero-mean signals, SDR of BSS Eval v3; dB, means over mixtures with 95 % bootstrap
+intervals. Sets: {sets}.
+{tell_gap(summary)}
+
+{doubts}
+
+- recipe {run["recipe"]}, commit {run["commit"]}, seed {run["seed"]},
+  config {run["conf_fingerprint"]}
+- {minutes:.1f} minutes of training, {curve[-1]["step"]} steps, on {run["device"]}
+- mixtures: {prints}
+- rendered audio at {experiment.conf.audio.sample_rate} Hz: {audio}
+- checkpoint sha256 {about["checkpoint_sha256"]}
+- Python {run["python"]}, {versions}
+
+As a row of the results table in egs/{run["recipe"].split("/")[0]}/README.md:
+
+{format_row(experiment, summary, run, f"{minutes:.0f} min, {curve[-1]['step']} steps")}
+"""
+
+
+def format_row(
+    experiment: Experiment, summary: dict[str, Any], run: dict[str, Any], trained: str
+) -> str:
+    """This result as a row of a data set's table of results: what, on what, by what."""
+    split = experiment.test_splits[-1]
+    model = summary["scores"][split].get("model")
+    whole = model["all"] if model else {}
+    scores = [whole[name]["mean"] for name in ("si_sdri", "sdri") if name in whole]
+    cells = [
+        run["recipe"],
+        f"{experiment.kind} {split}, {experiment.conf.audio.sample_rate} Hz",
+        " / ".join(f"{score:.2f}" for score in scores) or "–",
+        f"`{run['fingerprints'][split]}`",
+        f"`{summary['about'][f'audio_{split}']}`",
+        trained,
+        f"seed {run['seed']}",
+        run["commit"],
+        run["device"],
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def tell_gap(summary: dict[str, Any]) -> str:
+    """One sentence on what the difference of the two test sets says."""
+    scores = summary["scores"]
+    models = [scores.get(name, {}).get("model") for name in ("test_seen", "test_unseen")]
+    if not all(model and "si_sdri" in model["all"] for model in models):
+        return ""
+    seen, unseen = (model["all"]["si_sdri"]["mean"] for model in models)
+    return (
+        f"The model improves voices it knows by {seen:.2f} dB and voices it never heard by "
+        f"{unseen:.2f} dB: {seen - unseen:.2f} dB do not carry over to new voices."
+    )
+
+
+def tell_doubts(experiment: Experiment, summary: dict[str, Any]) -> list[str]:
+    """What speaks for or against trusting the scores, one sentence each."""
+    sentences = (tell_overfit(experiment), tell_baseline(experiment, summary))
+    return [sentence for sentence in sentences if sentence]
+
+
+def _format_page(experiment: Experiment, summary: dict[str, Any], run: dict[str, Any]) -> str:
+    title = escape(experiment.conf.report.title)
+    parts = [
+        f"<h1>{title}</h1>",
+        table_to_html(format_scores(summary)),
+        f"<p>{escape(tell_gap(summary))}</p>",
+        *(f"<p>{escape(sentence)}</p>" for sentence in tell_doubts(experiment, summary)),
+        *(f"<p>{escape(sentence)}</p>" for sentence in tell_problems(summary)),
+        "<h2>Training</h2>",
+        f'<img alt="training curves" src="{plot_curves(_read_curves(experiment))}">',
+    ]
+    if "model" in experiment.conf.evaluation.estimators:
+        parts += _show_mixtures(experiment)
+    parts += ["<h2>What produced this</h2>", f"<pre>{escape(yaml.safe_dump(run))}</pre>"]
+    parts.append(f"<pre>{escape(yaml.safe_dump(experiment.conf.as_dict(), sort_keys=False))}</pre>")
+    return format_page(experiment.conf.report.title, "\n".join(parts))
+
+
+def _read_curves(experiment: Experiment) -> list[dict[str, str]]:
+    return read_rows(experiment.folder / "curves.csv")
+
+
+def _show_mixtures(experiment: Experiment) -> list[str]:
+    """Histogram, break-downs and examples of the sets in which the model has scores."""
+    scores = {split: _read_scores(experiment, split) for split in experiment.test_splits}
+    scored = {split: rows for split, rows in scores.items() if pick_values(rows, "si_sdri")}
+    if not scored:
+        return []
+    gains = {split: list(pick_values(rows, "si_sdri").values()) for split, rows in scored.items()}
+    image = f'<img alt="histogram of SI-SDRi" src="{plot_histogram(gains)}">'
+    measured = {split: measure_breakdowns(rows, "si_sdri") for split, rows in scored.items()}
+    where = [
+        Block("h2", "Where it is bad"),
+        Block("text", "SI-SDRi in dB, mean [95 %] of the number of mixtures."),
+        *show_breakdowns(measured),
+        Block("list", [_tell_worst(split, rows) for split, rows in scored.items()]),
+    ]
+    parts = ["<h2>SI-SDRi of single mixtures</h2>", image, blocks_to_html(where)]
+    return parts + [_show_examples(experiment, split, rows) for split, rows in scored.items()]
+
+
+def _read_scores(experiment: Experiment, split: str) -> list[dict[str, Any]]:
+    return read_scores(experiment.folder / "evaluation" / split / "model.csv")
+
+
+def _tell_worst(split: str, rows: list[dict[str, Any]]) -> str:
+    worst = rank_worst(rows, "si_sdri", N_WORST)
+    listed = ", ".join(f"{row['mixture_ID']} {row['si_sdri']:.2f}" for row in worst)
+    return f"{split}, the worst: {listed}."
+
+
+def _show_examples(experiment: Experiment, split: str, rows: list[dict[str, Any]]) -> str:
+    """Best, median and worst mixture of a set, to see and hear."""
+    ranked = rank_worst(rows, "si_sdri", len(rows))
+    chosen = {"best": ranked[-1], "median": ranked[len(ranked) // 2], "worst": ranked[0]}
+    mixtures = experiment.mixtures(split)
+    places = {row["mixture_ID"]: place for place, row in enumerate(mixtures.rows)}
+    import torch
+
+    estimator = make_model_estimator(load_model(experiment.checkpoint), torch.device("cpu"))
+    rate = experiment.conf.audio.sample_rate
+    parts = [f"<h2>{escape(split)}: {escape(TEST_SETS[split])}</h2>"]
+    for name, score in chosen.items():
+        mixture = mixtures[places[score["mixture_ID"]]]
+        order = [int(index) for index in score["permutation"].split()]
+        estimates = match_level(mixture.mixture, estimator(mixture)[order])
+        gain, voices = score["si_sdri"], _name_voices(mixture)
+        parts.append(f"<h3>{name}: {gain:.2f} dB, {escape(score['mixture_ID'])}, {voices}</h3>")
+        parts.append(show_signals(mixture, estimates, rate))
+    return "\n".join(parts)
+
+
+def _name_voices(mixture: Mixture) -> str:
+    numbers = range(1, len(mixture.sources) + 1)
+    return escape(" and ".join(mixture.row.get(f"speaker_{number}_ID", "?") for number in numbers))

@@ -1,0 +1,231 @@
+"""Stages 1 to 3: corpus table, mixture tables, packed audio."""
+
+import logging
+import shutil
+from pathlib import Path
+
+from separation.download.fetch import check_space
+from separation.errors import UserError
+from separation.experiment.experiment import Experiment
+from separation.files import format_rows, read_json, read_rows, write_json, write_text
+from separation.mixtures.published_lists import check_speakers, import_lists
+from separation.mixtures.table import list_noises, list_sources
+
+logger = logging.getLogger(__name__)
+
+BYTES_PER_SAMPLE = 2
+
+
+def run_corpus(experiment: Experiment) -> list[Path]:
+    """Stage 1: the corpus table, with splits; of the noise corpus too where it is used."""
+    if experiment.origin == "existing":
+        print("  not needed: the mixtures exist as audio", flush=True)
+        return []
+    if experiment.origin == "published" and not experiment.mixes_dynamically:
+        print("  not needed: training takes the published list", flush=True)
+        return []
+    from separation.corpora.audit import write_audit
+    from separation.corpora.splits import assign_splits, copy_subsets, limit_training
+    from separation.corpora.table import format_table, scan_recordings
+
+    conf = experiment.conf
+    found = scan_recordings(
+        *(experiment.recordings, experiment.corpus_root, conf.corpus),
+        *(experiment.n_jobs, experiment.shared),
+    )
+    if experiment.origin == "published":
+        utterances = copy_subsets(found.utterances)
+    else:
+        utterances = limit_training(assign_splits(found.utterances, conf.splits), conf.splits)
+    outputs = [experiment.table, *write_audit(experiment.data, utterances, found.left_out, conf)]
+    write_text(experiment.table, format_table(utterances))
+    print(_format_corpus(utterances), flush=True)
+    if experiment.noisy:
+        write_text(experiment.noise_table, format_table(_scan_noise(experiment)))
+        outputs.append(experiment.noise_table)
+    return outputs
+
+
+def _scan_noise(experiment: Experiment) -> list:
+    """Table of the noise corpus; of its training part where the lists are published."""
+    from separation.corpora.plugin import list_recordings
+    from separation.corpora.splits import copy_subsets
+    from separation.corpora.table import scan_recordings
+
+    name, root = experiment.conf.corpus.noise, experiment.noise_root
+    recordings = list_recordings(name, root)
+    if experiment.origin == "published":
+        used = {path for path, _ in list_noises(experiment.published["train"])}
+        recordings = [row for row in recordings if row.path in used]
+    conf = experiment.conf.corpus
+    found = scan_recordings(
+        recordings, root, conf, experiment.n_jobs, experiment.shared, label="noise"
+    )
+    return copy_subsets(found.utterances)
+
+
+def _format_corpus(utterances: list) -> str:
+    lines = []
+    for split in sorted({row.split for row in utterances}, key=_rank_split):
+        rows = [row for row in utterances if row.split == split]
+        minutes = sum(row.duration_s for row in rows) / 60
+        speakers = sorted({f"{row.speaker} ({row.sex or '?'})" for row in rows})
+        named = ", ".join(speakers) if len(speakers) <= 12 else f"{len(speakers)} speakers"
+        lines.append(f"  {split}: {len(rows)} utterances, {minutes:.1f} min, {named}")
+    return "\n".join(lines)
+
+
+def _rank_split(name: str) -> int:
+    order = ("train", "dev", "test", "test_seen", "test_unseen")
+    return order.index(name) if name in order else len(order)
+
+
+def run_metadata(experiment: Experiment) -> list[Path]:
+    """Stage 2: the mixture tables and their fingerprints."""
+    makers = {"existing": _list_existing, "published": _check_published, "drawn": _draw}
+    tables = makers[experiment.origin](experiment)
+    outputs = []
+    for split in experiment.tables:
+        write_text(experiment.mixture_table(split), format_rows(tables[split]))
+        outputs.append(experiment.mixture_table(split))
+    compared = experiment.compare_fingerprints()
+    for split, fingerprint in experiment.read_fingerprints().items():
+        count = len(read_rows(experiment.mixture_table(split)))
+        word = f" ({compared[split]})" if split in compared else ""
+        print(f"  {split}: {count} mixtures, fingerprint {fingerprint}{word}", flush=True)
+    return outputs
+
+
+def _list_existing(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
+    from separation.mixtures.existing import check_mixtures
+
+    rate = experiment.conf.audio.sample_rate
+    for split, rows in experiment.existing.items():
+        check_mixtures(rows, rate, experiment.n_jobs, f"check {split}")
+    return experiment.existing
+
+
+def _check_published(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
+    """The published lists, their files opened one by one."""
+    from separation.mixtures.check_files import check_files
+
+    conf = experiment.conf
+    name, n_src = conf.metadata.lists, conf.mixtures.n_src
+    module, root = import_lists(name), experiment.root(name)
+    if conf.audio.sample_rate > module.SAMPLE_RATE:
+        raise UserError(
+            f"audio.sample_rate={conf.audio.sample_rate}: the corpus has {module.SAMPLE_RATE} Hz; "
+            "set 8000 or 16000."
+        )
+    lists = experiment.published
+    check_speakers(name, lists)
+    for split, published in module.name_lists(conf.metadata.train).items():
+        if not module.is_published(root, n_src, published):
+            logger.warning(
+                "%s: %s is not the list that was published; its scores compare with nobody's",
+                split,
+                module.list_path(root, n_src, published),
+            )
+    speech = experiment.corpus_root
+    names = list(module.name_lists(conf.metadata.train).values())
+    lengths = {speech / path: n for path, n in module.read_lengths(root, names).items()}
+    sources = {
+        (speech / path, "first") for rows in lists.values() for path, _ in list_sources(rows)
+    }
+    files = sorted(sources)
+    if experiment.noisy:
+        noise = experiment.noise_root
+        rows = [row for rows in lists.values() for row in rows]
+        files += [(noise / path, channel) for path, channel in list_noises(rows)]
+    check_files(
+        *(files, experiment.n_jobs, "check files", module.SAMPLE_RATE, lengths),
+        min_samples=module.MIN_SAMPLES,
+    )
+    return lists
+
+
+def _draw(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
+    from separation.corpora.splits import check_disjoint
+    from separation.corpora.table import read_table
+    from separation.mixtures.draw.librimix import draw_librimix
+    from separation.mixtures.draw.teams import draw_mixtures
+
+    conf = experiment.conf
+    utterances = read_table(experiment.table)
+    check_disjoint(utterances, conf.splits.by)
+    noises = read_table(experiment.noise_table) if experiment.noisy else []
+    tables = {}
+    for split in experiment.tables:
+        counts = {"train": conf.mixtures.n_train, "dev": conf.mixtures.n_dev}
+        count = counts.get(split, conf.mixtures.n_test)
+        if conf.metadata.rules == "librimix":
+            corpora = experiment.corpora()
+            tables[split] = draw_librimix(
+                *(utterances, noises, split, count, conf.mixtures, corpora, experiment.n_jobs),
+                sample_rate=conf.audio.sample_rate,
+            )
+        else:
+            tables[split] = draw_mixtures(utterances, split, count, conf.mixtures)
+    return tables
+
+
+def run_audio(experiment: Experiment) -> list[Path]:
+    """Stage 3: pack the training utterances, and the lists' sources losslessly if asked for."""
+    outputs = []
+    if experiment.mixes_dynamically:
+        outputs += _pack_training(experiment)
+    if experiment.conf.audio.exact_pack and experiment.origin != "existing":
+        outputs += _pack_exact(experiment)
+    if not outputs:
+        print("  not needed: nothing is mixed anew, and the lists are rendered from the files")
+    return outputs
+
+
+def _pack_training(experiment: Experiment) -> list[Path]:
+    from separation.corpora.pack import pack_speakers
+    from separation.corpora.table import read_table
+
+    folder, rate = experiment.packed, experiment.conf.audio.sample_rate
+    _begin_pack(folder, experiment.key("audio"))
+    rows = [row for row in read_table(experiment.table) if row.split == "train"]
+    _refuse_low_rates(rows, rate)
+    missing = [row for row in rows if not (folder / f"{row.speaker}.csv").is_file()]
+    check_space(folder, sum(round(row.duration_s * rate) * BYTES_PER_SAMPLE for row in missing))
+    pack_speakers(rows, experiment.corpus_root, folder, rate, experiment.n_jobs)
+    if experiment.noisy:
+        noises = [row for row in read_table(experiment.noise_table) if row.split == "train"]
+        pack_speakers(noises, experiment.noise_root, folder / "noise", rate, experiment.n_jobs)
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _pack_exact(experiment: Experiment) -> list[Path]:
+    """Sources of the mixture tables at their own rate, grouped by speaker."""
+    from separation.corpora.pack import pack_speakers
+    from separation.mixtures.source_files import list_clips
+
+    folder = experiment.exact
+    _begin_pack(folder, experiment.key("metadata"))
+    rows = [
+        row for split in experiment.tables for row in read_rows(experiment.mixture_table(split))
+    ]
+    pack_speakers(list_clips(rows), experiment.corpus_root, folder, None, experiment.n_jobs)
+    return sorted(folder.iterdir())
+
+
+def _begin_pack(folder: Path, key: str) -> None:
+    """Keep a pack of this very key to go on from; remove one of another."""
+    key_file = folder / "key.json"
+    if read_json(key_file) != key:
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(key_file, key)
+
+
+def _refuse_low_rates(table: list, sample_rate: int) -> None:
+    """Raising a recording's rate would leave its upper band empty: a silent lie in every score."""
+    low = [row for row in table if row.sample_rate < sample_rate]
+    if low:
+        raise UserError(
+            f"{len(low)} recordings have a lower sample rate than audio.sample_rate={sample_rate} "
+            f"({low[0].path}: {low[0].sample_rate} Hz, the first): set audio.sample_rate="
+            f"{min(row.sample_rate for row in low)}, or leave them out."
+        )

@@ -1,0 +1,193 @@
+"""Stage 0: the machine, the corpora, and what the next stages will take."""
+
+import importlib
+import shutil
+import subprocess
+from pathlib import Path
+
+from separation.corpora.plugin import check_corpus
+from separation.environment import PACKAGES, ROOT, find_version
+from separation.errors import MissingInputError, UserError
+from separation.experiment.experiment import Experiment
+from separation.files import check_writable
+from separation.mixtures.published_lists import describe, import_lists
+from separation.mixtures.table import list_noises, list_sources
+
+NEEDED_DISK_GB = 1.0
+BYTES_PER_SAMPLE = 2
+SCANNED_PER_CORE_S = 350  # seconds of speech that stages 1 and 3 take in a core-second, about
+MAX_LISTED = 20
+
+
+def check_machine(experiment: Experiment) -> None:
+    """Check versions, disk, folders and corpus before anything long starts.
+
+    Raises:
+        UserError: what is missing, and how to get it.
+    """
+    missing = [name for name in PACKAGES if not find_version(name)]
+    if missing:
+        raise UserError(
+            f"the active Python environment lacks {', '.join(missing)}: deactivate it and bash "
+            "run.sh makes one, or run pip install -r requirements.txt && pip install --no-deps "
+            "-r requirements-nodeps.txt in it."
+        )
+    for folder in (experiment.data, experiment.folder):
+        check_writable(folder, "choose another with --data or --exp")
+    free_gb = shutil.disk_usage(experiment.data).free / 1e9
+    if free_gb < NEEDED_DISK_GB:
+        raise UserError(
+            f"{experiment.data}: {free_gb:.1f} GB free where {NEEDED_DISK_GB} GB are needed; "
+            "free some or choose another disk with --data DIR."
+        )
+
+
+def run_preflight(experiment: Experiment) -> list[Path]:
+    """Stage 0: download what is missing, look at what is there."""
+    if experiment.origin == "existing":
+        for split, rows in experiment.existing.items():
+            folder = Path(rows[0]["mixture_path"]).parent
+            print(f"  {split}: {len(rows)} mixtures in {folder}", flush=True)
+        return []
+    _fetch_corpora(experiment)
+    experiment.forget_inputs()
+    if experiment.origin == "published":
+        for split, rows in experiment.published.items():
+            print(f"  {split}: {describe(rows)}", flush=True)
+        _refuse_missing(experiment)
+    source = experiment.conf.corpus.source
+    if experiment.origin == "drawn":
+        _check_whole(experiment)
+    count = len(experiment.recordings)
+    speakers = len({row.speaker for row in experiment.recordings})
+    print(f"  corpus {source}: {count} recordings of {speakers} speakers", flush=True)
+    _tell_cost(experiment)
+    return []
+
+
+def _fetch_corpora(experiment: Experiment) -> None:
+    """Download what was not given with --corpus and has a ``local/download_<name>``."""
+    source, metadata = experiment.conf.corpus.source, experiment.conf.metadata
+    names = [source] + [metadata.lists] * (experiment.origin == "published")
+    names += [experiment.conf.corpus.noise] * experiment.noisy
+    for name in names:
+        if name in experiment.corpus_roots:
+            _need_folder(name, experiment.corpus_roots[name])
+        elif (ROOT / "local" / f"download_{name}.sh").is_file():
+            _fetch_packages(experiment, name)
+        elif (ROOT / "local" / f"download_{name}.py").is_file():
+            _fetch(experiment, name)
+        else:
+            raise UserError(f"{experiment.recipe} needs --corpus {name}=DIR.")
+
+
+def _need_folder(name: str, folder: Path) -> None:
+    if not folder.is_dir():
+        raise MissingInputError(f"--corpus {name}={folder}: no such folder; check the path.")
+
+
+def _fetch_packages(experiment: Experiment, name: str) -> None:
+    folder = experiment.root(name)
+    packages = importlib.import_module(f"local.prepare_{name}").PACKAGES
+    print(f"  fetching {len(packages)} packages into {folder}", flush=True)
+    script = ROOT / "local" / f"download_{name}.sh"
+    if subprocess.run(["bash", str(script), str(folder), *packages], check=False).returncode:
+        raise MissingInputError(f"the download of {name} failed, see above.")
+
+
+def _fetch(experiment: Experiment, name: str) -> None:
+    """Download one corpus into data/corpora; what is there already is kept."""
+    module = importlib.import_module(f"local.download_{name}")
+    conf = experiment.conf
+    print(f"  {name} was not given with --corpus: looking in {experiment.downloads}", flush=True)
+    if name == "wham":
+        module.download(experiment.downloads)
+        return
+    if name == "aishell3":
+        module.download(experiment.downloads, conf.corpus.mirror)
+        return
+    lists = import_lists(conf.metadata.lists)
+    subsets = [lists.SUBSETS[p] for p in lists.name_lists(conf.metadata.train).values()]
+    if name == "librimix":
+        module.download(experiment.root(name), conf.mixtures.n_src, subsets)
+    else:
+        module.download(experiment.downloads, subsets)
+
+
+def _refuse_missing(experiment: Experiment) -> None:
+    """All sources and noises that the lists name must be there: a look at names only."""
+    wanted = {
+        experiment.corpus_root / path
+        for rows in experiment.published.values()
+        for path, _ in list_sources(rows)
+    }
+    if experiment.noisy:
+        root = experiment.noise_root
+        rows = [row for rows in experiment.published.values() for row in rows]
+        wanted |= {root / path for path, _ in list_noises(rows)}
+    absent = sorted(str(path) for path in wanted if not path.is_file())
+    if absent:
+        more = f"\n... and {len(absent) - MAX_LISTED} more" if len(absent) > MAX_LISTED else ""
+        hint = ""
+        if any("sp08" in path or "sp12" in path for path in absent):
+            hint = " (sp08 and sp12 files: LibriMix's scripts/augment_train_noise.py makes them)"
+        raise MissingInputError(
+            "\n".join(absent[:MAX_LISTED]) + more + f"\n{len(absent)} of {len(wanted)} files "
+            f"that the lists name are not there{hint}; check --corpus, or fetch them again."
+        )
+
+
+def _check_whole(experiment: Experiment) -> None:
+    """What the corpus itself says that it should hold must be there."""
+    corpus = experiment.conf.corpus
+    found = check_corpus(corpus.source, experiment.root(corpus.source), experiment.recordings)
+    for remark in found.remarks:
+        print(f"  note: {remark}", flush=True)
+    if not found.faults:
+        return
+    more = len(found.faults) - MAX_LISTED
+    listed = "\n".join(found.faults[:MAX_LISTED]) + (f"\n... and {more} more" if more > 0 else "")
+    if not corpus.skip_bad:
+        raise UserError(
+            f"{listed}\n{len(found.faults)} fault(s) of --corpus {corpus.source}: unpack or fetch "
+            "it again, or go on without these files: --set corpus.skip_bad=true."
+        )
+    print(f"{listed}\n  {len(found.faults)} fault(s), left out", flush=True)
+
+
+def _tell_cost(experiment: Experiment) -> None:
+    """What the choices that are left will take of disk and time, from the sizes of the files."""
+    conf, root = experiment.conf, experiment.corpus_root
+    used = {row.path for row in experiment.recordings}
+    hours = _estimate_hours([root / path for path in sorted(used)])
+    rate = conf.audio.sample_rate
+    packed_gb = hours * 3600 * rate * BYTES_PER_SAMPLE / 1e9
+    minutes = hours * 3600 / (SCANNED_PER_CORE_S * experiment.n_jobs) / 60
+    free_gb = shutil.disk_usage(experiment.data).free / 1e9
+    lines = [
+        f"about {hours:.1f} h of training speech, {free_gb:.0f} GB free in {experiment.data}",
+        f"dynamic mixing (training.dynamic_mixing=true): {packed_gb:.2f} GB packed, about "
+        f"{minutes:.0f} min for stages 1 and 3 with --nj {experiment.n_jobs}",
+    ]
+    if experiment.origin == "published":
+        signals = conf.mixtures.n_src + 1 + experiment.noisy
+        trees_gb = hours / conf.mixtures.n_src * 3600 * rate * BYTES_PER_SAMPLE * signals / 1e9
+        lines.append("the fixed training list, mixed on the fly: no disk, no time beforehand")
+        lines.append(
+            f"the same as WAV files (python -m separation render): about {trees_gb:.1f} GB for "
+            "training alone; nothing here needs them"
+        )
+    print("\n".join(f"  {line}" for line in lines), flush=True)
+
+
+def _estimate_hours(paths: list[Path]) -> float:
+    """Hours of all files, from their sizes and the headers of a few."""
+    import soundfile
+
+    seen = paths[:: max(1, len(paths) // MAX_LISTED)]
+    try:
+        durations = [soundfile.info(path).duration for path in seen]
+    except (soundfile.LibsndfileError, RuntimeError):  # GSM, or broken: stage 1 tells
+        return sum(path.stat().st_size for path in paths) / (2 * 16000 * 3600)
+    share = sum(durations) / max(1, sum(path.stat().st_size for path in seen))
+    return share * sum(path.stat().st_size for path in paths) / 3600

@@ -1,0 +1,148 @@
+"""What a training shows: bar and TensorBoard's numbers, a fixed dev mixture to see and hear."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from separation.mixtures.signals import Mixture
+from separation.training.history import KeepResults
+from separation.training.step import Stepper
+
+
+class Board:
+    """TensorBoard logs of the first process.
+
+    Args:
+        folder: of the logs.
+        first_step: what an interrupted run logged from here on is dropped.
+        writes: whether this process writes files.
+    """
+
+    def __init__(self, folder: Path, first_step: int, *, writes: bool = True) -> None:
+        self._writer = SummaryWriter(str(folder), purge_step=first_step) if writes else None
+
+    def add_scalars(self, values: dict[str, float], step: int) -> None:
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+
+    def add_example(
+        self,
+        mixture: Mixture,
+        separate: Callable[[np.ndarray], np.ndarray],
+        sample_rate: int,
+        step: int,
+    ) -> None:
+        """Pictures and audio of a mixture, its sources and its estimates.
+
+        Args:
+            mixture: a fixed one.
+            separate: ``(time,)`` to estimates ``(n_src, time)``.
+            sample_rate: Hz.
+            step: of the training.
+        """
+        if self._writer is None:
+            return
+        signals = {"mixture": mixture.mixture}
+        signals |= {f"source_{i}": s for i, s in enumerate(mixture.sources, 1)}
+        signals |= {f"estimate_{i}": s for i, s in enumerate(separate(mixture.mixture), 1)}
+        self._writer.add_figure("example", draw_spectrograms(signals, sample_rate), step)
+        for name, samples in signals.items():
+            # SI-SDR leaves the scale open
+            heard = torch.from_numpy(0.9 * samples / max(float(np.abs(samples).max()), 1e-9))
+            self._writer.add_audio(f"example/{name}", heard, step, sample_rate)
+
+    def flush(self) -> None:
+        if self._writer is not None:
+            self._writer.flush()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class Teller:
+    """What a training tells on the screen and in the logs while it runs.
+
+    Args:
+        board: the logs.
+        keep: the results so far; only its process draws a bar.
+    """
+
+    LOG_EVERY = 20  # steps between looks at what a GPU has computed
+
+    def __init__(self, board: Board, keep: KeepResults) -> None:
+        self.board, self.keep = board, keep
+
+    def open_bar(self, epoch: int, step: int, done: int, n_steps: int) -> Any:
+        """A progress bar of an epoch's ``n_steps``, at step ``step`` of the whole training."""
+        self._logged = (step, time.monotonic())
+        self._bar = tqdm(
+            total=n_steps,
+            initial=done,
+            desc=f"Epoch {epoch}",
+            disable=not self.keep.writes,
+            miniters=self.LOG_EVERY,
+        )
+        return self._bar
+
+    def see_step(self, step: int, stepper: Stepper, lr: float) -> None:
+        """After a step, whose number ``step`` is the one to come."""
+        self._bar.update()
+        if step % self.LOG_EVERY:
+            return
+        now = time.monotonic()
+        steps, seconds = step - self._logged[0], now - self._logged[1]
+        self._logged = (step, now)
+        loss, norm = torch.stack([stepper.loss, stepper.gradient_norm]).tolist()
+        self._bar.set_postfix(self._describe(-loss), refresh=False)
+        values = {
+            "train_loss_step": loss,
+            "grad_norm": norm,
+            "lr": lr,
+            "audio_s_per_s": steps * self.keep.audio_s_per_step / max(seconds, 1e-9),
+        }
+        self.board.add_scalars(values, step)
+
+    def _describe(self, si_sdr: float) -> dict[str, str]:
+        shown = {"si_sdr": f"{si_sdr:.3f}"}
+        if self.keep.rows:
+            shown["dev_si_sdr"] = f"{-self.keep.rows[-1]['dev_loss']:.3f}"
+        return shown
+
+    def see_epoch(self, step: int, row: dict[str, Any]) -> None:
+        """After an epoch, whose row in ``curves.csv`` is ``row``."""
+        names = ("train_loss", "dev_loss", "dev_si_sdri", "skipped", "memory_mb", "validation_s")
+        values = {name: row[name] for name in names}
+        values["dev_si_sdr"] = -row["dev_loss"]
+        self.board.add_scalars(values, step)
+
+
+def draw_spectrograms(signals: dict[str, np.ndarray], sample_rate: int) -> Any:
+    """A figure of one spectrogram ``(time,)`` below the other, each 60 dB below its maximum."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    from separation.plots import DYNAMIC_RANGE_DB
+
+    window = round(0.032 * sample_rate)
+    figure, axes = pyplot.subplots(
+        len(signals), 1, figsize=(7, 1.5 * len(signals)), sharex=True, layout="constrained"
+    )
+    for axis, (name, samples) in zip(axes, signals.items(), strict=True):
+        power = axis.specgram(
+            samples + 1e-10, NFFT=window, Fs=sample_rate, noverlap=window * 3 // 4
+        )[3]
+        top = power.get_array().max()
+        power.set_clim(top - DYNAMIC_RANGE_DB, top)
+        axis.set_ylabel(name)
+    axes[-1].set_xlabel("s")
+    return figure

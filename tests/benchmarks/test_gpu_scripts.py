@@ -1,0 +1,281 @@
+"""The GPU scripts at toy size, through the code that a GPU runs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.gpu import ladder_state, throughput
+from benchmarks.gpu.ablation import collect_ablation, format_ablation
+from benchmarks.gpu.cases import CHANGES, Bench, Case, NotHereError, list_cases
+from benchmarks.gpu.floor import count_floor_bytes, count_parameters
+from benchmarks.gpu.ladder_corpus import Sizes, prepare_corpus
+from benchmarks.gpu.rungs import NAMES, RECIPE, RUNGS, format_sets, resolve_keys
+from benchmarks.gpu.settings import RECIPES, load_settings
+from benchmarks.gpu.steps import make_product_step, make_stock_step
+from benchmarks.gpu.tables import format_tables
+from separation.config.load import load_conf
+from separation.errors import UserError
+from separation.files import read_json, read_rows, write_json
+from separation.models.asteroid import build_model
+from separation.models.checkpoint.load import load_model
+from tests.conftest import ROOT
+
+CPU = torch.device("cpu")
+TINY_MODEL = [
+    "model.n_filters=2", "model.kernel_size=4", "model.stride=2", "model.kernel_rate=0",
+    "model.bn_chan=1", "model.hid_chan=3", "model.skip_chan=1", "model.n_blocks=1",
+    "model.n_repeats=1",
+]  # fmt: skip
+
+
+def test_floor_by_hand():
+    """10 samples: 4 frames. Stored values: encoder 2, bottleneck 1, norms 3 + 3, no residual sum
+    after the last block, skip 1, masks 4 channels of 4 frames: 56; estimates 2 * 10: 76 in all.
+    Parameters: filters 16, norm 4, bottleneck 3, widen 1*3+3+1+6, depthwise 9+3+1+6, narrow
+    3*2+2, masks 1+4+4: 72."""
+    model = load_conf(ROOT, "folder/ConvTasNet", TINY_MODEL).model
+    assert count_parameters(model) == 72
+    assert count_floor_bytes(model, 1, 10, 2) == 5 * 76 * 2 + 11 * 72 * 4
+    assert count_floor_bytes(model, 3, 10, 4) == 5 * 3 * 76 * 4 + 11 * 72 * 4
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values())
+def test_floor_counts_the_parameters_of_asteroids_model(recipe):
+    conf = load_conf(ROOT, recipe, [])
+    model = build_model(conf.model, 2, 8000)
+    assert count_parameters(conf.model) == sum(p.numel() for p in model.parameters())
+
+
+# CUDA graphs without a compiled model are refused, see tests/training/test_training.py
+@pytest.mark.parametrize("name", [name for name in CHANGES if name != "with_cuda_graphs"])
+def test_a_measure_switched_off_leaves_stocks_loss(name):
+    """On the same weights; bf16 alone may round."""
+    conf = load_settings(smoke=True).confs["small"]
+    torch.manual_seed(3)
+    batch = torch.randn(2, 2000), torch.randn(2, 2, 2000)
+    expected = float(make_stock_step(conf, CPU).run(batch))
+    changes = {"precision": "fp32", "compile": "off"} | CHANGES[name]
+    step = make_product_step(conf, CPU, changes=changes)
+    assert float(step.run(batch)) == pytest.approx(expected, abs=1e-3)
+
+
+def make_bench(tmp_path: Path) -> Bench:
+    return Bench(load_settings(smoke=True), None, CPU, tmp_path, {})
+
+
+def test_a_failing_case_is_recorded_and_the_others_go_on(tmp_path):
+    def fail(bench):
+        raise torch.OutOfMemoryError("no memory\nat all")
+
+    def skip(bench):
+        raise NotHereError("needs a moon")
+
+    works = {"first": fail, "second": skip, "third": lambda bench: {"audio_s_per_s": 5.0}}
+    cases = [Case(name, work, 1.0) for name, work in works.items()]
+    path = tmp_path / "result.json"
+    throughput.run_cases(make_bench(tmp_path), cases, path, float("inf"))
+    done = read_json(path)["cases"]
+    assert done["first"] == {"status": "failed", "why": "OutOfMemoryError: no memory at all"}
+    assert done["second"] == {"status": "skipped", "why": "needs a moon"}
+    assert done["third"]["status"] == "ok" and done["third"]["audio_s_per_s"] == 5.0
+
+
+def test_cases_without_time_are_dropped_and_named(tmp_path):
+    cases = [Case("late", lambda bench: {}, 1.0)]
+    result = throughput.run_cases(make_bench(tmp_path), cases, tmp_path / "r.json", 0.0)
+    assert "late: dropped, no time left" in format_tables(result)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory) -> dict:
+    out = tmp_path_factory.mktemp("throughput")
+    command = [sys.executable, "-m", "benchmarks.gpu.throughput", "--smoke", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (path,) = out.glob("throughput_*_smoke.json")
+    return json.loads(path.read_text())
+
+
+def test_every_case_of_the_throughput_smoke_run_succeeds(measured):
+    cases = measured["cases"]
+    assert set(cases) == {case.name for case in list_cases(load_settings(smoke=True))}
+    bad = {name: case for name, case in cases.items() if case["status"] != "ok"}
+    assert set(bad) <= {"with_cuda_graphs"}, bad
+    for name in ("stock_best", "ours_best", "stock_small", "ours_small"):
+        case = cases[name]
+        assert case["ms"]["low"] <= case["ms"]["median"] <= case["ms"]["high"]
+        assert case["floor_share"] == pytest.approx(case["floor_ms"] / case["ms"]["median"])
+
+
+def test_stock_and_ours_start_equal_and_learn_from_the_same_batches(measured):
+    """Four steps in float32 from the same weights end within rounding of one another."""
+    quality = measured["cases"]["quality_small"]
+    assert quality["ours"]["dev_si_sdr"] == pytest.approx(
+        quality["stock"]["0"]["dev_si_sdr"], abs=0.5
+    )
+    others = [quality["stock"][seed]["before"] for seed in ("1", "2")]
+    assert quality["stock"]["0"]["before"] not in others
+
+
+def test_table_says_toy_and_what_is_missing(measured, tmp_path, capsys):
+    assert "| best | ours (eager) | 2 |" in format_tables(measured)
+    measured["cases"]["ours_best"] = {"status": "failed", "why": "OutOfMemoryError: full"}
+    write_json(tmp_path / "r.json", measured)
+    assert throughput.main(["--table", str(tmp_path / "r.json")]) == 0
+    text = capsys.readouterr().out
+    assert "no measurement" in text and "- ours_best: failed, OutOfMemoryError: full" in text
+    assert "| best | stock | 2 |" in text and "| best | ours (eager) | 2 |" not in text
+
+
+def test_small_table_by_hand():
+    step = {"status": "ok", "batch": 24, "peak_gib": 1.0, "floor_bytes": 2e9, "floor_share": 0.5}
+    stock = step | {"ms": {"median": 10.0, "low": 9.0, "high": 11.0}, "audio_s_per_s": 7200.0}
+    ours = step | {"ms": {"median": 2.0, "low": 2.0, "high": 2.5}, "audio_s_per_s": 36000.0}
+    device = {"name": "G", "cores": 1, "python": "3", "torch": "2", "commit": "c"}
+    sizes = {"segment_s": 3.0, "sample_rate": 8000, "repeats": 5}
+    cases = {"stock_best": stock, "ours_best": ours}
+    text = format_tables({"device": device, "settings": sizes, "smoke": False, "cases": cases})
+    row = "| best | ours | 24 | 2.00 [2.00, 2.50] | 36,000 | 5.00 | 1.0 GiB | 2.00 GB | 50% |"
+    assert row in text and "no measurement" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "moon"], "no case begins so"),
+        (["--table", "/no/such.json"], "no such result"),
+        (["--resume", "/no/such.json", "--smoke"], "no such result"),
+        (["--speech", "/no/such", "--smoke"], "no such folder"),
+    ],
+)
+def test_throughput_names_a_mistake(arguments, message, capsys):
+    assert throughput.main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_result_of_another_device_is_not_completed(tmp_path, capsys):
+    write_json(tmp_path / "r.json", {"device": {"name": "GPU"}, "cases": {}})
+    assert throughput.main(["--smoke", "--resume", str(tmp_path / "r.json")]) == 2
+    assert "was measured on GPU" in capsys.readouterr().err
+
+
+def test_every_rung_is_one_valid_change_of_the_recipe():
+    confs = [load_conf(ROOT, RECIPE, format_sets(resolve_keys(rung.name))) for rung in RUNGS]
+    few, small, *_, large = confs
+    assert few.audio.sample_rate == 16000 and few.model.kernel_size == 40
+    assert few.model.receptive_field() / 16000 == pytest.approx(0.64, abs=0.01)
+    assert not small.training.dynamic_mixing and confs[2].training.dynamic_mixing
+    assert [c.training.segment_s for c in confs] == [2, 2, 2, 2, 4, 4, 4]
+    assert (confs[5].training.speed_min, confs[5].training.speed_max) == (0.9, 1.1)
+    assert (large.model.n_filters, large.model.n_blocks, large.model.n_repeats) == (512, 8, 3)
+    shared = {(rung.data, conf.fingerprint("corpus", "splits", "mixtures", "metadata"))
+              for rung, conf in zip(RUNGS, confs, strict=True)}  # fmt: skip
+    assert len(shared) == len({rung.data for rung in RUNGS})
+
+
+@pytest.fixture(scope="module")
+def climbed(tmp_path_factory) -> Path:
+    """The whole ladder at toy size: cut within its first training, then to the end."""
+    work = tmp_path_factory.mktemp("ladder")
+    command = ["bash", "benchmarks/gpu/train_real_speech.sh", "--smoke", "--work", str(work)]
+    command += ["--device", "cpu", "--nj", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "part over (within the training of rung a)" in done.stdout
+    return work
+
+
+def test_ladder_resumes_and_collects(climbed):
+    assert "going on after step" in (climbed / "logs" / "a.txt").read_text()
+    ablation = read_json(climbed / "out" / "ablation.json")
+    assert [rung["rung"] for rung in ablation["rungs"]] == ["a", "c", "h"]
+    for rung in ablation["rungs"]:
+        assert set(rung["scores"]) == {"adults", "children", "seen"}
+        value = rung["scores"]["adults"]["all"]["si_sdri"]
+        assert value["low"] <= value["mean"] <= value["high"]
+        seen = rung["steps"] * rung["conf"]["training"]["batch_size"]
+        assert rung["mixtures_seen"] == seen and rung["train_speakers"] == 4
+    assert (climbed / "out" / "ablation.md").read_text().count("\n| (") == 3
+    files = list((climbed / "out").iterdir())
+    assert len(files) <= 8 and max(path.stat().st_size for path in files) < 15e6
+    assert (climbed / "out" / "ablation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_ladder_tests_are_kept_out_of_training(climbed):
+    train = {row["path"] for row in read_rows(climbed / "data/few8/folder/corpus.csv")
+             if row["split"] == "train"}  # fmt: skip
+    speakers = {Path(path).parent.name.split("_")[0] for path in train}
+    for name, heard in (("seen", True), ("adults", False), ("children", False)):
+        rows = read_rows(climbed / "tests" / f"{name}.csv")
+        assert len(rows) == 4
+        assert not train & {row[f"source_{k}_path"] for row in rows for k in (1, 2)}
+        assert {row["speaker_1_ID"] in speakers for row in rows} == {heard}
+
+
+def test_shipped_weights_are_half_and_load(climbed):
+    half = climbed / "out" / "best_small_f16.pth"
+    stored = torch.load(half, weights_only=True)["state_dict"]
+    assert {value.dtype for value in stored.values()} == {torch.float16}
+    best = max(collect_ablation(climbed)["rungs"], key=lambda rung: rung["dev_si_sdr"])
+    own = load_model(Path(best["folder"])).state_dict()
+    for name, value in load_model(half).state_dict().items():
+        assert torch.allclose(value.float(), own[name], rtol=1e-3, atol=1e-4)
+
+
+def test_state_travels_to_another_machine(climbed, tmp_path):
+    """A finished ladder is finished there; a rung under way takes its checkpoint along."""
+    (climbed / "results" / "c.json").rename(tmp_path / "c.json")
+    try:
+        ladder_state.pack_state(climbed, tmp_path / "out", piece_bytes=200_000)
+        remarks = ladder_state.pack_state(climbed, tmp_path / "tiny", piece_bytes=2000)
+    finally:
+        (tmp_path / "c.json").rename(climbed / "results" / "c.json")
+    assert any("too large to travel" in line for line in remarks)
+    ladder_state.unpack_state(tmp_path / "out", tmp_path / "work")
+    found = collect_ablation(tmp_path / "work")["rungs"]
+    assert [rung["rung"] for rung in found] == ["a", "h"]
+    folder = Path("exp", RECIPE, "c", "checkpoints", "last.ckpt")
+    assert (tmp_path / "work" / folder).read_bytes() == (climbed / folder).read_bytes()
+    assert "(a)" in format_ablation(collect_ablation(tmp_path / "work"))
+
+
+def test_ladder_names_a_mistake(call, tmp_path):
+    script = ["bash", "benchmarks/gpu/train_real_speech.sh"]
+    done = call(*script, tmp_path, "--rungs", "a,z", "--work", tmp_path / "w")
+    assert done.returncode == 2 and f"choose of {', '.join(NAMES)}" in done.stdout
+    assert "exit code 0".lower() in call(*script, "--help").stdout.lower()
+
+
+def test_speech_without_a_table_is_refused(tmp_path):
+    conf = load_conf(ROOT, RECIPE, format_sets(resolve_keys("a")))
+    with pytest.raises(UserError, match="holds 0 tables"):
+        prepare_corpus(tmp_path, tmp_path / "work", conf, Sizes(), 1)
+
+
+def test_split_speech_comes_together_again(call, tmp_path):
+    for number in range(5):
+        (tmp_path / "speech" / "ann b").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "speech" / "ann b" / f"{number}.opus").write_bytes(bytes([number]) * 300_000)
+    script = ["bash", "benchmarks/gpu/split_speech.sh"]
+    done = call(*script, tmp_path / "speech", tmp_path / "parts", "1")
+    parts = sorted((tmp_path / "parts").iterdir())
+    assert done.returncode == 0 and len(parts) == 2, done.stdout
+    assert all(part.stat().st_size <= 1 << 20 for part in parts)
+    call(*script, "--join", tmp_path / "parts", tmp_path / "joined")
+    for number in range(5):
+        joined = tmp_path / "joined" / "ann b" / f"{number}.opus"
+        assert joined.read_bytes() == bytes([number]) * 300_000
+    assert call(*script, "--join", tmp_path, tmp_path / "no").returncode == 2
+
+
+def test_gpu_modules_import_without_librosa_and_stay_small():
+    """The GPU machine has no librosa; files stay readable."""
+    from benchmarks.gpu.material import import_librimix
+
+    assert import_librimix().__name__ == "LibriMix" and "librosa" in sys.modules
+    for path in (ROOT / "benchmarks" / "gpu").glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 300, path

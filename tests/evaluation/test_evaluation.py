@@ -1,0 +1,345 @@
+"""The scoring run: rows, what is wrong with mixtures, going on, and memory."""
+
+import dataclasses
+import json
+import os
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from separation.config.schema import METRICS
+from separation.errors import UserError
+from separation.evaluation import runner as evaluation
+from separation.evaluation import selfcheck as scoring_check
+from separation.evaluation.breakdown import read_scores
+from separation.evaluation.estimators import estimate_mixture
+from separation.evaluation.runner import Scoring, evaluate_set, score_row
+from separation.evaluation.score_rows import tell_unscored
+from separation.evaluation.selfcheck import ScorerCheck
+from separation.files import hash_value, read_rows
+from separation.jobs import WINDOW_PER_PROCESS, Journal, spread_evenly
+from separation.metrics.score import METRICS as SCORERS_METRICS
+from separation.metrics.score import si_sdr_db
+from separation.mixtures.signals import Mixture
+from tests.support.mixture_folders import make_sources
+
+RATE = 8000
+PLAIN = Scoring(n_checked=0)
+
+
+class Voices(Sequence):
+    """Mixtures made when asked for; counts how many are alive, and fails where told."""
+
+    sample_rate = RATE
+
+    def __init__(self, n_mixtures: int, n_src: int = 2, broken: Sequence[int] = ()) -> None:
+        self.rows = [{"mixture_ID": f"v{number}"} for number in range(n_mixtures)]
+        self.n_src, self.broken = n_src, set(broken)
+        self.alive: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+        self.most_alive, self.asked = 0, []
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        self.asked.append(index)
+        if index in self.broken:
+            raise UserError(f"v{index}.wav: is truncated")
+        sources = make_sources(index, self.n_src, RATE, 0.25)
+        mixture = Mixture(self.rows[index], sources.sum(axis=0), sources)
+        self.alive[index] = mixture
+        self.most_alive = max(self.most_alive, len(self.alive))
+        return mixture
+
+    def stamp(self, index: int) -> str:
+        return hash_value(self.rows[index])
+
+
+def leak(mixture: Mixture) -> np.ndarray:
+    """Estimates at about 14 dB, in the other order."""
+    return (mixture.sources + 0.2 * np.roll(mixture.sources, 1, axis=0))[::-1]
+
+
+def test_a_row_holds_what_the_readers_of_scores_expect(tmp_path):
+    found = evaluate_set(Voices(2, n_src=3), leak, tmp_path / "a.csv", PLAIN, "a", "key")
+    assert found.unscored() == []
+    assert list(read_rows(tmp_path / "a.csv")[0])[:10] == [
+        *("mixture_ID", "pair", "n_samples", "duration_s", "level_difference_db", "overlap"),
+        *("audio", "permutation", "problems", "input_si_sdr"),
+    ]
+    rows = read_scores(tmp_path / "a.csv")
+    assert rows[0]["permutation"] == "2 1 0"
+    assert (rows[0]["n_samples"], rows[0]["duration_s"]) == (2000, 0.25)
+    for row, mixture in zip(rows, Voices(2, n_src=3), strict=True):
+        ordered = leak(mixture)[::-1]
+        before = si_sdr_db(mixture.sources, mixture.mixture[None]).mean()
+        assert row["si_sdr"] == pytest.approx(si_sdr_db(mixture.sources, ordered).mean(), abs=1e-6)
+        assert row["si_sdri"] == pytest.approx(row["si_sdr"] - before, abs=2e-6)
+        values = [row[f"si_sdr_{k}"] for k in (1, 2, 3)]
+        assert np.mean(values) == pytest.approx(row["si_sdr"], abs=2e-6)
+
+
+def test_rows_do_not_depend_on_the_number_of_processes(tmp_path):
+    texts = []
+    for n_jobs in (1, 2):
+        path = tmp_path / f"{n_jobs}.csv"
+        evaluate_set(Voices(5), leak, path, Scoring(n_jobs=n_jobs, n_checked=0), "v", "key")
+        texts.append(path.read_text())
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_only_a_few_mixtures_are_alive_at_once(n_jobs, tmp_path):
+    mixtures = Voices(60)
+    scoring = Scoring(("si_sdr",), n_jobs, n_checked=3)
+    evaluate_set(mixtures, leak, tmp_path / "v.csv", scoring, "v", "key")
+    assert len(mixtures.asked) == 60
+    assert mixtures.most_alive <= (2 if n_jobs == 1 else WINDOW_PER_PROCESS * n_jobs + 3)
+
+
+def test_a_mixture_that_cannot_be_read_is_named_and_the_rest_scored(tmp_path):
+    path = tmp_path / "v.csv"
+    mixtures = Voices(4, broken=[0, 2])
+    found = evaluate_set(mixtures, leak, path, PLAIN, "v", "key")
+    assert [row["mixture_ID"] for row in found.unscored()] == ["v0", "v2"]
+    rows = read_scores(path)
+    assert [row["problems"] for row in rows] == ["unreadable", "", "unreadable", ""]
+    assert rows[2]["error"] == "v2.wav: is truncated"
+    assert "si_sdr" not in rows[2]
+    assert rows[3]["si_sdr"] > 10
+    both = {"irm": found.unscored(), "model": found.unscored()}
+    (text,) = tell_unscored(both)
+    assert text.startswith("every estimator: 2 of the mixtures could not be scored")
+    assert "v2 (v2.wav: is truncated)" in text
+    (text,) = tell_unscored(both | {"mixture": []})
+    assert text.startswith("irm, model: 2 of")
+    mixtures.broken, mixtures.asked = {0}, []
+    found = evaluate_set(mixtures, leak, path, PLAIN, "v", "key")
+    assert mixtures.asked == [0, 2]  # what could not be read is tried again, nothing else
+    assert [row["mixture_ID"] for row in found.unscored()] == ["v0"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "spoil"),
+    [
+        ("zero-estimate", lambda estimates: estimates * 0),
+        ("non-finite", lambda estimates: estimates * np.nan),
+    ],
+)
+def test_a_mixture_without_scores_says_why(problem, spoil, tmp_path):
+    def estimate(mixture: Mixture) -> np.ndarray:
+        return spoil(leak(mixture)) if mixture.mixture_id == "v1" else leak(mixture)
+
+    found = evaluate_set(Voices(3), estimate, tmp_path / "v.csv", Scoring(), "v", "key")
+    assert [(row["mixture_ID"], row["problems"]) for row in found.unscored()] == [("v1", problem)]
+    assert found.check is not None
+    assert found.check.n == 2  # the third cannot be checked either
+
+
+def test_a_cut_run_goes_on_and_gives_the_rows_of_an_uncut_one(tmp_path):
+    whole = evaluate_set(Voices(6), leak, tmp_path / "whole.csv", PLAIN, "v", "key").rows
+    path = tmp_path / "v.csv"
+    evaluate_set(Voices(6), leak, path, PLAIN, "v", "key")
+    (journal,) = tmp_path.glob(".v-*.rows")
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:4]) + lines[4][:30])  # killed while it wrote
+    path.unlink()
+    mixtures = Voices(6)
+    assert evaluate_set(mixtures, leak, path, PLAIN, "v", "key").rows == whole
+    assert mixtures.asked == [3, 4, 5]
+    assert path.read_text() == (tmp_path / "whole.csv").read_text()
+
+
+def test_rows_are_scored_anew_when_what_they_depend_on_changes(tmp_path):
+    path = tmp_path / "v.csv"
+    mixtures = Voices(3)
+    for key, scoring, expected in (
+        ("a", PLAIN, [0, 1, 2]),
+        ("a", PLAIN, []),
+        ("b", PLAIN, [0, 1, 2]),  # another checkpoint
+        ("a", Scoring(("si_sdr",), n_checked=0), [0, 1, 2]),
+        ("a", PLAIN, []),  # the first rows are still there
+    ):
+        mixtures.asked = []
+        evaluate_set(mixtures, leak, path, scoring, "v", key)
+        assert mixtures.asked == expected
+    mixtures.rows[1] = {"mixture_ID": "v1", "source_1_gain": "2"}
+    mixtures.asked = []
+    evaluate_set(mixtures, leak, path, PLAIN, "v", "a")
+    assert mixtures.asked == [1]
+
+
+def test_sixteen_bits_show_what_clipping_costs(tmp_path):
+    scoring = Scoring(sixteen_bit=True, n_checked=0)
+
+    def estimate(mixture: Mixture) -> np.ndarray:
+        scale = {"v0": 0.5, "v1": 20.0, "v2": 1e-11}[mixture.mixture_id]
+        loudest = np.abs(mixture.sources).max()
+        return scale / loudest * (mixture.sources + 0.1 * mixture.sources[::-1])
+
+    rows = evaluate_set(Voices(3), estimate, tmp_path / "v.csv", scoring, "v", "key").rows
+    assert rows[0]["n_clipped"] == 0
+    assert rows[0]["si_sdr_16bit"] == pytest.approx(rows[0]["si_sdr"], abs=0.01)
+    assert rows[1]["n_clipped"] > 100
+    assert rows[1]["si_sdr_16bit"] < rows[1]["si_sdr"] - 3
+    assert rows[2]["problems"] == "silent-in-16-bits"
+    assert "si_sdr_16bit" not in rows[2]
+    assert rows[2]["si_sdr"] > 10
+
+
+def test_a_scorer_far_from_mir_eval_is_told_loudly_and_the_run_is_finished(
+    monkeypatch, tmp_path, caplog
+):
+    """One mixture beyond the tolerance stopped the whole call."""
+    far = {"sdr": 2e-4, "sir": 0.4}
+    monkeypatch.setattr(scoring_check, "check_scorer", lambda *_: ScorerCheck(1, 0.4, 0.1, far))
+    for _ in range(2):  # the second call finds all of it in the journal
+        found = evaluate_set(Voices(2), leak, tmp_path / "v.csv", Scoring(), "v", "key")
+        assert len(found.doubts) == 2 and found.unscored() == []
+        assert (
+            "v0: the scorer and mir_eval differ by 0.0002 dB in sdr, more than" in found.doubts[0]
+        )
+    assert "do not trust these scores" in caplog.text
+
+
+def test_what_is_scored_is_what_is_checked(monkeypatch, tmp_path):
+    """SIR and SAR were never compared with mir_eval's in a run."""
+    scoring = Scoring(("si_sdr", "sdr", "sir", "sar"), n_checked=1)
+    found = evaluate_set(Voices(1), leak, tmp_path / "a.csv", scoring, "a", "key")
+    assert found.check is not None and not found.doubts
+    assert set(found.check.by_metric) == {"si_sdr", "sdr", "sir", "sar"}
+
+    real = evaluation.score_mixture
+    wrong = "separation.evaluation.selfcheck.score_mixture"
+
+    def shift_sir(*signals):
+        score = real(*signals)
+        return dataclasses.replace(
+            score, values={k: v + ("sir" in k) for k, v in score.values.items()}
+        )
+
+    monkeypatch.setattr(wrong, shift_sir)
+    found = evaluate_set(Voices(1), leak, tmp_path / "b.csv", scoring, "b", "key")
+    assert ["in sir, more than 0.5" in text for text in found.doubts] == [True]
+
+
+def test_the_check_covers_the_set_and_is_kept(tmp_path):
+    found = evaluate_set(Voices(7), leak, tmp_path / "v.csv", Scoring(), "v", "key")
+    assert found.check is not None
+    assert found.check.n == 3
+    assert found.check.largest_db < 1e-6
+    again = evaluate_set(Voices(7), leak, tmp_path / "v.csv", Scoring(), "v", "key")
+    assert again.check == found.check
+
+
+def test_a_nan_is_no_agreement_with_mir_eval(monkeypatch, tmp_path):
+    """max() dropped a NaN that did not come first."""
+    wrong = "separation.evaluation.selfcheck.define_si_sdr_db"
+    monkeypatch.setattr(wrong, lambda references, _: np.full(len(references), np.nan))
+    found = evaluate_set(Voices(2), leak, tmp_path / "a.csv", Scoring(n_checked=1), "a", "key")
+    assert ["mir_eval differ by nan dB in si_sdr" in text for text in found.doubts] == [True]
+
+
+@pytest.mark.parametrize("case", ["no memory", "an index", "other length", "other number"])
+@pytest.mark.parametrize("n_checked", [0, 2])  # the check would be of just the second
+def test_a_model_that_fails_on_one_mixture_leaves_the_others(case, n_checked, tmp_path):
+    """Estimates of another length went into the check, which ended the run."""
+
+    def separate(mixture: Mixture) -> np.ndarray:
+        if mixture.mixture_id != "v1":
+            return leak(mixture)
+        if case == "no memory":
+            raise RuntimeError("CUDA out of memory.")
+        if case == "an index":
+            raise IndexError("index 3 is out of range")
+        return leak(mixture)[:, :-8] if case == "other length" else leak(mixture)[:1]
+
+    scoring = Scoring(n_checked=n_checked)
+    found = evaluate_set(Voices(3), separate, tmp_path / "a.csv", scoring, "a", "key")
+    assert [row["problems"] for row in found.rows] == ["", "model-failed", ""]
+    said = {"no memory": "memory", "an index": "out of range"}.get(case, "length")
+    assert said in found.unscored()[0]["error"]
+    assert found.check is None or found.check.n == n_checked
+    mended = evaluate_set(Voices(3), leak, tmp_path / "a.csv", PLAIN, "a", "key")
+    assert mended.unscored() == []
+
+
+def die_on_v2(job) -> dict:
+    """A scoring process that the system kills for lack of memory."""
+    if job.row["mixture_ID"] == "v2":
+        os._exit(9)
+    return score_row(job)
+
+
+def test_a_process_that_dies_costs_its_mixture_and_not_the_run(monkeypatch, tmp_path):
+    monkeypatch.setattr(evaluation, "score_row", die_on_v2)
+    scoring = Scoring(n_jobs=2, n_checked=0)
+    found = evaluate_set(Voices(12), leak, tmp_path / "a.csv", scoring, "a", "key")
+    assert [row["mixture_ID"] for row in found.unscored()] == ["v2"]
+    assert found.unscored()[0]["problems"] == "score-failed"
+    assert [row["mixture_ID"] for row in found.rows] == [f"v{number}" for number in range(12)]
+    monkeypatch.undo()
+    again = evaluate_set(Voices(12), leak, tmp_path / "a.csv", scoring, "a", "key")
+    assert again.unscored() == []  # it is tried anew
+
+
+def test_a_scorer_that_fails_on_one_mixture_leaves_the_others(monkeypatch, tmp_path):
+    real = evaluation.score_mixture
+
+    def fail(mixture, *rest):
+        if len(mixture) == len(Voices(2)[1].mixture) and mixture[9] == Voices(2)[1].mixture[9]:
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return real(mixture, *rest)
+
+    monkeypatch.setattr(evaluation, "score_mixture", fail)
+    rows = evaluate_set(Voices(3), leak, tmp_path / "a.csv", PLAIN, "a", "key").rows
+    assert [row["problems"] for row in rows] == ["", "score-failed", ""]
+    assert rows[1]["error"] == "SVD did not converge" and rows[1]["n_samples"] == 2000
+
+
+def test_what_is_a_constant_in_16_bits_has_no_score(tmp_path):
+    """It had -150 dB, which entered the mean."""
+    faint = {"v0": 1e-9}
+
+    def separate(mixture: Mixture) -> np.ndarray:
+        return leak(mixture) * faint.get(mixture.mixture_id, 1.0) + np.float32(0.25)
+
+    scoring = Scoring(n_checked=0, sixteen_bit=True)
+    rows = evaluate_set(Voices(2), separate, tmp_path / "a.csv", scoring, "a", "key").rows
+    assert "silent-in-16-bits" in rows[0]["problems"] or "si_sdr" not in rows[0]
+    assert "si_sdr_16bit" not in rows[0] and "si_sdr_16bit" in rows[1]
+
+
+def test_a_journal_with_spoilt_lines_goes_on_with_the_others(tmp_path):
+    journal = Journal(tmp_path / "rows", "key")
+    journal.add("a", 1)
+    journal.close()
+    with open(tmp_path / "rows", "ab") as handle:
+        handle.write(b'\x00\x00\xff]\n["b", 2]\n["c", ')
+    again = Journal(tmp_path / "rows", "key")
+    assert again.done == {"a": 1, "b": 2}
+    again.close()
+
+
+def test_the_mixture_improves_nothing(tmp_path):
+    path = tmp_path / "v.csv"
+    for row in evaluate_set(Voices(2), estimate_mixture, path, PLAIN, "v", "key").rows:
+        assert row["si_sdri"] == row["sdri"] == 0
+        assert row["si_sdr"] == row["input_si_sdr"]
+
+
+def test_evenly_spaced_samples():
+    assert spread_evenly(3000, 3) == [0, 1000, 2000]
+    assert spread_evenly(2, 5) == [0, 1]
+    assert spread_evenly(0, 3) == []
+
+
+def test_the_config_knows_the_scorers_metrics():
+    assert METRICS == SCORERS_METRICS
+
+
+def test_rows_are_plain_json(tmp_path):
+    rows = evaluate_set(Voices(1), leak, tmp_path / "v.csv", Scoring(), "v", "key").rows
+    assert json.loads(json.dumps(rows)) == rows

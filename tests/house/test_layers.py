@@ -1,0 +1,63 @@
+"""Every import of the package points down the list of layers, those inside functions too."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+# From the ground up: a layer may import itself and what stands before it.
+LAYERS = [
+    *("errors", "files", "text", "jobs", "environment", "plots", "download"),
+    *("config", "audio", "metrics", "corpora", "models", "mixtures", "evaluation"),
+    *("training", "experiment", "datasets", "reports", "stages"),
+    *("separate", "render", "compare", "mixture_checks", "publish", "overfit"),
+    *("api", "cli", "__main__"),
+]
+GROUND = LAYERS[: LAYERS.index("config")]
+TOOLS = LAYERS[LAYERS.index("separate") : LAYERS.index("api")]
+KNOWN = [  # to be removed with the corpora's own records
+    "datasets/evaluation_sets.py -> local.known_librimix",
+    "datasets/standard_sets.py -> local.known_librimix",
+]
+
+
+def list_imports(tree: ast.Module) -> Iterator[str]:
+    """Modules of the package that a file imports, anywhere in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "separation":
+            yield from (f"separation.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def find_upward_imports(package: Path) -> list[str]:
+    """``file -> module`` for every import that points up, or from one tool into another."""
+    upward = []
+    for path in sorted(package.rglob("*.py")):
+        own = path.relative_to(package).with_suffix("").parts[0]
+        if own == "__init__":
+            continue
+        for module in list_imports(ast.parse(path.read_text(encoding="utf-8"))):
+            parts = module.split(".")
+            if parts[0] == "local":
+                upward.append(f"{path.relative_to(package)} -> {module}")
+            if parts[0] != "separation" or len(parts) == 1 or parts[1] == own:
+                continue
+            sideways = own in TOOLS and parts[1] in TOOLS
+            if sideways or LAYERS.index(parts[1]) > LAYERS.index(own):
+                upward.append(f"{path.relative_to(package)} -> {module}")
+    return upward
+
+
+def test_imports_point_down():
+    assert find_upward_imports(ROOT / "separation") == KNOWN
+
+
+def test_a_planted_upward_import_is_named(tmp_path):
+    (tmp_path / "audio").mkdir()
+    text = "def read():\n    from separation.stages.run import run_stage\n    return run_stage\n"
+    (tmp_path / "audio" / "files.py").write_text(text, encoding="utf-8")
+    assert find_upward_imports(tmp_path) == ["audio/files.py -> separation.stages.run"]

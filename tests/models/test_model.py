@@ -1,0 +1,262 @@
+"""Fast forms, the checkpoint format, and what is refused as a checkpoint."""
+
+import copy
+import os
+import pickle
+
+import pytest
+import torch
+
+from separation.config.load import list_recipes, load_conf
+from separation.errors import UserError
+from separation.models.asteroid import build_model, import_asteroid, save_model
+from separation.models.checkpoint.load import load_model
+from separation.models.fast.gradients import NormOfPReLU, PointwiseProduct, ShiftedProducts
+from separation.models.fast.layers import FastForm, make_fast
+from tests.conftest import ROOT
+
+SMALL = ["model.n_filters=32", "model.bn_chan=16", "model.hid_chan=24", "model.skip_chan=16"]
+
+
+def make_model(*overrides: str, n_src: int = 2):
+    torch.manual_seed(0)
+    conf = load_conf(ROOT, "mini/ConvTasNet", [*SMALL, *overrides])
+    return build_model(conf.model, n_src, 8000)
+
+
+OWN_GRADIENTS = pytest.mark.parametrize("own_gradients", [False, True])
+
+
+@OWN_GRADIENTS
+@pytest.mark.parametrize("n_src", [2, 3])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("n_samples", [8000, 4321])
+def test_fast_form_gives_asteroids_outputs_and_gradients(n_src, causal, n_samples, own_gradients):
+    overrides = ["model.causal=true", "model.norm_type=cLN"] if causal else []
+    model = make_model(*overrides, n_src=n_src)
+    peer = copy.deepcopy(model)
+    fast = make_fast(model, FastForm(depthwise=True, gradients=own_gradients))
+    mixtures = torch.randn(2, n_samples)
+    expected, ours = peer(mixtures), fast(mixtures)
+    assert torch.allclose(ours, expected, atol=1e-5)
+    weights = torch.randn_like(ours)
+    (expected * weights).sum().backward()
+    (ours * weights).sum().backward()
+    for (name, mine), theirs in zip(model.named_parameters(), peer.parameters(), strict=True):
+        if theirs.grad is None:  # the last block's residual goes nowhere
+            assert mine.grad is None, name
+            continue
+        scale = theirs.grad.abs().max().clamp(min=1e-6)
+        assert torch.allclose(mine.grad / scale, theirs.grad / scale, atol=2e-3), name
+
+
+def list_shipped() -> list[str]:
+    """One recipe for each different Conv-TasNet that is shipped."""
+    seen = {}
+    for recipe in list_recipes(ROOT):
+        conf = load_conf(ROOT, recipe, [])
+        if conf.model.name == "ConvTasNet":
+            seen.setdefault((str(conf.model), conf.audio.sample_rate), recipe)
+    return list(seen.values())
+
+
+def compare_gradients(model, peer) -> float:
+    """Norm of the difference of all gradients together, relative to their norm.
+
+    Tensor by tensor it would mean little: some gradients are zero but for rounding.
+    """
+    pairs = zip(model.parameters(), peer.parameters(), strict=True)
+    kept = [(mine.grad, theirs.grad) for mine, theirs in pairs if theirs.grad is not None]
+    apart = sum(float((mine - theirs).square().sum()) for mine, theirs in kept)
+    return (apart / sum(float(theirs.square().sum()) for _, theirs in kept)) ** 0.5
+
+
+@OWN_GRADIENTS
+@pytest.mark.parametrize("recipe", list_shipped())
+@pytest.mark.parametrize("n_src", [2, 3])
+@pytest.mark.parametrize("causal", [False, True])
+def test_every_shipped_configuration_equals_asteroids(recipe, causal, n_src, own_gradients):
+    """Float32 within 1e-4 of the largest output, gradients together within 0.5 % of their norm."""
+    overrides = ["model.causal=true", "model.norm_type=cLN"] if causal else []
+    conf = load_conf(ROOT, recipe, overrides)
+    torch.manual_seed(0)
+    model = build_model(conf.model, n_src, conf.audio.sample_rate)
+    peer = copy.deepcopy(model)
+    mixtures = torch.randn(1, 3001)
+    fast = make_fast(model, FastForm(depthwise=True, gradients=own_gradients))
+    expected, ours = peer(mixtures), fast(mixtures)
+    scale = expected.abs().max()
+    assert (ours - expected).abs().max() < 1e-4 * scale
+    weights = torch.randn_like(ours)
+    (expected * weights).sum().backward()
+    (ours * weights).sum().backward()
+    assert compare_gradients(model, peer) < 0.005
+
+
+@pytest.mark.parametrize(("padding", "dilation"), [(1, 1), (4, 4), (8, 4), (0, 3)])
+def test_written_gradients_are_those_of_the_formulas(padding, dilation):
+    """Finite differences in float64, for padding as in the middle, causal, and without."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 13, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, 1, 3, dtype=torch.float64, requires_grad=True)
+    square = torch.randn(4, 3, 1, dtype=torch.float64, requires_grad=True)
+    bias, wide = (torch.randn(n, dtype=torch.float64, requires_grad=True) for n in (3, 4))
+    gamma = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    slope = torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
+    depthwise = (x, weight, bias, padding, dilation)
+    assert torch.autograd.gradcheck(ShiftedProducts.apply, depthwise)
+    assert torch.autograd.gradcheck(PointwiseProduct.apply, (x, square, wide))
+    for keep in (None, (torch.arange(13) < 11).double()):
+        inputs = (x, slope, gamma, bias, keep)
+        assert torch.autograd.gradcheck(lambda *given: NormOfPReLU.apply(*given)[0], inputs)
+
+
+@pytest.mark.parametrize("n_src", [2, 3])
+@pytest.mark.parametrize("causal", [False, True])
+def test_bf16_autocast_stays_near_asteroids_float32(causal, n_src):
+    """Outputs within 5 %, gradients together within 15 % of their norms: bf16 has 8 bits."""
+    overrides = ["model.causal=true", "model.norm_type=cLN"] if causal else []
+    model = make_model(*overrides, n_src=n_src)
+    peer = copy.deepcopy(model)
+    mixtures = torch.randn(2, 4321)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = make_fast(model, FastForm(depthwise=True))(mixtures).float()
+    expected = peer(mixtures)
+    assert (ours - expected).norm() / expected.norm() < 0.05
+    weights = torch.randn_like(ours)
+    (expected * weights).sum().backward()
+    (ours * weights).sum().backward()
+    assert compare_gradients(model, peer) < 0.15
+
+
+def test_saved_model_is_loaded_by_asteroid_itself(tmp_path):
+    model = make_model().eval()
+    path = tmp_path / "best_model.pth"
+    save_model(model, path)
+    mixtures = torch.randn(1, 8000)
+    theirs = import_asteroid("models").BaseModel.from_pretrained(str(path)).eval()
+    for loaded in (theirs, load_model(path), load_model(tmp_path)):
+        assert torch.equal(loaded(mixtures), model(mixtures))
+
+
+def test_file_with_asteroids_own_torch_version_loads(tmp_path):
+    model = make_model()
+    torch.save(model.serialize(), tmp_path / "model.pth")
+    assert load_model(tmp_path / "model.pth").sample_rate == 8000
+
+
+class _Trap:
+    def __reduce__(self):
+        return os.mkdir, ("sprung",)
+
+
+@pytest.mark.parametrize("content", ["pickle", "text", "tensor"])
+def test_what_is_no_checkpoint_is_refused(content, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "model.pth"
+    if content == "pickle":
+        path.write_bytes(pickle.dumps({"model_name": _Trap()}))
+    elif content == "text":
+        path.write_text("not a model")
+    else:
+        torch.save({"weights": torch.ones(3)}, path)
+    with pytest.raises(UserError, match="not a checkpoint"):
+        load_model(path)
+    assert not (tmp_path / "sprung").exists()
+
+
+OTHERS = {
+    "DPRNNTasNet": ["bn_chan=16", "hid_size=8", "chunk_size=20", "hop_size=10", "n_repeats=1"],
+    "SuDORMRFNet": ["n_filters=24", "bn_chan=16", "num_blocks=2"],
+    "SuDORMRFImprovedNet": ["n_filters=24", "bn_chan=16", "num_blocks=2"],
+    "STFTMask": ["bn_chan=16", "hid_chan=24", "skip_chan=16", "n_blocks=3", "n_repeats=1"],
+}
+
+
+def make_other(name: str, n_src: int = 2):
+    torch.manual_seed(0)
+    sets = [f"model.name={name}", *(f"model.{text}" for text in OTHERS[name])]
+    recipe = "STFTMask" if name == "STFTMask" else f"{name.replace('Improved', '')}"
+    sets += ["model.kernel_size=16", "model.stride=8"] if name == "DPRNNTasNet" else []
+    return build_model(load_conf(ROOT, f"librimix/{recipe}", sets).model, n_src, 8000)
+
+
+@OWN_GRADIENTS
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("n_src", [2, 3])
+def test_other_models_train_in_the_fast_form_and_travel(name, n_src, own_gradients, tmp_path):
+    """Outputs and gradients of the fast form, saved, and loaded by Asteroid and by us."""
+    model = make_other(name, n_src)
+    peer = copy.deepcopy(model)
+    mixtures = torch.randn(2, 4321)
+    fast = make_fast(model, FastForm(depthwise=True, gradients=own_gradients))
+    expected, ours = peer(mixtures), fast(mixtures)
+    assert ours.shape == (2, n_src, 4321)
+    assert torch.allclose(ours, expected, atol=1e-5)
+    expected.square().sum().backward()
+    ours.square().sum().backward()
+    n_trained = 0
+    for (key, mine), theirs in zip(model.named_parameters(), peer.parameters(), strict=True):
+        if theirs.grad is None:
+            assert name == "STFTMask" and ".res_conv." in key, key
+            continue
+        n_trained += 1
+        scale = theirs.grad.abs().max().clamp(min=1e-6)
+        assert torch.allclose(mine.grad / scale, theirs.grad / scale, atol=2e-3), key
+    assert n_trained > 10
+    save_model(model, tmp_path / "best_model.pth")
+    theirs = import_asteroid("models").BaseModel.from_pretrained(str(tmp_path / "best_model.pth"))
+    for loaded in (theirs.eval(), load_model(tmp_path)):
+        assert torch.equal(loaded(mixtures), model.eval()(mixtures))
+        assert type(loaded) is type(model) and loaded.sample_rate == 8000
+
+
+@pytest.mark.parametrize("n_samples", [8000, 4321, 100])
+def test_stft_gives_an_unmasked_signal_back(n_samples):
+    model = make_other("STFTMask")
+    wav = torch.randn(2, 1, n_samples)
+    frames = model.forward_encoder(wav)
+    ones = torch.ones(2, 2, frames.shape[1] // 2, frames.shape[2])
+    decoded = model.forward_decoder(model.apply_masks(frames, ones))
+    assert torch.allclose(decoded[..., :n_samples], wav.expand(-1, 2, -1), atol=1e-5)
+    names = [name for name, _ in model.named_parameters()]
+    assert names and all(name.startswith("masker.") for name in names)  # nothing else is trained
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["model.name=Conv"], "choose one of ConvTasNet, DPRNNTasNet"),
+        (["model.n_filters=64"], r"\(STFTMask\): unknown key model.n_filters"),
+        (["model.name=ConvTasNet", "model.window_s=0.03"], r"\(ConvTasNet\): unknown key"),
+        (["model.window_s=0.03"], "use model.hop_s=0.0075"),
+        (["model.name=SuDORMRFNet", "model.kernel_size=20"], "use model.kernel_size=21"),
+        (["model.name=DPRNNTasNet", "model.hop_size=200"], "use model.hop_size=50"),
+        (["model.name=DPRNNTasNet", "model.norm_type=BN"], "choose one of gLN, cLN"),
+        (["model.mask_act=step"], "model.mask_act=step is unknown"),
+    ],
+)
+def test_keys_that_a_model_does_not_take_are_refused(sets, message):
+    with pytest.raises(UserError, match=message):
+        load_conf(ROOT, "folder/STFTMask", sets)
+
+
+def test_config_of_an_older_conv_tasnet_experiment_is_the_same():
+    """Its conf.yml holds these keys and no others, and its stage keys hash them."""
+    model = load_conf(ROOT, "mini/ConvTasNet", []).section("model")["model"]
+    assert list(model) == [
+        *("name", "n_filters", "kernel_size", "stride", "kernel_rate", "bn_chan", "hid_chan"),
+        *("skip_chan", "conv_kernel_size", "n_blocks", "n_repeats", "mask_act", "norm_type"),
+        "causal",
+    ]
+
+
+def test_stft_keeps_its_length_in_seconds():
+    conf = load_conf(ROOT, "librimix/STFTMask", []).model
+    for rate, window, hop in ((8000, 256, 64), (16000, 512, 128), (44100, 1412, 353)):
+        arguments = conf.arguments(rate)
+        assert (arguments["kernel_size"], arguments["stride"]) == (window, hop)
+    assert conf.receptive_field() is None
+    odd = load_conf(ROOT, "folder/STFTMask", ["model.window_s=0.024"]).model
+    with pytest.raises(UserError, match="windows of 195 samples at 8125 Hz"):
+        odd.arguments(8125)
