@@ -22,7 +22,7 @@ from tests.support.mixture_folders import save_small_model, write_folder
 CLIENT = """
 import sys
 from pathlib import Path
-from separation.models import published_models
+from separation.models import published as published_models
 entries = published_models.read_published(Path(sys.argv.pop(1)))
 published_models.read_published = lambda: entries
 from separation.__main__ import main

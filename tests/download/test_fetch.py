@@ -244,7 +244,7 @@ def test_malformed_url_is_one_sentence(site, tmp_path):
 CHILD = """
 import signal, sys
 from pathlib import Path
-from separation.download import download
+from separation.download.fetch import download
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background jobs
 download(sys.argv[1], Path(sys.argv[2]))
 """
@@ -552,7 +552,7 @@ def test_unpack_beside_what_is_there(tmp_path, name):
 KILLED = """
 import os, signal, sys, tarfile, zipfile
 from pathlib import Path
-from separation.unpack import unpack
+from separation.download.unpack import unpack
 def fail_on_third(original, calls=[]):
     def extract(*args, **kwargs):
         calls.append(1)

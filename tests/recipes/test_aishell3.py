@@ -363,7 +363,7 @@ def test_published_fingerprints_are_compared(call, corpus, tmp_path, monkeypatch
     published = {"dev": own["dev"], "test": "0123456789abcdef"}
     text = str({"drawn-2spk": published}).replace("'", '"')
     (root / "egs/aishell3mix/fingerprints.json").write_text(text)
-    monkeypatch.setattr("separation.environment.ROOT", root)
+    monkeypatch.setattr("separation.experiment.experiment.ROOT", root)
     assert experiment.compare_fingerprints() == {
         "train": "no fingerprint published yet",
         "dev": "as published",
