@@ -1,4 +1,4 @@
-"""Typed recipe configs: conf/default.yml, then the recipe's conf.yml, then --set."""
+"""Typed recipe configs: conf/default.yml, the data set's and the model's conf.yml, then --set."""
 
 import contextlib
 import dataclasses
@@ -19,8 +19,8 @@ def load_conf(root: Path, recipe: str, overrides: list[str]) -> Conf:
 
     Args:
         root: the repository.
-        recipe: ``MIX/MODEL``, a folder under ``egs/``, or ``MIX/MODEL/VARIANT`` for a
-            ``VARIANT.yml`` in it, which overrides the folder's ``conf.yml``.
+        recipe: ``MIX/MODEL``: ``egs/MIX/conf.yml`` (the data set), then the ``conf.yml`` of
+            ``egs/MIX/MODEL``; ``MIX/MODEL/VARIANT``: then ``VARIANT.yml`` in that folder.
         overrides: ``section.key=value`` strings, later ones win.
 
     Raises:
@@ -56,15 +56,20 @@ def list_recipes(root: Path) -> list[str]:
 
 
 def _find_confs(egs: Path, recipe: str) -> list[Path]:
-    """The recipe's conf.yml, then its variant's."""
+    """The data set's conf.yml where there is one, the model's, then the variant's."""
+    known = ", ".join(list_recipes(egs.parent))
     parts = recipe.split("/")
-    paths = [egs.joinpath(*parts[:2], "conf.yml")]
-    if len(parts) == 3:
-        paths.append(egs.joinpath(*parts[:2], f"{parts[2]}.yml"))
-    if len(parts) not in (2, 3) or ".." in parts or not all(path.is_file() for path in paths):
-        known = ", ".join(list_recipes(egs.parent))
-        raise MissingInputError(f"--recipe {recipe}: no {paths[-1]}; there are: {known}.")
-    return paths
+    if len(parts) not in (2, 3) or ".." in parts:
+        raise MissingInputError(
+            f"--recipe {recipe}: write it as MIX/MODEL or MIX/MODEL/VARIANT; there are: {known}."
+        )
+    folder = egs.joinpath(*parts[:2])
+    paths = [folder / f"{name}.yml" for name in ("conf", *parts[2:])]
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise MissingInputError(f"--recipe {recipe}: no {missing[0]}; there are: {known}.")
+    data_set = folder.parent / "conf.yml"
+    return [data_set, *paths] if data_set.is_file() else paths
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
