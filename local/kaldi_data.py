@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.recording_checks import check_recordings, name_first, parse_sex, refuse_repeats
+from local.recording_checks import check_recordings, parse_sex, refuse_repeats
 from separation.corpora.plugin import Recording
 from separation.errors import MissingInputError, UserError
+from separation.text import list_first
 
 N_ABOVE = 2  # folders above the data directory: data/ and, as a rule, where Kaldi ran
 
@@ -58,7 +59,7 @@ def list_kaldi(root: Path) -> list[Recording]:
         for recording in _list_directory(folders[subset], subset, paths, top)
     ]
     found.sort(key=lambda row: row.path)
-    several = f", or give one of its folders ({name_first(list(folders))})"
+    several = f", or give one of its folders ({list_first(list(folders))})"
     fix = "take the copies out" + several * (len(folders) > 1)
     check_recordings(found, top, root if len(folders) > 1 else root / "wav.scp", fix)
     return found
@@ -151,7 +152,7 @@ def _read_speakers(path: Path, utterances: Iterable[str]) -> dict[str, str]:
     if missing:
         raise UserError(
             f"{path}: names no speaker for {len(missing)} utterances of wav.scp "
-            f"({name_first(missing)}); add a line 'UTTERANCE SPEAKER' for each."
+            f"({list_first(missing)}); add a line 'UTTERANCE SPEAKER' for each."
         )
     return speakers
 

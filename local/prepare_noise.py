@@ -11,10 +11,10 @@ import zlib
 from pathlib import Path
 
 from local.prepare_speech import SUFFIXES
-from local.recording_checks import name_first
 from separation.corpora.plugin import Recording
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_text
+from separation.text import list_first
 
 SUBSETS = {
     **{"tr": "train", "cv": "dev", "tt": "test"},
@@ -70,7 +70,7 @@ def _read_subsets(paths: list[str], root: Path) -> dict[str, str]:
     if outside := [path for path in paths if not tops.get(path)]:
         raise UserError(
             f"--corpus noise={root}: {len(outside)} files lie outside its train, dev and test "
-            f"({name_first(outside)}); move them into one of these."
+            f"({list_first(outside)}); move them into one of these."
         )
     return tops
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from separation.corpora.plugin import Recording
 from separation.errors import MissingInputError, UserError
+from separation.text import list_first
 
 SEXES = {"m": "M", "male": "M", "f": "F", "female": "F", "": ""}
-MAX_NAMED = 3
 
 
 def parse_sex(text: str, where: str) -> str:
@@ -31,22 +31,12 @@ def parse_sex(text: str, where: str) -> str:
     return sex
 
 
-def name_first(names: Sequence[str]) -> str:
-    """The first few of many names.
-
-    >>> name_first(["a", "b", "c", "d", "e"])
-    'a, b, c and 2 more'
-    """
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(names[:MAX_NAMED]) + more
-
-
 def refuse_repeats(names: Sequence[str], what: str, fix: str) -> None:
     """Raise :class:`UserError` where a name comes twice; ``what`` names file and thing."""
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise UserError(
-            f"{what} more than once for {len(repeated)} ({name_first(repeated)}); {fix}."
+            f"{what} more than once for {len(repeated)} ({list_first(repeated)}); {fix}."
         )
 
 
@@ -73,7 +63,7 @@ def check_recordings(recordings: list[Recording], root: Path, table: Path, fix: 
     if absent:
         raise MissingInputError(
             f"{table}: {len(absent)} of its {len(recordings)} files are not there "
-            f"({name_first([str(root / path) for path in absent])}); mend the paths or take "
+            f"({list_first([str(root / path) for path in absent])}); mend the paths or take "
             "these lines out."
         )
 
@@ -83,12 +73,12 @@ def _check_speakers(recordings: list[Recording], table: Path) -> None:
     odd = sorted({name for name, _ in speakers if "/" in name})
     if odd:
         raise UserError(
-            f"{table}: {len(odd)} speaker names hold a slash ({name_first(odd)}); they name files "
+            f"{table}: {len(odd)} speaker names hold a slash ({list_first(odd)}); they name files "
             "later on, so write them without."
         )
     both = [name for name, count in Counter(name for name, _ in speakers).items() if count > 1]
     if both:
         raise UserError(
-            f"{table}: {len(both)} speakers have more than one sex ({name_first(both)}); give "
+            f"{table}: {len(both)} speakers have more than one sex ({list_first(both)}); give "
             "each of their lines the same one."
         )

@@ -9,9 +9,10 @@ import csv
 import os
 from pathlib import Path
 
-from local.recording_checks import check_recordings, name_first, parse_sex
+from local.recording_checks import check_recordings, parse_sex
 from separation.corpora.plugin import Recording
 from separation.errors import UserError
+from separation.text import list_first
 
 NAMES = ("utterances.csv", "utterances.tsv")
 NEEDED = ("speaker", "path")
@@ -62,7 +63,7 @@ def _check_columns(columns: list[str], table: Path) -> None:
     if missing:
         raise UserError(
             f"{table}: its first line has no column {' and no '.join(missing)} "
-            f"(it has {name_first(columns) or 'none'}); name the columns there, or rename the file "
+            f"(it has {list_first(columns) or 'none'}); name the columns there, or rename the file "
             "if sub-folders stand for speakers."
         )
     if len(set(columns)) < len(columns):

@@ -12,6 +12,7 @@ import yaml
 from separation.config.model import find_conf_class
 from separation.config.schema import Conf
 from separation.errors import MissingInputError, UserError
+from separation.text import explain_error
 
 
 def load_conf(root: Path, recipe: str, overrides: list[str]) -> Conf:
@@ -76,7 +77,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+        raise UserError(f"{path} is not valid YAML: {explain_error(error)}.") from error
     if not all(isinstance(section, dict) for section in values.values()):
         raise UserError(f"{path}: every entry must be a section of key: value lines.")
     return values

@@ -8,8 +8,7 @@ from typing import Any
 from separation.config.schema import Conf
 from separation.corpora.table import COPY, TOO_SHORT, Utterance
 from separation.files import write_json, write_text, write_whole
-
-MAX_LISTED = 20
+from separation.text import format_table, list_lines
 
 
 def write_audit(
@@ -127,17 +126,20 @@ def format_audit(audit: dict[str, Any]) -> str:
         ("clipped, kept", len(audit["clipped"])),
         *((f"left out: {reason}", number) for reason, number in audit["left_out"].items()),
     ]
-    splits = [
-        f"| {name} | {own['utterances']} | {own['hours']} | {own['speakers']} "
-        f"| {format_counts(own['sex'])} |"
+    parts = ["# Audit of the corpus", format_table(["", ""], rows), _format_splits(audit)]
+    files = [f"{path}: {reason}" for path, reason in audit["left_out_files"].items()]
+    if files:
+        parts += ["Left out, all of them in audit.json:", list_lines(files, mark="- ")]
+    return "\n\n".join(parts) + "\n"
+
+
+def _format_splits(audit: dict[str, Any]) -> str:
+    counts = ("utterances", "hours", "speakers")
+    rows = [
+        [name, *(own[key] for key in counts), format_counts(own["sex"])]
         for name, own in audit["splits"].items()
     ]
-    files = [f"- {path}: {reason}" for path, reason in audit["left_out_files"].items()]
-    more = [f"- ... and {len(files) - MAX_LISTED} more, in audit.json"] * (len(files) > MAX_LISTED)
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
-    heads = "| split | utterances | hours | speakers | by sex |\n|---|---|---|---|---|"
-    parts = ["# Audit of the corpus", f"| | |\n|---|---|\n{table}", "\n".join([heads, *splits])]
-    return "\n\n".join(parts + ["\n".join(files[:MAX_LISTED] + more)] * bool(files)) + "\n"
+    return format_table(["split", *counts, "by sex"], rows)
 
 
 def format_counts(counts: dict[str, int]) -> str:

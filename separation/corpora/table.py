@@ -17,6 +17,7 @@ from separation.corpora.plugin import Recording, fingerprint_recordings
 from separation.errors import UserError
 from separation.files import format_rows, hash_text, read_rows
 from separation.jobs import Journal, run_jobs
+from separation.text import list_lines
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,6 @@ MEASURES = 2  # count up when _measure measures otherwise: older results are not
 SILENCE_PEAK = 1e-4
 FULL_SCALE = 32766 / 32768
 CLIPPED_RUN = 3
-MAX_COMPLAINTS = 20
 TOO_SHORT, COPY = "too short", "a copy"
 
 
@@ -181,11 +181,9 @@ def count_clipped(samples: np.ndarray) -> int:
 
 def _complain(bad: list[str], skip: bool) -> None:
     if bad and not skip:
-        more = f" (and {len(bad) - MAX_COMPLAINTS} more)" if len(bad) > MAX_COMPLAINTS else ""
         raise UserError(
-            "\n".join(sorted(bad)[:MAX_COMPLAINTS]) + more + "\n"
-            f"{len(bad)} unusable file(s): mend or remove them, or leave them out with "
-            "--set corpus.skip_bad=true."
+            f"{list_lines(sorted(bad))}\n{len(bad)} unusable file(s): fix or remove them, or leave "
+            "them out with --set corpus.skip_bad=true."
         )
     for complaint in bad:
         logger.warning("left out: %s", complaint)

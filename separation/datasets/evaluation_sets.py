@@ -35,11 +35,11 @@ from separation.mixtures.reading import (
 from separation.mixtures.render import MODES, render_mixture
 from separation.mixtures.signals import Mixture
 from separation.mixtures.table import count_sources
+from separation.text import explain_error, list_first
 
 logger = logging.getLogger(__name__)
 
 TREE_RATES = (8000, 16000)  # Hz, of the branches wav8k and wav16k
-MAX_TOLD = 3
 N_TRIED = 20  # mixtures looked at: they tell the rate, or that a set is unusable
 
 
@@ -232,10 +232,12 @@ def _warn_of_faults(
     ]
     complaints = find_faults(placed, sample_rate, n_jobs, f"{text} headers")
     if complaints:
-        told = "; ".join(complaints[:MAX_TOLD])
         logger.warning(
-            "%s: %d of %d mixtures will have no scores, such as: %s",
-            *(text, len(complaints), len(rows), told),
+            "%s: %d of %d mixtures will have no scores: %s",
+            text,
+            len(complaints),
+            len(rows),
+            list_first(complaints, joined_by="; "),
         )
 
 
@@ -295,7 +297,7 @@ def _try_some(found: MixtureList, text: str, sample_rate: int) -> int:
         try:
             _, rate = mixtures.read(index)
         except DECODING_ERRORS as error:
-            complaints.append(" ".join(str(error).split()))
+            complaints.append(explain_error(error))
             continue
         if "mixture_path" not in row:
             return 0

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from separation.download.partial import Part, choose_mark, is_other_version, tell_version
 from separation.errors import UserError
+from separation.text import explain_error, find_cause
 
 logger = logging.getLogger(__name__)
 CHUNK = 1 << 16  # bytes: the most that a lost connection or a killed process costs
@@ -146,7 +147,7 @@ def _fetch(item: _Item, attempts: int, pause_s: float) -> None:
             _attempt(item)
             return
         except TRANSIENT as error:
-            reason = _find_cause(error)
+            reason = explain_error(find_cause(error))
         except requests.RequestException as error:
             raise item.refuse(str(error)) from error
         if attempt + 1 < attempts:
@@ -154,12 +155,6 @@ def _fetch(item: _Item, attempts: int, pause_s: float) -> None:
             logger.warning("%s: %s; trying again in %.3g s", item.url, reason, wait_s)
             time.sleep(wait_s)
     raise item.refuse(f"{reason} (attempt {attempts})", "run the same command to go on, ")
-
-
-def _find_cause(error: BaseException) -> str:
-    while error.__context__ is not None:
-        error = error.__context__
-    return str(error) or type(error).__name__
 
 
 def _attempt(item: _Item) -> None:

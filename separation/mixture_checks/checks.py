@@ -19,6 +19,7 @@ from separation.mixture_checks.names import find_repeated, name_parts
 from separation.mixtures.reading import DECODING_ERRORS, Setting, Signals, read_signals
 from separation.mixtures.signals import name_sources
 from separation.mixtures.table import count_sources
+from separation.text import explain_error
 
 CHECKS = {
     "bad-row": "a line of the table that cannot be rendered",
@@ -136,7 +137,7 @@ def _check_signals(record: Record, signals: Signals, row: dict[str, str], settin
     try:
         errors = measure_level_errors(row, record.level_differences_db, setting)
     except DECODING_ERRORS as error:  # a fault behind the part that the mixture is made of
-        record.add("unreadable", str(error) or type(error).__name__)
+        record.add("unreadable", explain_error(error))
         return
     record.level_errors_db = tuple(errors.values())
     record.add("level-error", find_level_error(errors, setting.level_tolerance_db))

@@ -8,7 +8,8 @@ from typing import Any
 
 from separation.files import write_json, write_text, write_whole
 from separation.mixture_checks.checks import CHECKS, Record
-from separation.mixture_checks.sets import MAX_LISTED, CheckedSet
+from separation.mixture_checks.sets import CheckedSet
+from separation.text import N_LINES, format_table, list_first, list_lines
 
 NOT_CHECKED = {"level-error": "not stated"}
 HISTOGRAMS = {
@@ -58,7 +59,7 @@ def _count(records: list[Record], check: str) -> dict[str, Any] | None:
     """None where the check applied to no mixture."""
     n_checked = sum(check in record.checked for record in records)
     found = sorted((r.name, r.findings[check]) for r in records if check in r.findings)
-    listed = [{"name": name, "detail": detail} for name, detail in found[:MAX_LISTED]]
+    listed = [{"name": name, "detail": detail} for name, detail in found[:N_LINES]]
     return {"count": len(found), "checked": n_checked, "first": listed} if n_checked else None
 
 
@@ -108,21 +109,15 @@ def format_report(report: dict[str, Any]) -> str:
     concerned = report["mixtures_concerned"]
     tail = f"something is wrong with {concerned}" if concerned else "nothing is wrong"
     parts = [f"{len(sets)} set(s), {n_mixtures} mixtures: {tail}"]
-    parts.append(_format_table("check", sets, _list_check_rows(report)))
-    parts.append(_format_table("measure", sets, _list_measure_rows(sets)))
+    names = [own["name"] for own in sets]
+    parts.append(format_table(["check", *names], _list_check_rows(report)))
+    parts.append(format_table(["measure", *names], _list_measure_rows(sets)))
     parts += [_format_shared(shared) for shared in report["shared_speakers"]]
     for own in sets:
         for check, found in own["checks"].items():
             if found and found["count"]:
                 parts.append(_format_finding(own["name"], check, found))
     return "\n\n".join(parts) + "\n"
-
-
-def _format_table(head: str, sets: list[dict[str, Any]], rows: list[list[str]]) -> str:
-    lines = [[head, *(own["name"] for own in sets)], ["---"] * (len(sets) + 1), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in r) + " |" for r in lines
-    )
 
 
 def _list_check_rows(report: dict[str, Any]) -> list[list[str]]:
@@ -200,17 +195,15 @@ def _format_counts(counts: dict[str, int] | None) -> str:
 
 
 def _format_shared(shared: dict[str, Any]) -> str:
-    named = ", ".join(shared["speakers"]) + (", ..." if shared["count"] > MAX_LISTED else "")
+    named = list_first(shared["speakers"], N_LINES, n_all=shared["count"])
     return f"{' and '.join(shared['sets'])} share {shared['count']} speaker(s): {named}"
 
 
 def _format_finding(name: str, check: str, found: dict[str, Any]) -> str:
     count = found["count"]
-    lines = [f"{check} in {name}, {count} mixture(s): {CHECKS[check]}"]
-    lines += [f"- {entry['name']}: {entry['detail']}" for entry in found["first"]]
-    if count > MAX_LISTED:
-        lines.append(f"- ... and {count - MAX_LISTED} more")
-    return "\n".join(lines)
+    listed = [f"{entry['name']}: {entry['detail']}" for entry in found["first"]]
+    head = f"{check} in {name}, {count} mixture(s): {CHECKS[check]}"
+    return f"{head}\n{list_lines(listed, mark='- ', n_all=count)}"
 
 
 def write_report(folder: Path, report: dict[str, Any], sets: list[CheckedSet]) -> None:

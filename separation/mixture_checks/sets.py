@@ -6,8 +6,7 @@ from itertools import combinations
 from typing import Any
 
 from separation.mixture_checks.checks import Record
-
-MAX_LISTED = 20
+from separation.text import N_LINES
 
 
 @dataclass(frozen=True)
@@ -92,5 +91,5 @@ def _list_shared_speakers(sets: list[CheckedSet]) -> list[dict[str, Any]]:
         if a & b:
             names = sorted(a & b)
             entry = {"sets": [first.name, second.name], "count": len(names)}
-            shared.append(entry | {"speakers": names[:MAX_LISTED]})
+            shared.append(entry | {"speakers": names[:N_LINES]})
     return shared

@@ -8,8 +8,7 @@ import soundfile
 from separation.audio.clips import explain
 from separation.errors import MissingInputError, UserError
 from separation.jobs import run_jobs
-
-MAX_LISTED = 20
+from separation.text import list_lines
 
 
 def check_files(
@@ -52,15 +51,11 @@ def check_files(
 
 
 def _sum_up(complaints: list[str], n_files: int) -> UserError:
-    listed = "\n".join(complaints[:MAX_LISTED])
-    more = len(complaints) - MAX_LISTED
-    if more > 0:
-        listed += f"\n... and {more} more"
     absent = all(complaint.endswith("is not there") for complaint in complaints)
     kind = MissingInputError if absent else UserError
     return kind(
-        f"{listed}\n{len(complaints)} of {n_files} files cannot be used: check --corpus, "
-        "or fetch them again."
+        f"{list_lines(complaints)}\n{len(complaints)} of {n_files} files cannot be used: "
+        "check --corpus, or fetch them again."
     )
 
 

@@ -7,6 +7,7 @@ import soundfile
 
 from separation.errors import MissingInputError, UserError
 from separation.jobs import run_jobs
+from separation.text import list_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,6 @@ SPLIT_FOLDERS = {
     "test": ("test", "tt"),
 }
 SUFFIXES = (".wav", ".flac")
-MAX_LISTED = 20
 
 
 def find_splits(tree: Path, sample_rate: int, mode: str, train: str) -> dict[str, Path]:
@@ -99,10 +99,9 @@ def check_mixtures(rows: list[dict[str, str]], sample_rate: int, n_jobs: int, la
     """
     complaints = find_faults(rows, sample_rate, n_jobs, label)
     if complaints:
-        listed = "\n".join(complaints[:MAX_LISTED])
-        at = f"audio.sample_rate={sample_rate}"
         raise UserError(
-            f"{listed}\n{len(complaints)} of {len(rows)} mixtures cannot be used at {at}."
+            f"{list_lines(complaints)}\n{len(complaints)} of {len(rows)} mixtures cannot be used "
+            f"at audio.sample_rate={sample_rate}."
         )
 
 

@@ -15,6 +15,7 @@ from separation.mixtures.render_librimix import render_row
 from separation.mixtures.signals import name_sources
 from separation.mixtures.source_files import Corpora
 from separation.mixtures.table import count_sources, split_paths
+from separation.text import explain_error
 
 Faults = dict[str, list[str]]  # by check, what is wrong with which file
 
@@ -182,7 +183,7 @@ def _render(row: dict[str, str], setting: Setting) -> tuple[Signals | None, Faul
     try:
         outputs = render_row(row, setting.corpora, [setting.sample_rate], [setting.mode], [kind])
     except DECODING_ERRORS as error:
-        faults["unreadable"].append(str(error) or type(error).__name__)
+        faults["unreadable"].append(explain_error(error))
         return None, faults
     signals = {name: to_float(part) for name, part in next(iter(outputs.values())).signals.items()}
     sources = [signals[name] for name in name_sources(count_sources(row))]
@@ -257,7 +258,7 @@ def _compare_rates(row: dict[str, str], setting: Setting, kind: str, faults: Fau
         if kind == "mix_both":
             rates[row["noise_path"]] = corpora.open_noise(row["noise_path"]).sample_rate
     except DECODING_ERRORS as error:
-        faults["unreadable"].append(str(error) or type(error).__name__)
+        faults["unreadable"].append(explain_error(error))
         return
     for path, rate in rates.items():
         if rate < setting.sample_rate:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from separation.config.training import TrainingConf
+from separation.text import list_first
 from separation.training.module import SeparationModule, list_idle
 
 Item = tuple[torch.Tensor, torch.Tensor]  # mixture (time,), sources (n_src, time)
@@ -160,7 +161,7 @@ class ParameterWatch:
         ]
         if not still:
             return ""
-        names = ", ".join(still[:3]) + (f" and {len(still) - 3} more" if len(still) > 3 else "")
+        names = list_first(still)
         if set(still) & self.without_gradient:
             return f"no gradient reaches {names}: frozen, detached or left out of the output."
         return (

@@ -12,11 +12,12 @@ from separation.experiment.experiment import Experiment
 from separation.files import check_writable
 from separation.mixtures.published_lists import describe, import_lists
 from separation.mixtures.table import list_noises, list_sources
+from separation.text import list_lines
 
 NEEDED_DISK_GB = 1.0
 BYTES_PER_SAMPLE = 2
 SCANNED_PER_CORE_S = 350  # seconds of speech that stages 1 and 3 take in a core-second, about
-MAX_LISTED = 20
+N_SAMPLED = 20  # files whose headers stand for all, in an estimate of hours
 
 
 def check_machine(experiment: Experiment) -> None:
@@ -127,12 +128,11 @@ def _refuse_missing(experiment: Experiment) -> None:
         wanted |= {root / path for path, _ in list_noises(rows)}
     absent = sorted(str(path) for path in wanted if not path.is_file())
     if absent:
-        more = f"\n... and {len(absent) - MAX_LISTED} more" if len(absent) > MAX_LISTED else ""
         hint = ""
         if any("sp08" in path or "sp12" in path for path in absent):
             hint = " (sp08 and sp12 files: LibriMix's scripts/augment_train_noise.py makes them)"
         raise MissingInputError(
-            "\n".join(absent[:MAX_LISTED]) + more + f"\n{len(absent)} of {len(wanted)} files "
+            f"{list_lines(absent)}\n{len(absent)} of {len(wanted)} files "
             f"that the lists name are not there{hint}; check --corpus, or fetch them again."
         )
 
@@ -145,8 +145,7 @@ def _check_whole(experiment: Experiment) -> None:
         print(f"  note: {remark}", flush=True)
     if not found.faults:
         return
-    more = len(found.faults) - MAX_LISTED
-    listed = "\n".join(found.faults[:MAX_LISTED]) + (f"\n... and {more} more" if more > 0 else "")
+    listed = list_lines(found.faults)
     if not corpus.skip_bad:
         raise UserError(
             f"{listed}\n{len(found.faults)} fault(s) of --corpus {corpus.source}: unpack or fetch "
@@ -184,7 +183,7 @@ def _estimate_hours(paths: list[Path]) -> float:
     """Hours of all files, from their sizes and the headers of a few."""
     import soundfile
 
-    seen = paths[:: max(1, len(paths) // MAX_LISTED)]
+    seen = paths[:: max(1, len(paths) // N_SAMPLED)]
     try:
         durations = [soundfile.info(path).duration for path in seen]
     except (soundfile.LibsndfileError, RuntimeError):  # GSM, or broken: stage 1 tells

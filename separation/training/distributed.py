@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from separation.config.training import TrainingConf
 from separation.errors import UserError
+from separation.text import explain_error
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -110,7 +111,7 @@ def _open_fabric(conf: TrainingConf, device: torch.device) -> Fabric:
     except (RuntimeError, ValueError) as error:  # what it reads of SLURM and torchrun
         raise UserError(
             f"training.devices={conf.devices}, training.num_nodes={conf.num_nodes} do not fit how "
-            f"the processes were started: {' '.join(str(error).split())}"
+            f"the processes were started: {explain_error(error)}"
         ) from error
 
 

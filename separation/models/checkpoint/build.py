@@ -13,6 +13,7 @@ from torch import nn
 from separation.config.model import find_conf_class
 from separation.errors import UserError
 from separation.models.asteroid import import_models
+from separation.text import explain_error
 
 ASTEROID_KEYS = ("model_name", "model_args", "state_dict")
 # Asteroid's config of a training does not name its model: these are tried in turn.
@@ -199,7 +200,7 @@ def _try_class(class_name: str, package: Package) -> tuple[nn.Module | None, str
     try:
         return model_class(**package.arguments), ""
     except Exception as error:  # whatever a model's constructor makes of wrong values
-        return None, f"{class_name}: {' '.join(str(error).split())[:120]}"
+        return None, f"{class_name}: {explain_error(error)[:120]}"
 
 
 def find_misfit(model: nn.Module, weights: dict[str, torch.Tensor]) -> str:

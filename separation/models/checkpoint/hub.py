@@ -20,6 +20,7 @@ from separation.models.published import (
     name_cache_folder,
     suggest_name,
 )
+from separation.text import explain_error, find_cause
 
 # Plain HTTP, unless the user says otherwise: for one file of 20 MB the Xet protocol saves nothing,
 # begins a cut download anew, and reaches further servers by rules of its own for proxies. The
@@ -57,14 +58,14 @@ def fetch_from_hub(name: str, revision: str | None, text: str) -> Path:
         raise UserError(f"{text}: {_explain_refusal(e, name, revision)}.") from e
     except list_errors("RequestException", "HTTPError") as e:
         again = "check network, proxy and HF_ENDPOINT, and run the same command to go on"
-        raise UserError(f"{text}: fetching it from the Hub failed ({_shorten(e)}); {again}.") from e
+        raise UserError(f"{text}: fetching it from the Hub failed ({_explain(e)}); {again}.") from e
     except OSError as e:
         raise UserError(f"{text}: {_explain_disk(e, cache)}.") from e
     except Exception as e:  # hf_xet and hf_transfer have no classes of their own for what fails
         if not (chosen := _list_other_ways()):
             raise
         plain = f"set {' and '.join(chosen)} for plain HTTP, and run the same command again"
-        raise UserError(f"{text}: fetching it failed ({_shorten(e)}); {plain}.") from e
+        raise UserError(f"{text}: fetching it failed ({_explain(e)}); {plain}.") from e
 
 
 def _list_other_ways() -> list[str]:
@@ -107,7 +108,7 @@ def _download(name: str, revision: str | None, cache: str) -> Path:
             reason = error
             _remove_parts(name, cache)
         if attempt + 1 < ATTEMPTS:
-            logger.warning("%s: %s; trying again", name, _shorten(reason))
+            logger.warning("%s: %s; trying again", name, _explain(reason))
             time.sleep(PAUSE_S)
     raise reason
 
@@ -134,11 +135,8 @@ def can_reach_hub() -> bool:
         return False
 
 
-def _shorten(error: BaseException) -> str:
-    """The innermost cause, on one line."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return " ".join(str(error).split())[:120] or type(error).__name__
+def _explain(error: BaseException) -> str:
+    return explain_error(find_cause(error))[:120]
 
 
 def _explain_disk(error: OSError, cache: str) -> str:
@@ -146,7 +144,7 @@ def _explain_disk(error: OSError, cache: str) -> str:
         return f"the disk of {cache} is full; make room, or set HF_HOME to a folder elsewhere"
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
         return f"{cache} cannot be written ({error.strerror}); set HF_HOME to a folder that can"
-    cause = " ".join(str(error).split())[:160]
+    cause = explain_error(error)[:160]
     return f"the download broke off ({cause}); run the same command to go on"
 
 
