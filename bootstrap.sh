@@ -67,12 +67,13 @@ explain_failure() {
   fail "pip: ${reason#ERROR: }; all that it said is in $log."
 }
 
-# pip_install OPTIONS...: names each file with its size; where it fails, one sentence says why.
+# pip_install OPTIONS...: names the large files; where it fails, one sentence says why.
 pip_install() {
   local log="$root/.venv/install.log"
   trap 'echo "interrupted: run the same command to go on from here" >&2; exit 130' INT TERM
   "$python" -m pip install --disable-pip-version-check --progress-bar off "$@" 2>&1 | tee "$log" |
-    sed -unE 's/^ *(Downloading|Using cached) ([^ ]+\.(whl|gz)) (\(.*\))$/  \2 \4/p
+    sed -unE 's/^ *(Downloading|Using cached) ([^-]+)-([^-]+)-\S+\.whl (\(.* [MG]B\))$/  \2 \3 \4/p
+      s/^Processing .*\/(torch)-([^-]+)-\S+\.whl.*/  \1 \2 (a file at hand)/p
       s/^Installing collected packages:.*/  unpacking/p' || explain_failure "$log"
   trap - INT TERM
 }
@@ -84,9 +85,9 @@ install_requirements() {
   for file in "$@"; do options+=(-r "$file"); done
   echo "installing pinned requirements into $root/.venv (once; a minute or a few)"
   pip_install "${options[@]}"
-  pip_install --no-deps -r "$root/requirements-nodeps.txt"
+  pip_install --quiet --no-deps -r "$root/requirements-nodeps.txt"
   # torch brought setuptools: nothing is downloaded to build the link to this folder
-  pip_install --no-deps --no-build-isolation -e "$root"
+  pip_install --quiet --no-deps --no-build-isolation -e "$root"
   touch "$stamp"
 }
 
