@@ -1,1 +1,1 @@
-"""Side-by-side measurements against peers; run as ``python -m benchmarks.NAME``."""
+"""Side-by-side measurements against peers; run as ``.venv/bin/python -m benchmarks.NAME``."""

@@ -1,6 +1,6 @@
 """Which configuration fits which card: computed from what a training step saves, on the CPU.
 
-    python -m benchmarks.batch_memory
+    .venv/bin/python -m benchmarks.batch_memory
 
 Measures what short steps of every configuration save (separation/training/batch_memory.py),
 computes the memory of whole ones and the largest micro-batch of an effective batch of 24 for

@@ -2,7 +2,7 @@
 
     .venv/bin/pip install --no-deps 'torch_optimizer<0.2' pytorch_ranger   # asteroid.engine's
     bash run.sh --stop-stage 3 --data DATA
-    python -m benchmarks.equal_wall --data DATA --work EMPTY_FOLDER [--minutes 10]
+    .venv/bin/python -m benchmarks.equal_wall --data DATA --work EMPTY_FOLDER [--minutes 10]
 
 Stock: Asteroid's System in Lightning's Trainer, its layers in float32, its LibriMix data set over
 WAV files with worker processes, Adam, clipping and halving on a plateau, as its recipe has them.

@@ -1,6 +1,6 @@
 """Runs LibriMix's official generator on the tests' tree and records what it makes.
 
-    python -m benchmarks.librimix_reference CLONE_OF_LIBRIMIX
+    .venv/bin/python -m benchmarks.librimix_reference CLONE_OF_LIBRIMIX
 
 CLONE_OF_LIBRIMIX is https://github.com/JorisCos/LibriMix at commit b898ca3; nothing of it is
 kept but checksums and SNRs, in tests/data/librimix_reference.json.

@@ -1,6 +1,6 @@
 """Loading alone: how many seconds of training mixtures a second, in every way there is.
 
-    python -m benchmarks.loading [--packed DIR] [--batches N] [--workers N]
+    .venv/bin/python -m benchmarks.loading [--packed DIR] [--batches N] [--workers N]
 
 DIR holds packed speakers (stage 3); without it a pack of noise is made, 40 speakers of 20
 utterances of 3 to 15 s. Batches of 24 mixtures of two speakers, 4 s at 8 kHz, plain and with

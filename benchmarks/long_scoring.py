@@ -1,6 +1,6 @@
 """Thousands of mixtures through ``compare``: killed again and again, memory watched.
 
-    python -m benchmarks.long_scoring --speech DIR --model CHECKPOINT --work EMPTY_FOLDER
+    .venv/bin/python -m benchmarks.long_scoring --speech DIR --model CHECKPOINT --work EMPTY_FOLDER
 
 DIR is what egs/folder takes as ``--corpus speech=DIR``. Its test split of N mixtures is drawn; then
 ``compare`` scores the mixture and the model on it, is killed with SIGKILL after each of the given

@@ -1,6 +1,6 @@
 """Packing AISHELL-3 from 44.1 kHz for training, on files as long as its own.
 
-    python -m benchmarks.packing --speech DIR [--files N]
+    .venv/bin/python -m benchmarks.packing --speech DIR [--files N]
 
 DIR holds recordings of real speech in any layout (LibriSpeech, speechocean762). They are cut into
 pieces of 3.5 s, raised to 44.1 kHz and written as 16-bit WAV in AISHELL-3's layout; then packed at

@@ -1,6 +1,6 @@
 """Training steps on the CPU, side by side with stock Asteroid.
 
-    python -m benchmarks.training [--threads 2] [--turns 5]
+    .venv/bin/python -m benchmarks.training [--threads 2] [--turns 5]
 
 The small configuration, batch 4 of 3 s at 8 kHz, in turns: Asteroid's own model, eager,
 float32, torch's Adam and clipping; ours as stage 4 runs it (separation.training.step.Stepper), in

@@ -1,6 +1,6 @@
 """Runs pywsj0-mix on the tests' small WSJ0 and records what it makes.
 
-    python -m benchmarks.wsj0mix_reference CLONE_OF_PYWSJ0_MIX
+    .venv/bin/python -m benchmarks.wsj0mix_reference CLONE_OF_PYWSJ0_MIX
 
 CLONE_OF_PYWSJ0_MIX is https://github.com/mpariente/pywsj0-mix at commit 6ca4c92; nothing of it
 is kept but checksums, in tests/data/wsj0mix_reference.json.

@@ -1,7 +1,7 @@
 """Recognising LibriMix's published lists, as tables or as audio, and what their mixtures measure.
 
-``python -m local.known_librimix DIR`` (a clone of LibriMix, or its metadata folder) enters the
-fingerprints of the lists there into ``egs/librimix/fingerprints.json`` under ``lists``.
+``.venv/bin/python -m local.known_librimix DIR`` (a clone of LibriMix, or its metadata folder)
+enters the fingerprints of the lists there into ``egs/librimix/fingerprints.json`` under ``lists``.
 """
 
 import json

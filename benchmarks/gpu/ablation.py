@@ -1,6 +1,6 @@
 """What each rung of the ladder is worth: ablation.json, its table and its waterfall plot.
 
-    python -m benchmarks.gpu.ablation FILE.json [--png FILE.png]
+    .venv/bin/python -m benchmarks.gpu.ablation FILE.json [--png FILE.png]
 
 prints the table of a result and draws its plot anew.
 """

@@ -1,8 +1,9 @@
 """Throughput of training: stock Asteroid and ours, side by side in one process.
 
-    python -m benchmarks.gpu.throughput [--out DIR] [--minutes M] [--speech DIR] [--only NAME,...]
-    python -m benchmarks.gpu.throughput --smoke
-    python -m benchmarks.gpu.throughput --table FILE.json
+    .venv/bin/python -m benchmarks.gpu.throughput [--out DIR] [--minutes M] [--speech DIR]
+        [--only NAME,...]
+    .venv/bin/python -m benchmarks.gpu.throughput --smoke
+    .venv/bin/python -m benchmarks.gpu.throughput --table FILE.json
 
 Writes ``throughput_<device>.json`` after every case, whole or not at all. A case that fails is
 recorded with its message; one that no longer fits the minutes is named. ``--resume`` keeps the

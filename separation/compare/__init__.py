@@ -1,1 +1,1 @@
-"""``python -m separation compare``."""
+"""The command ``compare``."""

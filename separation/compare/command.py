@@ -1,4 +1,4 @@
-"""``python -m separation compare``: models x test sets, one scorer, with floor and ceilings.
+"""The command ``compare``: models x test sets, one scorer, with floor and ceilings.
 
 Everything that could be wrong is looked at first; then each estimator is scored on each set into
 ``OUT/<set>/<estimator>.csv``, going on where an earlier call stopped; then the report is written.

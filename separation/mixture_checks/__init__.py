@@ -1,1 +1,1 @@
-"""``python -m separation validate``."""
+"""The command ``validate``."""

@@ -1,4 +1,4 @@
-"""``python -m separation validate``: is a set of mixtures what it should be?
+"""The command ``validate``: is a set of mixtures what it should be?
 
 Every mixture is rendered or read once and looked at by itself
 (:mod:`separation.mixture_checks.checks`), then beside the others

@@ -1,1 +1,1 @@
-"""``python -m separation overfit``."""
+"""The command ``overfit``."""

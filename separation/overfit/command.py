@@ -1,4 +1,4 @@
-"""``python -m separation overfit``: can this training learn ten mixtures by heart?
+"""The command ``overfit``: can this training learn ten mixtures by heart?
 
 Ten mixtures of the recipe's own training data, its model, loss and training step. Above 20 dB the
 implementation works; below, a sentence names the likely cause.

@@ -1,1 +1,1 @@
-"""``python -m separation publish`` and ``models``."""
+"""The commands ``publish`` and ``models``."""

@@ -1,4 +1,4 @@
-"""``python -m separation publish EXP``: a model file and a card, ready for the Hub."""
+"""The command ``publish``: a model file and a card, ready for the Hub."""
 
 import argparse
 import re

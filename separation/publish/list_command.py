@@ -1,4 +1,4 @@
-"""``python -m separation models``: the published models, for people and as JSON."""
+"""The command ``models``: the published models, for people and as JSON."""
 
 import dataclasses
 import json

@@ -1,1 +1,1 @@
-"""``python -m separation render``."""
+"""The command ``render``."""

@@ -1,4 +1,4 @@
-"""``python -m separation render``: from the command line to :mod:`separation.mixtures.wav_tree`."""
+"""The command ``render``: from the command line to :mod:`separation.mixtures.wav_tree`."""
 
 import argparse
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""``python -m separation separate``."""
+"""The command ``separate``."""
