@@ -1,6 +1,6 @@
 """LibriMix rendering, side by side with the official script, on real speech.
 
-    .venv/bin/python -m benchmarks.rendering --librispeech DIR --clone CLONE_OF_LIBRIMIX [--mixtures N]
+    .venv/bin/python -m benchmarks.rendering --librispeech DIR --clone LIBRIMIX [--mixtures N]
 
 DIR is any LibriSpeech tree (utterances of realistic length), the clone that of
 https://github.com/JorisCos/LibriMix at b898ca3. Noises are made up, stereo, 16 kHz, as long as

@@ -1,6 +1,6 @@
 """The scorer, side by side with Asteroid's get_metrics, on the same mixtures of real speech.
 
-    .venv/bin/python -m benchmarks.scoring --speech DIR [--model CHECKPOINT] [--mixtures N] [--turns N]
+    .venv/bin/python -m benchmarks.scoring --speech DIR [--model FILE] [--mixtures N] [--turns N]
 
 DIR is a LibriSpeech-like folder of FLAC files. Mixtures are 5 s of two speakers at 8 kHz, float32
 as recipes hand them over; estimates are the sources with interference, filtered noise or clipping
