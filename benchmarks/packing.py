@@ -85,7 +85,15 @@ def measure_scan(corpus: Path) -> dict[str, float]:
     from separation.corpora.table import scan_recordings
 
     paths = sorted(corpus.rglob("*.wav"))
-    rows = [Recording(p.parent.name, "F", str(p.relative_to(corpus)), p.stem) for p in paths]
+    rows = [
+        Recording(
+            speaker=path.parent.name,
+            sex="F",
+            path=str(path.relative_to(corpus)),
+            prompt=path.stem,
+        )
+        for path in paths
+    ]
     conf = load_conf(ROOT, "aishell3mix/ConvTasNet", []).corpus
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()

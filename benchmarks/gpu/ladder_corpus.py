@@ -14,11 +14,11 @@ import dataclasses
 from collections import defaultdict
 from pathlib import Path
 
-from local.utterance_table import find_table, list_table
 from separation.config.schema import Conf
 from separation.corpora.plugin import Recording, list_recordings
 from separation.corpora.splits import assign_splits, limit_training
 from separation.corpora.table import Utterance, scan_recordings
+from separation.corpora.utterance_table import find_table, list_table
 from separation.errors import MissingInputError, UserError
 from separation.files import format_rows, hash_text, write_text
 from separation.mixtures.draw.librimix import draw_librimix

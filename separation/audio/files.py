@@ -7,6 +7,15 @@ import soundfile
 
 from separation.errors import MissingInputError, UserError
 
+AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {
+    ".g722",
+    ".gsm",
+    ".opus",
+    ".oga",
+    ".aif",
+    ".aiff",
+}
+
 
 def read_audio(path: Path) -> tuple[np.ndarray, int]:
     """Decode a file.

@@ -16,17 +16,16 @@ METRICS = ("si_sdr", "sdr", "sir", "sar", "stoi", "pesq")  # as separation.metri
 class CorpusConf:
     """Which recordings, and which of them are good enough."""
 
-    source: str  # local/prepare_<source>.py lists the utterances; also the name in --corpus
+    source: str  # local/<source>.py lists the utterances; also the name in --corpus
     roots: list  # NAME=DIR, as --corpus
     channel: str  # mono (refuse stereo) | first | mean
-    noise: str  # local/prepare_<noise>.py of sep_noisy: wham | noise (any folder)
+    noise: str  # local/<noise>.py, of sep_noisy: wham | noise (any folder)
     mirror: str  # where stage 0 downloads from, for corpora that have several places
     min_duration_s: float  # shorter recordings are left out
     skip_bad: bool  # leave bad and missing files out in place of stopping
 
     def __post_init__(self) -> None:
         check_choice("corpus.channel", self.channel, ("mono", "first", "mean"))
-        check_choice("corpus.noise", self.noise, ("wham", "noise"))
 
 
 @dataclass(frozen=True)
@@ -65,13 +64,12 @@ class MetadataConf:
     """Where the lists of mixtures come from."""
 
     draw: bool  # draw them by our rules; false: read the published lists
-    lists: str  # none | librimix | wsj0mix: local/lists_<name>.py
+    lists: str  # none | librimix | wsj0mix: local/<lists>.py
     train: str  # which published list to train on, such as train-100
     rules: str  # of a draw: teams | librimix
 
     def __post_init__(self) -> None:
         check_choice("metadata.rules", self.rules, ("teams", "librimix"))
-        check_choice("metadata.lists", self.lists, ("none", "librimix", "wsj0mix"))
         if not self.draw and self.lists == "none":
             raise UserError("metadata.draw=false needs published lists: set metadata.lists.")
 

@@ -1,23 +1,106 @@
-"""What a corpus's own code in local/ tells: which recordings there are, and whose.
+"""The one way to a corpus's own code: ``local/<name>.py``, its ``INFO`` and its functions.
+
+A file in ``local/`` is a corpus of speech, a corpus of noise, or a set of published lists of
+mixtures. It has ``INFO`` and of these functions those that apply:
+
+- speech, noise: ``list_recordings(root) -> list[Recording]``; ``find_root(root) -> Path``, the
+  folder that their paths are relative to; ``check_corpus(root, recordings) -> CorpusCheck``
+- lists: ``name_lists``, ``list_path``, ``read_list``, ``is_published``, ``read_lengths``, and
+  where they apply ``name_subsets``, ``explain_missing``, ``parse_name`` (of files that are no
+  mixture tables); ``recognise``, ``has_ids``, ``add_speakers``, ``compare_input`` for lists that
+  can be recognised: ``local/librimix.py`` has them all
+- any: ``download(folder, request)``, which leaves the corpus in ``folder/<INFO.folder>``;
+  ``parse_speaker(utterance)``, ``parse_utterance(path)`` and ``parse_utterances(mixture_id)``
+  where names say so much
 
 Kept free of heavy imports: the stages' done-checks list recordings too.
 """
 
+import difflib
+import functools
 import importlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Literal
 
-from separation.errors import UserError
+from separation.config.schema import Conf
+from separation.environment import ROOT
+from separation.errors import MissingInputError, UserError
 from separation.files import hash_text
+
+LOCAL = ROOT / "local"
+Kind = Literal["speech", "noise", "lists"]
+KINDS = {
+    "speech": "corpus of speech",
+    "noise": "corpus of noise",
+    "lists": "set of published lists",
+}
 
 
 @dataclass(frozen=True)
+class Licence:
+    """Of a corpus: its name, where it can be read, whether it forbids commercial use."""
+
+    name: str
+    link: str
+    non_commercial: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusInfo:
+    """What is known of a corpus whatever its recordings: the ``INFO`` of its file in ``local/``.
+
+    Attributes:
+        name: of the file, and in ``--corpus NAME=DIR`` and ``corpus.source=NAME``.
+        kind: speech, noise, or published lists of mixtures.
+        title: in full, for the card of a published model.
+        licence: None where it has none of its own (a user's recordings), or one for each voice.
+        author: who made it; ``author_link`` where to find them.
+        homepage: where it is described or fetched.
+        language: as the Hub writes it (``en``); empty where it is several, or not known.
+        sample_rate: Hz; 0 where files differ or it is not known.
+        subsets: its own divisions, such as ``train-clean-100``.
+        unpacked_as: the folder that its download makes; empty: ``name``.
+        is_shared: downloaded once, for all recipes (``data/corpora``), or into a data set's folder.
+        readme: what documents it.
+        mixtures: what mixtures of it are called, such as ``Libri{n_src}Mix``.
+        list_suffix: of lists: that of their files, where these are no mixture tables as such.
+        min_samples: of lists: the shortest utterance in them.
+        shared_speakers: of lists: pairs of splits that have speakers in common by design.
+    """
+
+    name: str
+    kind: Kind
+    title: str
+    licence: Licence | None = None
+    author: str = ""
+    author_link: str = ""
+    homepage: str = ""
+    language: str = ""
+    sample_rate: int = 0
+    subsets: tuple[str, ...] = ()
+    unpacked_as: str = ""
+    is_shared: bool = True
+    readme: str = ""
+    mixtures: str = ""
+    list_suffix: str = ""
+    min_samples: int = 1
+    shared_speakers: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder that holds the corpus once it is downloaded."""
+        return self.unpacked_as or self.name
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recording:
-    """What a corpus's own code (local/) knows of one file."""
+    """What a corpus's own code knows of one file."""
 
     speaker: str
-    sex: str  # F, M or empty where unknown
+    sex: str = ""  # F, M or empty where unknown
     path: str  # relative to the corpus root
     prompt: str  # the same text in the same voice has the same prompt name
     channel: str = ""  # overrides corpus.channel where the corpus itself is known
@@ -26,21 +109,6 @@ class Recording:
     age: str = ""  # in the corpus's own terms: years, or a group
     accent: str = ""
     utterance: str = ""  # the corpus's own name of it, where it has one
-
-
-def import_source(source: str) -> ModuleType:
-    """``local/prepare_<source>.py``.
-
-    Raises:
-        UserError: there is no such file.
-    """
-    if not _path_of(source).is_file():
-        raise UserError(f"corpus.source={source}: there is no local/prepare_{source}.py.")
-    return importlib.import_module(f"local.prepare_{source}")
-
-
-def _path_of(source: str) -> Path:
-    return Path(__file__).parents[2] / "local" / f"prepare_{source}.py"
 
 
 @dataclass(frozen=True)
@@ -56,34 +124,157 @@ class CorpusCheck:
     remarks: list[str] = field(default_factory=list)
 
 
-def check_corpus(source: str, root: Path, recordings: list[Recording]) -> CorpusCheck:
-    """Ask ``local/prepare_<source>.py`` whether the corpus is whole; empty where it cannot tell."""
-    module = import_source(source)
+@dataclass(frozen=True)
+class DownloadRequest:
+    """What a recipe needs of a corpus, for ``download(folder, request)``.
+
+    Attributes:
+        subsets: the corpus's (of lists: their corpus's) subsets; none: all that there are.
+        n_src: of lists: speakers in a mixture.
+        mirror: ``corpus.mirror``, where a corpus lies in several places.
+    """
+
+    subsets: tuple[str, ...] = ()
+    n_src: int = 2
+    mirror: str = ""
+
+
+def list_names(*kinds: Kind) -> list[str]:
+    """Names of all corpora in ``local/``, sorted; of these kinds where any is given."""
+    names = sorted(path.stem for path in LOCAL.glob("*.py") if not path.stem.startswith("_"))
+    return [name for name in names if not kinds or read_info(name).kind in kinds]
+
+
+def load(name: str) -> ModuleType:
+    """The module ``local/<name>.py``.
+
+    Raises:
+        UserError: there is no such file, or its ``INFO`` is not that of this name.
+    """
+    if name not in list_names():
+        raise _refuse_unknown(name, list_names())
+    module = importlib.import_module(f"local.{name}")
+    info = getattr(module, "INFO", None)
+    if not isinstance(info, CorpusInfo) or info.name != name or info.kind not in KINDS:
+        raise UserError(
+            f"{LOCAL / name}.py: should have INFO = CorpusInfo(name={name!r}, kind=...), of kind "
+            f"{', '.join(KINDS)}; a file that is no corpus belongs into separation/corpora/."
+        )
+    return module
+
+
+def _refuse_unknown(name: str, known: list[str], kind: str = "corpus", key: str = "") -> UserError:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return UserError(
+        f"{key}{name}: there is no {kind} of this name in local/; {hint}known: {', '.join(known)}."
+    )
+
+
+def read_info(name: str) -> CorpusInfo:
+    """The corpus's ``INFO``; :class:`UserError` where there is no such corpus."""
+    return load(name).INFO
+
+
+def is_of_kind(name: str, kind: Kind) -> bool:
+    """Whether there is such a corpus, and it is of this kind."""
+    return name in list_names() and read_info(name).kind == kind
+
+
+def check_conf_names(conf: Conf) -> None:
+    """Check that the corpora which a config names are there, and of the kind that is asked for.
+
+    Raises:
+        UserError: names the key, and the nearest name.
+    """
+    kinds: dict[str, tuple[str, Kind]] = {
+        "corpus.source": (conf.corpus.source, "speech"),
+        "corpus.noise": (conf.corpus.noise, "noise"),
+    }
+    if conf.metadata.lists != "none":
+        kinds["metadata.lists"] = (conf.metadata.lists, "lists")
+    for key, (name, kind) in kinds.items():
+        if not is_of_kind(name, kind):
+            raise _refuse_unknown(name, list_names(kind), KINDS[kind], f"{key}=")
+
+
+def choose_roots(roots: Mapping[str, Path], purpose: str) -> tuple[Path, Path | None]:
+    """Of ``--corpus`` folders those of speech and of noise.
+
+    A name that is no corpus in ``local/`` stands for speech, its paths relative to the folder.
+
+    Args:
+        roots: by name.
+        purpose: what needs them, at the start of the sentence.
+
+    Raises:
+        MissingInputError: a folder is not there.
+        UserError: not exactly one corpus of speech, or two of noise.
+    """
+    noises = [name for name in roots if is_of_kind(name, "noise")]
+    speech = [name for name in roots if name not in noises and not is_of_kind(name, "lists")]
+    if len(speech) != 1 or len(noises) > 1:
+        raise UserError(
+            f"{purpose} needs one corpus of speech, such as --corpus librispeech=DIR, and "
+            "--corpus wham=DIR (or noise=DIR) for noise; given: "
+            f"{', '.join(sorted(roots)) or 'none'}."
+        )
+    for name, root in roots.items():
+        if not root.is_dir():
+            raise MissingInputError(f"--corpus {name}={root}: no such folder; check the path.")
+    return find_root(speech[0], roots[speech[0]]), roots[noises[0]] if noises else None
+
+
+def list_recordings(name: str, root: Path) -> list[Recording]:
+    """The recordings under ``root``, as the corpus's own code lists them.
+
+    Raises:
+        UserError: no such corpus, or one that is read through published lists only.
+        MissingInputError: the folder is not this corpus.
+    """
+    module = load(name)
+    if not hasattr(module, "list_recordings"):
+        raise UserError(
+            f"corpus {name}: local/{name}.py lists no recordings, so mixtures cannot be drawn from "
+            "it; take published lists (metadata.draw=false), or give your own with speech=DIR."
+        )
+    return module.list_recordings(root)
+
+
+@functools.cache
+def list_functions(function: str) -> list[Callable[..., Any]]:
+    """This function of every corpus whose own code has it, in the order of their names."""
+    modules = [load(name) for name in list_names()]
+    return [getattr(module, function) for module in modules if hasattr(module, function)]
+
+
+def find_root(name: str, root: Path) -> Path:
+    """The folder that paths of a corpus's recordings are relative to: mostly ``root`` itself."""
+    if name not in list_names():
+        return root
+    module = load(name)
+    return module.find_root(root) if hasattr(module, "find_root") else root
+
+
+def check_corpus(name: str, root: Path, recordings: list[Recording]) -> CorpusCheck:
+    """Whether the corpus is whole; nothing where its own code cannot tell."""
+    module = load(name)
     if hasattr(module, "check_corpus"):
         return module.check_corpus(root, recordings)
     return CorpusCheck()
 
 
-def find_root(source: str, root: Path) -> Path:
-    """The folder that paths of a corpus's recordings are relative to: mostly ``root`` itself."""
-    if not _path_of(source).is_file():  # wsj0 has published lists only
-        return root
-    module = import_source(source)
-    return module.find_root(root) if hasattr(module, "find_root") else root
+def can_download(name: str) -> bool:
+    """Whether the corpus's own code can fetch it."""
+    return hasattr(load(name), "download")
 
 
-def list_recordings(source: str, root: Path) -> list[Recording]:
-    """Ask ``local/prepare_<source>.py`` for the recordings under ``root``."""
-    return import_source(source).list_recordings(root)
+def download(name: str, folder: Path, request: DownloadRequest) -> None:
+    """Fetch a corpus into ``folder/<INFO.folder>``; what is there already is kept."""
+    load(name).download(folder, request)
 
 
 def fingerprint_recordings(recordings: list[Recording], root: Path) -> str:
     """Hash of names, speakers and sizes: changes when files come, go or are replaced."""
     lines = [f"{row}\t{Path(root, row.path).stat().st_size}" for row in recordings]
     return hash_text("\n".join(sorted(lines)))
-
-
-OTHER_ROOTS = ("wham", "noise", "wsj0mix")
-
-
-SOURCES = ("aishell3", "librispeech", "speech")

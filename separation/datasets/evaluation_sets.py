@@ -18,13 +18,13 @@ from typing import ClassVar
 import numpy as np
 import soundfile
 
-from local.known_librimix import add_speakers
 from separation.audio.resample import resample
 from separation.datasets.open import InputOptions, MixtureList, open_mixtures
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_text_file, hash_value, stamp_file
 from separation.jobs import spread_evenly
 from separation.mixtures.existing import SPLIT_FOLDERS, find_faults, tell_lengths
+from separation.mixtures.published_lists import add_speakers
 from separation.mixtures.reading import (
     DECODING_ERRORS,
     Setting,

@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from separation.corpora.plugin import OTHER_ROOTS, SOURCES, find_root
+from separation.corpora.plugin import choose_roots
 from separation.environment import ROOT
 from separation.errors import MissingInputError, UserError
 from separation.experiment.open import open_experiment, parse_corpus
 from separation.files import read_rows
 from separation.mixtures.folders import find_folders, list_files
-from separation.mixtures.published_lists import import_lists
+from separation.mixtures.published_lists import find_list_reader
 from separation.mixtures.reading import Setting
 from separation.mixtures.source_files import Corpora
 from separation.mixtures.table import list_noises, name_split, needed_gains
@@ -108,8 +108,7 @@ def _make_setting(
 
 
 def _open_table(path: Path, text: str, options: InputOptions) -> MixtureList:
-    if path.suffix == ".txt":
-        lists = import_lists("wsj0mix")
+    if lists := find_list_reader(path):
         speech, _ = _choose_roots(options.corpora)
         rows = lists.read_list(path.parent, *lists.parse_name(path), speech)
         setting = _make_setting(options, Corpora(speech), "mix")
@@ -145,19 +144,7 @@ def parse_roots(options: list[str]) -> dict[str, Path]:
 
 def _choose_roots(options: list[str]) -> tuple[Path, Path | None]:
     """Roots of speech and noise."""
-    roots = parse_roots(options)
-    speech = [name for name in roots if name not in OTHER_ROOTS]
-    if len(speech) != 1:
-        raise UserError(
-            "a mixture table needs one corpus of speech, such as --corpus librispeech=DIR (and "
-            f"wham=DIR or noise=DIR for noise); given: {', '.join(sorted(roots)) or 'none'}."
-        )
-    for name, root in roots.items():
-        if not root.is_dir():
-            raise MissingInputError(f"--corpus {name}={root}: no such folder; check the path.")
-    name, root = speech[0], roots[speech[0]]
-    noise = roots.get("wham", roots.get("noise"))
-    return (find_root(name, root) if name in SOURCES else root), noise
+    return choose_roots(parse_roots(options), "a mixture table")
 
 
 def read_any_table(path: Path) -> list[dict[str, str]]:

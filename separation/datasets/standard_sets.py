@@ -1,16 +1,14 @@
 """Is a test set the published one? Its list by the IDs, its audio by the mean input SI-SDR."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
 import logging
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from local.known_librimix import LIST_LENGTH, has_librimix_ids, judge_input, recognise
+from separation.corpora.plugin import load, read_info
 from separation.datasets.evaluation_sets import TestSet, tell_type
+from separation.mixtures.published_lists import PublishedMatch, find_lists_by_ids, recognise
 
 TASKS = {"mix_clean": "sep_clean", "mix_both": "sep_noisy"}
 RowsOf = dict[str, list[dict[str, Any]]]  # by estimator
@@ -38,32 +36,33 @@ def judge_set(test_set: TestSet, rows_of: RowsOf, rates: dict[str, int]) -> Verd
         rows_of: scores by estimator.
         rates: Hz, at which each estimator's rows were scored.
     """
-    name, same = recognise(test_set.rows)
-    if not name:
+    match = recognise(test_set.rows)
+    if match is None:
         return Verdict(_tell_part(test_set))
-    if not same:
+    if not match.is_same:
         text = (
-            f"WARNING: it has the mixture IDs of the published {name} but other paths or gains: "
-            "THESE ARE NOT THE STANDARD MIXTURES."
+            f"WARNING: it has the mixture IDs of the published {match.name} but other paths or "
+            "gains: THESE ARE NOT THE STANDARD MIXTURES."
         )
         logger.warning("%s: %s", test_set.name, text)
         return Verdict((text,))
-    known = f"The published list {name} (by its mixture IDs; {len(test_set.rows)} mixtures)."
+    known = f"The published list {match.name} (by its mixture IDs; {len(test_set.rows)} mixtures)."
     if not test_set.in_min_mode():
         return Verdict((known, _tell_unchecked("nothing is published in max mode")))
     means = measure_inputs(test_set, rows_of, rates)
     if not means:
         return Verdict((known, _tell_unchecked(_find_reason(test_set, rows_of))))
-    standard, notes = _compare_means(test_set, name, means)
+    standard, notes = _compare_means(test_set, match, means)
     return Verdict((known, *notes), standard)
 
 
 def _compare_means(
-    test_set: TestSet, name: str, means: dict[int, float]
+    test_set: TestSet, match: PublishedMatch, means: dict[int, float]
 ) -> tuple[tuple[str, ...], list[str]]:
     """Published sets that the set measures like, and a sentence a rate."""
     kind = tell_type(test_set.rows, test_set.setting)
-    judged = {rate: judge_input(name, kind, rate, mean) for rate, mean in means.items()}
+    compare_input = load(match.lists).compare_input
+    judged = {rate: compare_input(match.name, kind, rate, mean) for rate, mean in means.items()}
     loud = [own.text for own in judged.values() if own.warned]
     for text in loud:
         logger.warning("%s: %s", test_set.name, text)
@@ -71,7 +70,7 @@ def _compare_means(
         own.text or _tell_unchecked(f"none is published at {rate} Hz")
         for rate, own in judged.items()
     ]
-    title = f"Libri{test_set.n_src}Mix test, min"
+    title = f"{read_info(match.lists).mixtures.format(n_src=test_set.n_src)} test, min"
     fitting = tuple(
         name_standard(f"{title}, {rate // 1000} kHz", TASKS[own.kind])
         for rate, own in judged.items()
@@ -91,13 +90,15 @@ def _tell_unchecked(reason: str) -> str:
 
 
 def _tell_part(test_set: TestSet) -> tuple[str, ...]:
-    """A sentence where the IDs are of LibriMix's kind but not those of a whole published list."""
+    """A sentence where the IDs are of a published list's kind but not those of a whole one."""
     rows = [row for row in test_set.rows if "row_fault" not in row]
-    if not has_librimix_ids(rows):
+    lists = find_lists_by_ids(rows)
+    if not lists:
         return ()
-    told = f"{len(rows):,} of {LIST_LENGTH:,} mixtures" if len(rows) < LIST_LENGTH else "other ones"
+    length = load(lists).LIST_LENGTH
+    told = f"{len(rows):,} of {length:,} mixtures" if len(rows) < length else "other ones"
     return (
-        "The mixture IDs are of LibriMix's kind. "
+        f"The mixture IDs are of {read_info(lists).title}'s kind. "
         + _tell_unchecked(f"it is no whole published list (a test or dev list: {told})"),
     )
 

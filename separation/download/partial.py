@@ -1,4 +1,4 @@
-"""A download under way: its bytes so far, of which version of the file, and who writes them."""
+"""A partial download: its bytes so far, of which version of the file, and the lock on it."""
 
 import contextlib
 import fcntl
@@ -12,10 +12,10 @@ from separation.errors import UserError
 from separation.files import read_json, write_json
 
 logger = logging.getLogger(__name__)
-LOOK_AGAIN_S = 0.2
+POLL_S = 0.2
 
 
-class Part:
+class PartialDownload:
     """The beginning of a file, beside the place where the file will be.
 
     Attributes:
@@ -34,7 +34,7 @@ class Part:
         return self.file.stat().st_size if self.file.exists() else 0
 
     @contextlib.contextmanager
-    def hold(self, wait_s: float = 0.0) -> Iterator[None]:
+    def lock(self, wait_s: float = 0.0) -> Iterator[None]:
         """Keep other processes from writing it: two would weave their bytes into one file.
 
         Args:
@@ -43,7 +43,7 @@ class Part:
         Raises:
             UserError: another process has it still.
         """
-        handle = self._lock(time.monotonic() + wait_s)
+        handle = self._acquire(time.monotonic() + wait_s)
         try:
             yield
         finally:
@@ -51,7 +51,7 @@ class Part:
                 self.remove()
             os.close(handle)
 
-    def _lock(self, until_s: float) -> int:
+    def _acquire(self, until_s: float) -> int:
         while True:
             handle = os.open(self.file, os.O_RDWR | os.O_CREAT, 0o666)
             try:
@@ -73,7 +73,7 @@ class Part:
                 f"{self.path}: another process is downloading it; wait until it has finished, and "
                 "run the same command again."
             )
-        time.sleep(LOOK_AGAIN_S)
+        time.sleep(POLL_S)
 
     def _is_file_of(self, handle: int) -> bool:
         try:
@@ -92,22 +92,22 @@ class Part:
         return version if isinstance(version, dict) else {}
 
     def finish(self) -> None:
-        """Give the file its name."""
+        """Give the finished file its name."""
         self.file.replace(self.path)
         self.note.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Leave nothing."""
+        """Remove what has come and its note."""
         self.file.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
 
-def tell_version(headers: Mapping[str, str], n_bytes: int) -> dict[str, str]:
-    """By what a server's answer tells one version of a file from another.
+def parse_version(headers: Mapping[str, str], n_bytes: int) -> dict[str, str]:
+    """What in a server's answer identifies this version of a file: ETag, date, size.
 
     Args:
         headers: of the answer.
-        n_bytes: of the whole file, 0 where it does not tell.
+        n_bytes: of the whole file, 0 where the server does not say.
     """
     known = {
         "etag": headers.get("ETag", ""),
@@ -117,10 +117,10 @@ def tell_version(headers: Mapping[str, str], n_bytes: int) -> dict[str, str]:
     return {key: value for key, value in known.items() if value}
 
 
-def choose_mark(version: dict[str, str]) -> str:
-    """What If-Range may hold: a strong ETag, else the date (RFC 9110, 13.1.5).
+def choose_validator(version: dict[str, str]) -> str:
+    """The validator that If-Range may hold: a strong ETag, else the date (RFC 9110, 13.1.5).
 
-    >>> choose_mark({"etag": 'W/"1"', "modified": "Wed, 25 Nov 2026 16:00:00 GMT"})
+    >>> choose_validator({"etag": 'W/"1"', "modified": "Wed, 25 Nov 2026 16:00:00 GMT"})
     'Wed, 25 Nov 2026 16:00:00 GMT'
     """
     etag = version.get("etag", "")

@@ -17,7 +17,13 @@ import yaml
 from separation.config.load import list_differences
 from separation.config.schema import Conf
 from separation.config.training import MACHINE_KEYS
-from separation.corpora.plugin import Recording, find_root, fingerprint_recordings, list_recordings
+from separation.corpora.plugin import (
+    Recording,
+    find_root,
+    fingerprint_recordings,
+    list_recordings,
+    read_info,
+)
 from separation.environment import ROOT
 from separation.errors import MissingInputError, UserError
 from separation.files import (
@@ -38,7 +44,6 @@ logger = logging.getLogger(__name__)
 STAGES = ("preflight", "corpus", "metadata", "audio", "train", "evaluate", "report")
 TRAINING_SECTIONS = ("corpus", "splits", "metadata", "mixtures", "audio", "model", "training")
 EXISTING = ("train", "dev", "test")
-DOWNLOADED_AS = {"librispeech": "LibriSpeech", "wham": "wham_noise"}
 
 
 @dataclass
@@ -77,9 +82,11 @@ class Experiment:
         """Root of a corpus: given with --corpus, or downloaded under data/."""
         if name in self.corpus_roots:
             return self.corpus_roots[name]
-        if name == "debian_prompts":
-            return self.data / "corpus"
-        return self.downloads / DOWNLOADED_AS.get(name, name)
+        return self.download_folder(name) / read_info(name).folder
+
+    def download_folder(self, name: str) -> Path:
+        """What a corpus is downloaded into: one folder for all recipes, or this data set's."""
+        return self.downloads if read_info(name).is_shared else self.data
 
     @cached_property
     def corpus_root(self) -> Path:

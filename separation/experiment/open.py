@@ -6,6 +6,7 @@ from pathlib import Path
 
 from separation.config.load import load_conf
 from separation.config.schema import Conf
+from separation.corpora.plugin import check_conf_names
 from separation.environment import ROOT
 from separation.errors import UserError
 from separation.experiment.experiment import EXISTING, Experiment
@@ -31,6 +32,7 @@ def open_experiment(
     ``--corpus speech=DIR`` makes any recipe run on that folder of recordings.
     """
     conf = load_conf(ROOT, recipe, overrides)
+    check_conf_names(conf)
     roots = read_roots(conf, corpora or [])
     if "speech" in roots and conf.corpus.source != "speech":
         conf = _use_own_speech(conf)

@@ -2,15 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from separation.corpora.plugin import list_functions
 from separation.mixtures.table import count_sources, split_paths
-
-_LIBRISPEECH = r"[0-9]+-[0-9]+-[0-9]+"
-_WSJ0 = r"[0-9]{2}[0-9a-z][aco][0-9]{2}[0-9a-z]{2}"  # all of those in the published lists
-_LIBRIMIX_ID = re.compile(rf"{_LIBRISPEECH}(?:_{_LIBRISPEECH})+")
-_SNR = r"-?[0-9.]+(?:e-?[0-9]+)?"
-_WSJ0MIX_ID = re.compile(rf"{_WSJ0}_{_SNR}(?:_{_WSJ0}_{_SNR})+")
 
 
 @dataclass(frozen=True)
@@ -58,39 +53,40 @@ def name_parts(row: dict[str, str], root: Path) -> Names:
 
 
 def parse_utterances(mixture_id: str) -> tuple[str, ...]:
-    """Utterances that a mixture of LibriMix or wsj0-mix is named after; else none.
+    """Utterances that a mixture of published lists is named after; none for other names.
 
     >>> parse_utterances("1089-134686-0000_121-127105-0031")
     ('1089-134686-0000', '121-127105-0031')
     >>> parse_utterances("01to030v_0.76421_20ga010m_-0.76421")
     ('01to030v', '20ga010m')
     """
-    if _LIBRIMIX_ID.fullmatch(mixture_id):
-        return tuple(mixture_id.split("_"))
-    if _WSJ0MIX_ID.fullmatch(mixture_id):
-        return tuple(mixture_id.split("_")[::2])
-    return ()
+    parsed = (parse(mixture_id) for parse in list_functions("parse_utterances"))
+    return next((names for names in parsed if names), ())
 
 
 def name_speaker(utterance: str) -> str:
-    """The speaker of a LibriSpeech or WSJ0 utterance; empty for other names.
+    """The speaker of an utterance of a corpus whose names say it; empty for other names.
 
     >>> name_speaker("1089-134686-0000"), name_speaker("01to030v"), name_speaker("dir/a.wav")
     ('1089', '01t', '')
     """
-    if re.fullmatch(_LIBRISPEECH, utterance):
-        return utterance.split("-")[0]
-    return utterance[:3] if re.fullmatch(_WSJ0, utterance) else ""
+    parsed = (parse(utterance) for parse in list_functions("parse_speaker"))
+    return next((speaker for speaker in parsed if speaker), "")
+
+
+def name_utterance(path: str) -> str:
+    """The name of an utterance of a corpus whose names are unique; empty for other paths.
+
+    >>> name_utterance("test-clean/1089/134686/1089-134686-0000.flac"), name_utterance("dir/a.wav")
+    ('1089-134686-0000', '')
+    """
+    parsed = (parse(path) for parse in list_functions("parse_utterance"))
+    return next((name for name in parsed if name), "")
 
 
 def _name_utterances(row: dict[str, str], number: int, root: Path) -> tuple[str, ...]:
-    """LibriSpeech's IDs, or paths, of what a source is made of."""
-    paths = split_paths(row, number)
-    stems = [PurePosixPath(path).stem for path in paths]
-    return tuple(
-        stem if re.fullmatch(_LIBRISPEECH, stem) else str(root / path)
-        for stem, path in zip(stems, paths, strict=True)
-    )
+    """Utterances' own names where these are unique (LibriSpeech's), or paths, of a source."""
+    return tuple(name_utterance(path) or str(root / path) for path in split_paths(row, number))
 
 
 def _trim(speaker: str) -> str:

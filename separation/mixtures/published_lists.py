@@ -1,23 +1,16 @@
 """Published lists of mixtures: what the recipe needs of them, whichever they are."""
 
-import importlib
 import logging
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
-from separation.corpora.plugin import Recording
+from separation.corpora.plugin import Recording, list_names, load, read_info
 from separation.errors import UserError
 from separation.mixtures.table import count_sources
 
 logger = logging.getLogger(__name__)
-
-SHARED_SPEAKERS = {"wsj0mix": {("train", "dev")}}  # by design: wsj0-mix's cv has tr's speakers
-
-
-def import_lists(name: str) -> Any:
-    """``local/lists_<name>.py``."""
-    return importlib.import_module(f"local.lists_{name}")
 
 
 def read_published(
@@ -26,7 +19,7 @@ def read_published(
     """The lists of train, dev and test.
 
     Args:
-        name: ``librimix`` or ``wsj0mix``.
+        name: of the lists, such as ``librimix``.
         root: the clone that holds the lists.
         speech: the corpus (wsj0-mix's paths depend on how a copy was unpacked).
         train: which training list.
@@ -34,7 +27,7 @@ def read_published(
     Raises:
         MissingInputError, UserError: a list is absent, for another number of speakers, broken.
     """
-    module = import_lists(name)
+    module = load(name)
     return {
         split: module.read_list(root, n_src, published, speech)
         for split, published in module.name_lists(train).items()
@@ -60,7 +53,7 @@ def check_speakers(name: str, lists: dict[str, list[dict[str, str]]]) -> None:
         speakers[split] = {speaker for team in teams for speaker in team}
     for first, second in (("train", "dev"), ("train", "test"), ("dev", "test")):
         common = speakers[first] & speakers[second]
-        if common and (first, second) not in SHARED_SPEAKERS.get(name, set()):
+        if common and (first, second) not in read_info(name).shared_speakers:
             raise UserError(
                 f"{first} and {second} share {len(common)} speakers ({sorted(common)[0]}, ...); "
                 "fetch the lists again."
@@ -78,7 +71,14 @@ def list_utterances(rows: list[dict[str, str]]) -> list[Recording]:
         for k in range(1, count_sources(row) + 1):
             path = row[f"source_{k}_path"]
             speaker, sex = row[f"speaker_{k}_ID"], row[f"speaker_{k}_sex"]
-            found[path] = Recording(speaker, sex, path, Path(path).stem, "first", "", "train")
+            found[path] = Recording(
+                speaker=speaker,
+                sex=sex,
+                path=path,
+                prompt=Path(path).stem,
+                channel="first",
+                subset="train",
+            )
     return [found[path] for path in sorted(found)]
 
 
@@ -87,11 +87,72 @@ def keep_subsets(recordings: list[Recording], name: str, train: str) -> list[Rec
 
     All, where the corpus has no subsets, or none of those.
     """
-    if name == "none" or not any(row.subset for row in recordings):
-        return recordings
-    module = import_lists(name)
-    wanted = {module.SUBSETS[published] for published in module.name_lists(train).values()}
+    wanted = name_subsets(name, train) if any(row.subset for row in recordings) else ()
     return [row for row in recordings if row.subset in wanted] or recordings
+
+
+def name_subsets(name: str, train: str) -> tuple[str, ...]:
+    """Subsets of the corpus of speech whose utterances the lists name; none: not known, or all."""
+    if name == "none":
+        return ()
+    module = load(name)
+    return module.name_subsets(train) if hasattr(module, "name_subsets") else ()
+
+
+def explain_missing(name: str, paths: list[str]) -> str:
+    """What the lists' own code knows of files that are not there; mostly nothing."""
+    module = load(name)
+    return module.explain_missing(paths) if hasattr(module, "explain_missing") else ""
+
+
+@dataclass(frozen=True)
+class PublishedMatch:
+    """The published list that a set of mixtures bears the IDs of.
+
+    Attributes:
+        lists: the set of lists, such as ``librimix``.
+        name: of the list, such as ``libri2mix_test-clean``.
+        is_same: whether paths and gains are the published ones too.
+    """
+
+    lists: str
+    name: str
+    is_same: bool
+
+
+def recognise(rows: list[dict[str, str]]) -> PublishedMatch | None:
+    """The published list whose mixtures these are, if any.
+
+    Args:
+        rows: of a table, or of audio that exists (then only the IDs are compared).
+    """
+    for lists in _list_recognisable():
+        name, is_same = load(lists).recognise(rows)
+        if name:
+            return PublishedMatch(lists, name, is_same)
+    return None
+
+
+def find_lists_by_ids(rows: list[dict[str, str]]) -> str:
+    """The published lists whose kind of mixture IDs all rows have, such as ``librimix``."""
+    return next((name for name in _list_recognisable() if load(name).has_ids(rows)), "")
+
+
+def add_speakers(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Rows with the speakers that their mixture IDs hold, where no table states any."""
+    for name in _list_recognisable():
+        rows = load(name).add_speakers(rows)
+    return rows
+
+
+def _list_recognisable() -> list[str]:
+    return [name for name in list_names("lists") if hasattr(load(name), "recognise")]
+
+
+def find_list_reader(path: Path) -> ModuleType | None:
+    """The code of the lists whose files have this suffix and are no mixture tables as such."""
+    names = [name for name in list_names("lists") if read_info(name).list_suffix == path.suffix]
+    return load(names[0]) if names else None
 
 
 def describe(rows: list[dict[str, str]]) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from separation.evaluation.summary import format_scores
-from separation.publish.corpora import describe_corpora, name_dataset, tell_language
+from separation.publish.corpora import describe_corpora, find_language, name_dataset
 
 if TYPE_CHECKING:
     from separation.publish.results import Results
@@ -24,7 +24,7 @@ def format_card(results: "Results", name: str, author: str, licence: str, langua
         language: code; empty: that of the corpus where it has one.
     """
     by = f" by {author}" if author else ""
-    front = _describe_front(results, name, licence, language or tell_language(results.conf))
+    front = _describe_front(results, name, licence, language or find_language(results.conf))
     head = f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip()}\n---\n"
     parts = (_tell_use(results, name, by), _tell_origin(results))
     limits = f"## Limits\n{_list_limits(results)}\n\n## Licence\n{_tell_licence(licence, by)}\n"
@@ -59,7 +59,7 @@ def _tell_origin(results: "Results") -> str:
     """Data and training."""
     conf = results.conf
     return f"""## Data
-{describe_corpora(conf, results.run)}.
+{describe_corpora(conf)}.
 
 {_list_fingerprints(results)}
 

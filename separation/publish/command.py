@@ -12,7 +12,7 @@ from separation.errors import MissingInputError, UserError
 from separation.files import check_writable, hash_file, read_json, read_rows, write_text
 from separation.models.published import HUB_FILE, read_published
 from separation.publish.card import format_card
-from separation.publish.corpora import list_corpora, name_dataset
+from separation.publish.corpora import list_notices, name_dataset
 from separation.publish.results import Results
 
 # what Asteroid's published models call our columns
@@ -114,7 +114,7 @@ def write_model(path: Path, results: Results, name: str, author: str, licence: s
     package |= {
         "dataset": name_dataset(results.conf, results.run),
         "task": results.conf["mixtures"]["task"],
-        "licenses": list_corpora(results.conf),
+        "licenses": list_notices(results.conf),
     }
     package["infos"] |= {
         "software_versions": {key: str(value) for key, value in versions.items()},

@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from separation.corpora.plugin import OTHER_ROOTS, SOURCES, find_root
-from separation.errors import MissingInputError, UserError
+from separation.corpora.plugin import choose_roots
+from separation.errors import UserError
 from separation.experiment.open import parse_corpus
 from separation.files import check_writable
 from separation.jobs import keep_freed_memory
-from separation.mixtures.published_lists import import_lists
+from separation.mixtures.published_lists import find_list_reader
 from separation.mixtures.render import MODES, TYPES
 from separation.mixtures.source_files import Corpora
 from separation.mixtures.table import (
@@ -32,9 +32,9 @@ def render_tables(args: argparse.Namespace) -> None:
     _check_options(args)
     out = args.out.resolve()
     check_writable(out, "choose another with --out")
-    speech = _choose_speech(roots)
+    speech, noise = choose_roots(roots, "render")
     jobs = [(*_open_table(table, speech, out, args), table) for table in args.tables]
-    corpora = Corpora(speech, roots.get("wham", roots.get("noise")))
+    corpora = Corpora(speech, noise)
     for rows, tree, _ in jobs:
         _check_noise(rows, tree, corpora)
     for rows, tree, _ in jobs:
@@ -57,28 +57,12 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UserError(f"--nj {args.nj}: at least 1 process.")
 
 
-def _choose_speech(roots: dict[str, Path]) -> Path:
-    speech = {name: root for name, root in roots.items() if name not in OTHER_ROOTS}
-    if len(speech) != 1:
-        raise UserError(
-            "render needs one corpus of speech, such as --corpus librispeech=DIR, and "
-            "--corpus wham=DIR (or noise=DIR) for noise; given: "
-            f"{', '.join(sorted(roots)) or 'none'}."
-        )
-    ((name, root),) = speech.items()
-    for given, folder in roots.items():
-        if not folder.is_dir():
-            raise MissingInputError(f"--corpus {given}={folder}: no such folder; check the path.")
-    return find_root(name, root) if name in SOURCES else root
-
-
 def _open_table(
     table: Path, speech: Path, out: Path, args: argparse.Namespace
 ) -> tuple[list[dict[str, str]], Tree]:
     """Rows of a table, and the tree that its name stands for."""
     outputs = (tuple(args.rates), tuple(args.modes))
-    if table.suffix == ".txt":
-        lists = import_lists("wsj0mix")
+    if lists := find_list_reader(table):
         n_src, condition = lists.parse_name(table)
         rows = lists.read_list(table.parent, n_src, condition, speech)
         return rows, Tree(out / f"{n_src}speakers", condition, *outputs, ("mix",))

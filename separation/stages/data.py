@@ -4,11 +4,12 @@ import logging
 import shutil
 from pathlib import Path
 
+from separation.corpora.plugin import load
 from separation.download.fetch import check_space
 from separation.errors import UserError
 from separation.experiment.experiment import Experiment
 from separation.files import format_rows, read_json, read_rows, write_json, write_text
-from separation.mixtures.published_lists import check_speakers, import_lists
+from separation.mixtures.published_lists import check_speakers
 from separation.mixtures.table import list_noises, list_sources
 
 logger = logging.getLogger(__name__)
@@ -111,10 +112,11 @@ def _check_published(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
 
     conf = experiment.conf
     name, n_src = conf.metadata.lists, conf.mixtures.n_src
-    module, root = import_lists(name), experiment.root(name)
-    if conf.audio.sample_rate > module.SAMPLE_RATE:
+    module, root = load(name), experiment.root(name)
+    info = module.INFO
+    if conf.audio.sample_rate > info.sample_rate:
         raise UserError(
-            f"audio.sample_rate={conf.audio.sample_rate}: the corpus has {module.SAMPLE_RATE} Hz; "
+            f"audio.sample_rate={conf.audio.sample_rate}: the corpus has {info.sample_rate} Hz; "
             "set 8000 or 16000."
         )
     lists = experiment.published
@@ -138,8 +140,8 @@ def _check_published(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
         rows = [row for rows in lists.values() for row in rows]
         files += [(noise / path, channel) for path, channel in list_noises(rows)]
     check_files(
-        *(files, experiment.n_jobs, "check files", module.SAMPLE_RATE, lengths),
-        min_samples=module.MIN_SAMPLES,
+        *(files, experiment.n_jobs, "check files", info.sample_rate, lengths),
+        min_samples=info.min_samples,
     )
     return lists
 

@@ -1,16 +1,14 @@
 """Stage 0: the machine, the corpora, and what the next stages will take."""
 
-import importlib
 import shutil
-import subprocess
 from pathlib import Path
 
-from separation.corpora.plugin import check_corpus
-from separation.environment import PACKAGES, ROOT, find_version
+from separation.corpora.plugin import DownloadRequest, can_download, check_corpus, download
+from separation.environment import PACKAGES, find_version
 from separation.errors import MissingInputError, UserError
 from separation.experiment.experiment import Experiment
 from separation.files import check_writable
-from separation.mixtures.published_lists import describe, import_lists
+from separation.mixtures.published_lists import describe, explain_missing, name_subsets
 from separation.mixtures.table import list_noises, list_sources
 from separation.text import list_lines
 
@@ -67,17 +65,20 @@ def run_preflight(experiment: Experiment) -> list[Path]:
 
 
 def _fetch_corpora(experiment: Experiment) -> None:
-    """Download what was not given with --corpus and has a ``local/download_<name>``."""
+    """Download what was not given with --corpus, where the corpus's own code can."""
     source, metadata = experiment.conf.corpus.source, experiment.conf.metadata
-    names = [source] + [metadata.lists] * (experiment.origin == "published")
-    names += [experiment.conf.corpus.noise] * experiment.noisy
+    names = [source]
+    if experiment.origin == "published":
+        names.append(metadata.lists)
+    if experiment.noisy:
+        names.append(experiment.conf.corpus.noise)
     for name in names:
         if name in experiment.corpus_roots:
             _need_folder(name, experiment.corpus_roots[name])
-        elif (ROOT / "local" / f"download_{name}.sh").is_file():
-            _fetch_packages(experiment, name)
-        elif (ROOT / "local" / f"download_{name}.py").is_file():
-            _fetch(experiment, name)
+        elif can_download(name):
+            folder = experiment.download_folder(name)
+            print(f"  {name} was not given with --corpus: looking in {folder}", flush=True)
+            download(name, folder, _make_request(experiment))
         else:
             raise UserError(f"{experiment.recipe} needs --corpus {name}=DIR.")
 
@@ -87,32 +88,11 @@ def _need_folder(name: str, folder: Path) -> None:
         raise MissingInputError(f"--corpus {name}={folder}: no such folder; check the path.")
 
 
-def _fetch_packages(experiment: Experiment, name: str) -> None:
-    folder = experiment.root(name)
-    packages = importlib.import_module(f"local.prepare_{name}").PACKAGES
-    print(f"  fetching {len(packages)} packages into {folder}", flush=True)
-    script = ROOT / "local" / f"download_{name}.sh"
-    if subprocess.run(["bash", str(script), str(folder), *packages], check=False).returncode:
-        raise MissingInputError(f"the download of {name} failed, see above.")
-
-
-def _fetch(experiment: Experiment, name: str) -> None:
-    """Download one corpus into data/corpora; what is there already is kept."""
-    module = importlib.import_module(f"local.download_{name}")
+def _make_request(experiment: Experiment) -> DownloadRequest:
+    """The subsets that the published lists name; without such lists, all of a corpus."""
     conf = experiment.conf
-    print(f"  {name} was not given with --corpus: looking in {experiment.downloads}", flush=True)
-    if name == "wham":
-        module.download(experiment.downloads)
-        return
-    if name == "aishell3":
-        module.download(experiment.downloads, conf.corpus.mirror)
-        return
-    lists = import_lists(conf.metadata.lists)
-    subsets = [lists.SUBSETS[p] for p in lists.name_lists(conf.metadata.train).values()]
-    if name == "librimix":
-        module.download(experiment.root(name), conf.mixtures.n_src, subsets)
-    else:
-        module.download(experiment.downloads, subsets)
+    subsets = name_subsets(conf.metadata.lists, conf.metadata.train)
+    return DownloadRequest(subsets, conf.mixtures.n_src, conf.corpus.mirror)
 
 
 def _refuse_missing(experiment: Experiment) -> None:
@@ -128,12 +108,11 @@ def _refuse_missing(experiment: Experiment) -> None:
         wanted |= {root / path for path, _ in list_noises(rows)}
     absent = sorted(str(path) for path in wanted if not path.is_file())
     if absent:
-        hint = ""
-        if any("sp08" in path or "sp12" in path for path in absent):
-            hint = " (sp08 and sp12 files: LibriMix's scripts/augment_train_noise.py makes them)"
+        hint = explain_missing(experiment.conf.metadata.lists, absent)
+        known = f" ({hint})" if hint else ""
         raise MissingInputError(
             f"{list_lines(absent)}\n{len(absent)} of {len(wanted)} files "
-            f"that the lists name are not there{hint}; check --corpus, or fetch them again."
+            f"that the lists name are not there{known}; check --corpus, or fetch them again."
         )
 
 

@@ -310,7 +310,7 @@ def librimix(tmp_path, monkeypatch):
         name = "libri2mix_test-clean"
         monkeypatch.setattr(standard_sets, "recognise", lambda _: (name, True))
         anchors = {(name, own, hz): (db, 0.01) for (own, hz), db in expected_db.items()}
-        monkeypatch.setattr("local.known_librimix.INPUT_SI_SDR_DB", anchors)
+        monkeypatch.setattr("local.librimix.INPUT_SI_SDR_DB", anchors)
         return open_test_set(str(folder), InputOptions([]), [8000])
 
     return make

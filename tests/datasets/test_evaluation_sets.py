@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from local import known_librimix
+from local import librimix
 from separation.datasets.evaluation_sets import open_test_set
 from separation.datasets.open import InputOptions
 from separation.errors import MissingInputError, UserError
@@ -235,30 +235,30 @@ def test_a_stamp_changes_with_the_file_the_rate_and_nothing_else(tmp_path):
 
 def test_published_lists_are_known_by_rows_or_by_ids(monkeypatch, tmp_path):
     rows = read_reference_rows(2)
-    known = {"lists": {"libri2mix_test-clean": known_librimix.fingerprint_list(rows)}}
-    monkeypatch.setattr(known_librimix, "FINGERPRINTS", tmp_path / "fingerprints.json")
-    known_librimix.FINGERPRINTS.write_text(json.dumps(known))
+    known = {"lists": {"libri2mix_test-clean": librimix.fingerprint_list(rows)}}
+    monkeypatch.setattr(librimix, "FINGERPRINTS", tmp_path / "fingerprints.json")
+    librimix.FINGERPRINTS.write_text(json.dumps(known))
     with_speakers = [row | {"speaker_1_sex": "F"} for row in reversed(rows)]
-    assert known_librimix.recognise(with_speakers) == ("libri2mix_test-clean", True)
+    assert librimix.recognise(with_speakers) == ("libri2mix_test-clean", True)
     audio = [{"mixture_ID": row["mixture_ID"], "mixture_path": "a.wav"} for row in rows]
-    assert known_librimix.recognise(audio) == ("libri2mix_test-clean", True)
+    assert librimix.recognise(audio) == ("libri2mix_test-clean", True)
     louder = [dict(rows[0], source_1_gain="1.0"), *rows[1:]]
-    assert known_librimix.recognise(louder) == ("libri2mix_test-clean", False)
-    assert known_librimix.recognise(rows[1:]) == ("", False)
+    assert librimix.recognise(louder) == ("libri2mix_test-clean", False)
+    assert librimix.recognise(rows[1:]) == ("", False)
 
 
 def test_the_recorded_lists_are_those_of_librimix():
-    recorded = json.loads(known_librimix.FINGERPRINTS.read_text())["lists"]
+    recorded = json.loads(librimix.FINGERPRINTS.read_text())["lists"]
     assert {"libri2mix_test-clean", "libri3mix_test-clean"} <= set(recorded)
     assert len({entry["ids"] for entry in recorded.values()}) == len(recorded)
 
 
 @pytest.mark.parametrize(("mean_db", "loud"), [(-1.9951, False), (-1.93, True), (0.0005, True)])
 def test_another_input_si_sdr_is_a_loud_warning(mean_db, loud):
-    text, _, warned = known_librimix.judge_input("libri2mix_test-clean", "mix_both", 8000, mean_db)
+    text, _, warned = librimix.compare_input("libri2mix_test-clean", "mix_both", 8000, mean_db)
     assert warned == loud
     assert ("NOT THE STANDARD MIXTURES" in text) == loud
-    assert known_librimix.judge_input("libri2mix_dev-clean", "mix_both", 8000, 1.0).text == ""
+    assert librimix.compare_input("libri2mix_dev-clean", "mix_both", 8000, 1.0).text == ""
 
 
 def test_the_rate_is_that_of_most_mixtures_wherever_the_broken_ones_lie(tmp_path):

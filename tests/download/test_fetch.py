@@ -21,9 +21,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from local import download_librimix, download_librispeech, download_wham
+from local import librimix, librispeech, wham
+from separation.corpora.plugin import DownloadRequest
 from separation.download import fetch as module
-from separation.download.fetch import download
+from separation.download.fetch import download_file
 from separation.download.unpack import unpack
 from separation.errors import MissingInputError, UserError
 from tests.conftest import ROOT
@@ -147,7 +148,7 @@ def list_names(folder: Path) -> list[str]:
 
 
 def fetch(site: Site, folder: Path, **options) -> Path:
-    return download(f"{site.url}/file.bin", folder / "deep/file.bin", pause_s=0.01, **options)
+    return download_file(f"{site.url}/file.bin", folder / "deep/file.bin", pause_s=0.01, **options)
 
 
 def part_of(folder: Path) -> Path:
@@ -244,9 +245,9 @@ def test_malformed_url_is_one_sentence(site, tmp_path):
 CHILD = """
 import signal, sys
 from pathlib import Path
-from separation.download.fetch import download
+from separation.download.fetch import download_file
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background jobs
-download(sys.argv[1], Path(sys.argv[2]))
+download_file(sys.argv[1], Path(sys.argv[2]))
 """
 
 
@@ -408,18 +409,18 @@ def tell_page(path: Path) -> str:
 def test_a_page_in_place_of_the_file_does_not_become_it(site, tmp_path):
     """A login page, answered with 200, was taken for the file by every later call."""
     content, site.files["/file.bin"] = site.files["/file.bin"], b"<html>log in</html>"
-    message = refusal(site, tmp_path, tell_fault=tell_page)
+    message = refusal(site, tmp_path, describe_fault=tell_page)
     assert "it is a page, so it was removed" in message and not list_names(tmp_path / "deep")
     (tmp_path / "deep" / "file.bin").write_bytes(b"<html>of an earlier program</html>")
     site.files["/file.bin"] = content
-    assert fetch(site, tmp_path, tell_fault=tell_page).read_bytes() == CONTENT
+    assert fetch(site, tmp_path, describe_fault=tell_page).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(("marks", "n_sent"), [(OLD, len(CONTENT) - 300_001), ({}, len(CONTENT))])
 def test_what_nothing_checks_is_not_gone_on_with_blindly(site, tmp_path, marks, n_sent):
     site.marks = marks
-    cut_once(site, tmp_path, tell_fault=tell_page)
-    assert fetch(site, tmp_path, tell_fault=tell_page).read_bytes() == CONTENT
+    cut_once(site, tmp_path, describe_fault=tell_page)
+    assert fetch(site, tmp_path, describe_fault=tell_page).read_bytes() == CONTENT
     assert [answer.n_sent for answer in site.log] == [n_sent]
 
 
@@ -486,7 +487,7 @@ def test_disk_full_while_writing_keeps_the_part(site, tmp_path, monkeypatch):
 
 def test_proxy_from_the_environment(site, tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", site.url)
-    path = download("http://corpus.invalid/file.bin", tmp_path / "file.bin")
+    path = download_file("http://corpus.invalid/file.bin", tmp_path / "file.bin")
     assert path.read_bytes() == CONTENT
 
 
@@ -669,22 +670,23 @@ def subsets(site, monkeypatch):
         packed = pack_tar({"LibriSpeech/SPEAKERS.TXT": b"%d" % number} | flac)
         site.files[f"/12/{subset}.tar.gz"] = packed
         checksum = hashlib.sha256(packed).hexdigest()
-        archives[subset] = download_librispeech.Archive(checksum, len(packed))
-    monkeypatch.setattr(download_librispeech, "ARCHIVES", archives)
+        archives[subset] = librispeech.Archive(checksum, len(packed))
+    monkeypatch.setattr(librispeech, "ARCHIVES", archives)
+    monkeypatch.setattr(librispeech, "BASE_URL", f"{site.url}/12")
     return archives
 
 
 def test_librispeech(site, subsets, tmp_path):
     site.cut_after, site.cuts = 500, 1
-    root = download_librispeech.download(tmp_path, ["dev-clean"], f"{site.url}/12")
-    assert root == tmp_path / "LibriSpeech"
-    download_librispeech.download(tmp_path, ["dev-clean", "test-clean"], f"{site.url}/12")
+    librispeech.download(tmp_path, DownloadRequest(("dev-clean",)))
+    root = tmp_path / "LibriSpeech"
+    librispeech.download(tmp_path, DownloadRequest(("dev-clean", "test-clean")))
     names = ["SPEAKERS.TXT", "dev-clean/1.flac", "test-clean/2.flac"]
     assert sorted(read_tree(root)) == names and list_names(tmp_path) == ["LibriSpeech"]
     paths = [answer.path for answer in site.log]
     assert paths == ["/12/dev-clean.tar.gz", "/12/dev-clean.tar.gz", "/12/test-clean.tar.gz"]
     (tmp_path / "test-clean.tar.gz").write_bytes(b"left by a run killed after unpacking")
-    download_librispeech.download(tmp_path, list(subsets), f"{site.url}/12")
+    librispeech.download(tmp_path, DownloadRequest(tuple(subsets)))
     assert len(site.log) == 3 and list_names(tmp_path) == ["LibriSpeech"]
 
 
@@ -694,9 +696,9 @@ def test_librispeech_space_of_a_killed_unpacking_counts_as_free(
     left = tmp_path / ".dev-clean.tar.gz.unpacking"
     left.mkdir()
     free = lambda _: FAR._replace(free=0 if left.exists() else 10**6)  # noqa: E731
-    monkeypatch.setattr(download_librispeech, "unpack", lambda *_: None)
+    monkeypatch.setattr(librispeech, "unpack", lambda *_: None)
     monkeypatch.setattr(shutil, "disk_usage", free)
-    download_librispeech.download(tmp_path, ["dev-clean"], f"{site.url}/12")
+    librispeech.download(tmp_path, DownloadRequest(("dev-clean",)))
 
 
 def test_librispeech_counts_a_part_as_come(site, subsets, tmp_path, monkeypatch):
@@ -706,16 +708,16 @@ def test_librispeech_counts_a_part_as_come(site, subsets, tmp_path, monkeypatch)
     needed = round(1.3 * wanted.size) + wanted.size - 600
     set_free(monkeypatch, needed - 1)
     with pytest.raises(UserError, match="GB needed"):
-        download_librispeech.download(tmp_path, ["dev-clean"], f"{site.url}/12")
+        librispeech.download(tmp_path, DownloadRequest(("dev-clean",)))
     set_free(monkeypatch, needed)
-    download_librispeech.download(tmp_path, ["dev-clean"], f"{site.url}/12")
+    librispeech.download(tmp_path, DownloadRequest(("dev-clean",)))
     assert [answer.range for answer in site.log] == ["bytes=600-"]
 
 
 def test_librispeech_of_other_content_is_not_unpacked(site, subsets, tmp_path):
     site.files["/12/dev-clean.tar.gz"] = bytes(subsets["dev-clean"].size)
     with pytest.raises(UserError, match=subsets["dev-clean"].sha256):
-        download_librispeech.download(tmp_path, ["dev-clean"], f"{site.url}/12")
+        librispeech.download(tmp_path, DownloadRequest(("dev-clean",)))
     assert not list_names(tmp_path)
 
 
@@ -726,12 +728,12 @@ def test_librispeech_checks_the_disk_for_all_before_the_first_byte(
     needed = round(1.3 * first) + round(1.3 * second) + max(first, second)
     set_free(monkeypatch, needed - 1)
     with pytest.raises(UserError, match="GB needed"):
-        download_librispeech.download(tmp_path, list(subsets), f"{site.url}/12")
+        librispeech.download(tmp_path, DownloadRequest(tuple(subsets)))
     assert not site.log
     set_free(monkeypatch, needed)
-    download_librispeech.download(tmp_path, list(subsets), f"{site.url}/12")
+    librispeech.download(tmp_path, DownloadRequest(tuple(subsets)))
     with pytest.raises(UserError, match="no subset train-other"):
-        download_librispeech.download(tmp_path, ["train-other"], f"{site.url}/12")
+        librispeech.download(tmp_path, DownloadRequest(("train-other",)))
 
 
 def test_librimix(site, tmp_path, monkeypatch):
@@ -741,42 +743,47 @@ def test_librimix(site, tmp_path, monkeypatch):
         name: (hashlib.sha1(b"blob %d\0" % len(text) + text).hexdigest(), 0)
         for name, text in tables.items()
     }
-    assert blobs.keys() <= download_librimix.BLOBS.keys()
-    monkeypatch.setattr(download_librimix, "BLOBS", blobs)
+    assert blobs.keys() <= librimix.BLOBS.keys()
+    monkeypatch.setattr(librimix, "BLOBS", blobs)
     site.files |= {f"/{name}": text for name, text in tables.items()}
-    folder = download_librimix.download(tmp_path / "mix", 3, ["test-clean"], site.url)
-    assert folder == tmp_path / "mix" and read_tree(folder) == tables
-    assert all(download_librimix.is_published(folder / name) for name in names)
+    monkeypatch.setattr(librimix, "BASE_URL", site.url)
+    request = DownloadRequest(("test-clean",), n_src=3)
+    librimix.download(tmp_path, request)
+    folder = tmp_path / "librimix"
+    assert read_tree(folder) == tables
+    assert all(librimix.is_published_file(folder / name) for name in names)
     (folder / names[0]).write_bytes(tables[names[1]])
-    assert not download_librimix.is_published(folder / names[0])
+    assert not librimix.is_published_file(folder / names[0])
     (folder / "other.csv").write_bytes(tables[names[1]])
-    assert not download_librimix.is_published(folder / "other.csv")
+    assert not librimix.is_published_file(folder / "other.csv")
     site.files[f"/{names[0]}"] = b"another commit"
     with pytest.raises(UserError, match=blobs[names[0]][0]):
-        download_librimix.download(folder, 3, ["test-clean"], site.url)
+        librimix.download(tmp_path, request)
     with pytest.raises(UserError, match=r"no .*libri4mix_test-clean.csv"):
-        download_librimix.download(tmp_path, 4, ["test-clean"], site.url)
+        librimix.download(tmp_path, DownloadRequest(("test-clean",), n_src=4))
 
 
 def test_librimix_blobs_are_all_tables_of_the_commit():
-    blobs = download_librimix.BLOBS
+    blobs = librimix.BLOBS
     assert len(blobs) == 2 * 4 * 2 + 4 + 3
     assert all(re.fullmatch("[0-9a-f]{40}", git_blob) for git_blob, _ in blobs.values())
     assert len({Path(name).name for name in blobs}) == len(blobs)
 
 
-def test_wham(site, tmp_path, capsys):
-    noise = {f"wham_noise/{name}/a.wav": name.encode() for name in download_wham.FOLDERS}
+def test_wham(site, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(wham, "URL", f"{site.url}/wham_noise.zip")
+    noise = {f"wham_noise/{name}/a.wav": name.encode() for name in wham.FOLDERS}
     site.files["/wham_noise.zip"] = pack_zip(noise)
     (tmp_path / "wham_noise/tr").mkdir(parents=True)  # of somebody's interrupted unzip
     for _ in range(2):
-        root = download_wham.download(tmp_path, f"{site.url}/wham_noise.zip")
-    assert root == tmp_path / "wham_noise" and read_tree(tmp_path) == noise
+        wham.download(tmp_path, DownloadRequest())
+    assert read_tree(tmp_path) == noise
     assert len(site.log) == 1
     assert capsys.readouterr().err.count("CC BY-NC 4.0") == 1
 
 
-def test_wham_zip_without_the_noise(site, tmp_path):
+def test_wham_zip_without_the_noise(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(wham, "URL", f"{site.url}/wham_noise.zip")
     site.files["/wham_noise.zip"] = pack_zip({"wham_noise/tr/a.wav": b""})
     with pytest.raises(UserError, match="cv, tt, metadata not in it"):
-        download_wham.download(tmp_path, f"{site.url}/wham_noise.zip")
+        wham.download(tmp_path, DownloadRequest())

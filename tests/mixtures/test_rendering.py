@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from local.lists_wsj0mix import parse_name, read_list
+from local.wsj0mix import parse_name, read_list
 from separation.audio.clips import open_clip
 from separation.audio.pcm16 import quantise
 from separation.audio.resample import resample

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from local import prepare_aishell3
+from local import aishell3
 from separation.audio.loudness import measure_loudness_lufs
 from separation.audio.resample import resample_fast
 from separation.config.load import load_conf
@@ -70,7 +70,7 @@ def test_real_lines_of_content_and_speakers(tmp_path):
     lines = [REAL_CONTENT, "SSB00050002.wav\t尊 zhun1 重 zhong4 科 ke1 学 xue2"]
     lines.append("SSB00010003.wav\t九 jiu3 点儿 dianr3 一 yi1 七 qi1")  # two characters, one sound
     (tmp_path / "content.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    assert prepare_aishell3.read_contents(tmp_path / "content.txt") == {
+    assert aishell3.read_contents(tmp_path / "content.txt") == {
         "SSB00050001.wav": "广州女大学生登山失联四天警方找到疑似女尸",
         "SSB00050002.wav": "尊重科学",
         "SSB00010003.wav": "九点儿一七",
@@ -78,7 +78,7 @@ def test_real_lines_of_content_and_speakers(tmp_path):
     table = "# comment\n\nSSB0005\tB\tfemale\tnorth\nSSB0073\tB\tmale\tnorth\n"
     table += "SSB0011\tC\tfemale\tnorth\n"
     (tmp_path / "spk-info.txt").write_text(table, encoding="utf-8")
-    speakers = prepare_aishell3.read_speakers(tmp_path / "spk-info.txt")
+    speakers = aishell3.read_speakers(tmp_path / "spk-info.txt")
     assert {name: (s.sex, s.age_group, s.accent) for name, s in speakers.items()} == {
         "SSB0005": ("F", "B", "north"),
         "SSB0073": ("M", "B", "north"),
@@ -86,11 +86,11 @@ def test_real_lines_of_content_and_speakers(tmp_path):
     }
     (tmp_path / "spk-info.txt").write_text("SSB0005 B female\n", encoding="utf-8")
     with pytest.raises(UserError, match="line 1 should be speaker"):
-        prepare_aishell3.read_speakers(tmp_path / "spk-info.txt")
+        aishell3.read_speakers(tmp_path / "spk-info.txt")
 
 
 def test_recordings_of_the_real_layout(corpus, tmp_path):
-    recordings = prepare_aishell3.list_recordings(corpus)
+    recordings = aishell3.list_recordings(corpus)
     assert len(recordings) == 120
     assert recordings[0].path == "train/wav/SSB0005/SSB00050001.wav"
     first = recordings[0]
@@ -98,15 +98,15 @@ def test_recordings_of_the_real_layout(corpus, tmp_path):
     assert (first.utterance, first.transcript) == ("SSB00050001", "你好1")
     assert {r.speaker for r in recordings if r.subset == "test"} == {r.speaker for r in recordings}
     (tmp_path / "mine").symlink_to(corpus)
-    assert prepare_aishell3.find_root(tmp_path / "mine") == tmp_path / "mine"
+    assert aishell3.find_root(tmp_path / "mine") == tmp_path / "mine"
     (tmp_path / "data_aishell3").symlink_to(corpus)
-    assert prepare_aishell3.find_root(tmp_path) == tmp_path / "data_aishell3"
+    assert aishell3.find_root(tmp_path) == tmp_path / "data_aishell3"
     with pytest.raises(MissingInputError, match=r"holds no spk-info\.txt"):
-        prepare_aishell3.find_root(tmp_path / "no")
+        aishell3.find_root(tmp_path / "no")
 
 
 def test_whole_corpus_has_no_faults_and_a_small_one_a_remark(corpus):
-    found = prepare_aishell3.check_corpus(corpus, prepare_aishell3.list_recordings(corpus))
+    found = aishell3.check_corpus(corpus, aishell3.list_recordings(corpus))
     assert found.faults == []
     assert any("80 utterances where 63262" in remark for remark in found.remarks)
     assert any("20 speakers, 10 of them women" in remark for remark in found.remarks)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from separation.download.fetch import download
+from separation.download.fetch import download_file
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_file
 from separation.models.checkpoint.file_kinds import tell_fault
@@ -134,9 +134,9 @@ def _fetch_url(url: str, text: str, published: PublishedModel | None) -> Source:
             return source
         raise UserError(f"{text}: is not in {path.parent} and HF_HUB_OFFLINE is set; unset it.")
     # no size and sha256: the list's are those of the Hub's file
-    download(
+    download_file(
         *(url, path),
-        tell_fault=tell_fault,
+        describe_fault=tell_fault,
         attempts=ATTEMPTS,
         wait_s=WAIT_S,
         instead="give the path of a copy in place of the name",

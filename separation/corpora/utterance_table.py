@@ -9,8 +9,8 @@ import csv
 import os
 from pathlib import Path
 
-from local.recording_checks import check_recordings, parse_sex
 from separation.corpora.plugin import Recording
+from separation.corpora.recording_checks import check_recordings, parse_sex
 from separation.errors import UserError
 from separation.text import list_first
 
@@ -79,7 +79,7 @@ def _name_fields(
     if len(fields) > len(columns):
         fix = "" if table.suffix == ".tsv" else ' (a field that holds a comma stands in "quotes")'
         raise UserError(
-            f"{where} has {len(fields)} fields for {len(columns)} columns; mend it{fix}."
+            f"{where} has {len(fields)} fields for {len(columns)} columns; correct it{fix}."
         )
     padded = fields + [""] * (len(columns) - len(fields))
     row = dict(zip(columns, (field.strip() for field in padded), strict=True))

@@ -1,11 +1,27 @@
 """WSJ0-2mix and WSJ0-3mix: the published lists and active levels of pywsj0-mix."""
 
-import os
 import re
 from pathlib import Path
 
+from local.wsj0 import UTTERANCE, index_corpus, name_utterance
+from separation.corpora.plugin import CorpusInfo, Licence
+from separation.download.fetch import hash_git_blob
 from separation.errors import MissingInputError, UserError
 
+INFO = CorpusInfo(
+    name="wsj0mix",
+    kind="lists",
+    title="pywsj0-mix",
+    licence=Licence("MIT", "https://github.com/mpariente/pywsj0-mix/blob/master/LICENSE"),
+    author="Manuel Pariente",
+    author_link="https://github.com/mpariente",
+    homepage="https://github.com/mpariente/pywsj0-mix",
+    sample_rate=16000,
+    readme="egs/wsj0mix/README.md",
+    mixtures="WSJ0-{n_src}mix",
+    list_suffix=".txt",
+    shared_speakers=frozenset({("train", "dev")}),  # by design: cv has tr's speakers
+)
 # git blobs at commit 6ca4c92; 20,000, 5,000 and 3,000 mixtures
 BLOBS = {
     (2, "tr"): "44ce8101818fce02fa775388708e3c68b3e00c10",
@@ -15,12 +31,9 @@ BLOBS = {
     (3, "cv"): "2a351f1c0c75aafa72d7e07e12266a91552990f2",
     (3, "tt"): "07ddc8464dc93e49094127e64c33948bf62c7704",
 }
-AUDIO_SUFFIXES = (".wav", ".wv1", ".flac", ".sph")
-FOLDERS = ("si_tr_s", "si_dt_05", "si_et_05")
-
-
-SAMPLE_RATE = 16000
-MIN_SAMPLES = 1
+_SNR = r"-?[0-9.]+(?:e-?[0-9]+)?"
+_SOURCE = rf"{UTTERANCE.pattern}_{_SNR}"
+MIXTURE_ID = re.compile(rf"{_SOURCE}(?:_{_SOURCE})+")
 
 
 def name_lists(train: str) -> dict[str, str]:
@@ -31,7 +44,7 @@ def name_lists(train: str) -> dict[str, str]:
 
 
 def parse_name(path: Path) -> tuple[int, str]:
-    """Number of speakers and condition that a list's file name tells.
+    """Number of speakers and condition in a list's file name.
 
     >>> parse_name(Path("mix_2_spk_tt.txt"))
     (2, 'tt')
@@ -97,8 +110,6 @@ def _read_entries(path: Path, n_src: int) -> list[tuple[list[str], list[str]]]:
 
 def is_published(root: Path, n_src: int, name: str) -> bool:
     """Whether the list is, byte for byte, the one at pywsj0-mix's commit 6ca4c92."""
-    from separation.download.fetch import hash_git_blob
-
     return hash_git_blob(list_path(root, n_src, name)) == BLOBS[n_src, name]
 
 
@@ -125,6 +136,15 @@ def _make_row(
     return row
 
 
+def parse_utterances(mixture_id: str) -> tuple[str, ...]:
+    """Utterances that a mixture of wsj0-mix is named after; none for other names.
+
+    >>> parse_utterances("01to030v_0.76421_20ga010m_-0.76421")
+    ('01to030v', '20ga010m')
+    """
+    return tuple(mixture_id.split("_")[::2]) if MIXTURE_ID.fullmatch(mixture_id) else ()
+
+
 def name_mixture(stems: list[str], snrs_db: list[float]) -> str:
     """The published file name, without suffix.
 
@@ -133,32 +153,6 @@ def name_mixture(stems: list[str], snrs_db: list[float]) -> str:
     """
     pairs = zip(stems, snrs_db, strict=True)
     return "_".join(f"{stem}_{format(snr, '12.8g').strip()}" for stem, snr in pairs)
-
-
-def name_utterance(path: str) -> str:
-    """``si_tr_s/01t/01to030v`` for any spelling of an utterance's path."""
-    parts = Path(path).with_suffix("").parts[-3:]
-    return "/".join(parts).lower()
-
-
-def index_corpus(speech: Path) -> dict[str, str]:
-    """Relative path of every first-microphone file of WSJ0, by :func:`name_utterance`."""
-    if not speech.is_dir():
-        raise MissingInputError(f"--corpus wsj0={speech}: no such folder; check the path.")
-    files: dict[str, str] = {}
-    for folder, folders, names in os.walk(speech):
-        folders.sort()
-        parts = Path(folder).parts
-        if len(parts) < 2 or parts[-2].lower() not in FOLDERS:
-            continue
-        for path in (Path(folder, name) for name in sorted(names)):
-            if path.suffix.lower() in AUDIO_SUFFIXES:
-                files.setdefault(name_utterance(str(path)), str(path.relative_to(speech)))
-    if not files:
-        raise MissingInputError(
-            f"--corpus wsj0={speech}: holds no si_tr_s, si_dt_05, si_et_05 with .wv1 or .wav files."
-        )
-    return files
 
 
 def read_levels(folder: Path) -> dict[str, str]:

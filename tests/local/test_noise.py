@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.prepare_noise import list_recordings
+from local.noise import list_recordings
 from separation.corpora import plugin as module
 from separation.errors import MissingInputError, UserError
 

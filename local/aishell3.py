@@ -3,21 +3,61 @@
 ``{train,test}/content.txt`` holds ``SSB00050001.wav<TAB>char pinyin1 char pinyin2 ...``,
 ``spk-info.txt`` speaker, age group, sex and accent by TABs, ``#`` before comments. The archive's
 ReadMe counts 175 women and 43 men, its ``spk-info.txt`` 176 and 42: the latter is taken.
+
+No checksum of ``data_aishell3.tgz`` is published, nor was one found elsewhere. What guards the
+bytes: the archive's size, which ESPnet's recipe pins; gzip's CRC-32 over all that is unpacked;
+the numbers of utterances, which stage 1 can compare with the published ones.
 """
 
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from separation.corpora.plugin import CorpusCheck, Recording
+from separation.corpora.plugin import CorpusCheck, CorpusInfo, DownloadRequest, Licence, Recording
+from separation.download.fetch import check_space, count_remaining, download_file
+from separation.download.unpack import unpack
 from separation.errors import MissingInputError, UserError
 
-SUBSETS = ("train", "test")
+INFO = CorpusInfo(
+    name="aishell3",
+    kind="speech",
+    title="AISHELL-3",
+    licence=Licence("Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"),
+    author="Beijing Shell Shell Technology",
+    author_link="http://www.aishelltech.com/",
+    homepage="https://www.openslr.org/93/",
+    language="zh",
+    sample_rate=44100,
+    subsets=("train", "test"),
+    mixtures="AISHELL-3-mix",
+    readme="egs/aishell3mix/README.md",
+)
 # As published: utterances of each official split, speakers.
 COUNTS = {"train": 63262, "test": 24773}
 N_SPEAKERS, N_WOMEN = 218, 176
 
+# Where the archive lies, by the name that a user gives.
+MIRRORS = {
+    "openslr": "https://www.openslr.org/resources/93",
+    "us": "https://us.openslr.org/resources/93",
+    "eu": "https://openslr.elda.org/resources/93",
+    "trmal": "https://openslr.trmal.net/resources/93",
+    "cn": "https://openslr.magicdatatech.com/resources/93",
+}
+ARCHIVE = "data_aishell3.tgz"
+SIZE = 19_057_141_777  # bytes
+UNPACKED_SIZE = 27_500_000_000  # bytes: 85.6 h of 16 bits at 44.1 kHz are 27.2 GB, and blocks
+MEMBERS = (  # that are read here
+    "spk-info.txt",
+    "test/content.txt",
+    "test/wav",
+    "train/content.txt",
+    "train/wav",
+)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Speaker:
     """A line of ``spk-info.txt``."""
 
@@ -38,19 +78,31 @@ def list_recordings(root: Path) -> list[Recording]:
     """
     root = find_root(root)
     speakers = read_speakers(root / "spk-info.txt")
-    found = []
-    for subset in SUBSETS:
-        words = read_contents(root / subset / "content.txt")
-        for path in sorted((root / subset / "wav").glob("SSB*/*.wav")):
-            name = path.stem[:7]
-            if name not in speakers:
-                raise UserError(f"{path}: speaker {name} is not in {root / 'spk-info.txt'}.")
-            relative = path.relative_to(root).as_posix()
-            speaker, text = speakers[name], words.get(path.name, "")
-            told = (speaker.age_group, speaker.accent, path.stem)
-            found.append(Recording(name, speaker.sex, relative, path.stem, "", text, subset, *told))
+    found = [row for subset in INFO.subsets for row in _list_subset(root, subset, speakers)]
     if not found:
         raise MissingInputError(f"--corpus aishell3={root}: holds no train/wav/SSB*/*.wav.")
+    return found
+
+
+def _list_subset(root: Path, subset: str, speakers: dict[str, Speaker]) -> list[Recording]:
+    found = []
+    words = read_contents(root / subset / "content.txt")
+    for path in sorted((root / subset / "wav").glob("SSB*/*.wav")):
+        name = path.stem[:7]
+        if name not in speakers:
+            raise UserError(f"{path}: speaker {name} is not in {root / 'spk-info.txt'}.")
+        recording = Recording(
+            speaker=name,
+            sex=speakers[name].sex,
+            path=path.relative_to(root).as_posix(),
+            prompt=path.stem,
+            transcript=words.get(path.name, ""),
+            subset=subset,
+            age=speakers[name].age_group,
+            accent=speakers[name].accent,
+            utterance=path.stem,
+        )
+        found.append(recording)
     return found
 
 
@@ -58,7 +110,7 @@ def check_corpus(root: Path, recordings: list[Recording]) -> CorpusCheck:
     """Compare the files with ``content.txt``, and the counts with the published ones."""
     root = find_root(root)
     faults, remarks = [], []
-    for subset in SUBSETS:
+    for subset in INFO.subsets:
         listed = set(read_contents(root / subset / "content.txt"))
         there = {Path(row.path).name: row.path for row in recordings if row.subset == subset}
         faults += [
@@ -113,7 +165,9 @@ def read_speakers(path: Path) -> dict[str, Speaker]:
         sex = {"female": "F", "male": "M"}.get(fields[2].lower(), "") if len(fields) == 4 else ""
         if not sex:
             raise UserError(f"{path}: line {number} should be speaker, age group, sex, accent.")
-        speakers[fields[0]] = Speaker(fields[0], fields[1], sex, fields[3])
+        speakers[fields[0]] = Speaker(
+            name=fields[0], age_group=fields[1], sex=sex, accent=fields[3]
+        )
     return speakers
 
 
@@ -142,3 +196,45 @@ def split_content(text: str) -> tuple[str, str]:
     """
     fields = text.split()
     return "".join(fields[::2]), " ".join(fields[1::2])
+
+
+def download(folder: Path, request: DownloadRequest) -> None:
+    """Fetch and unpack the corpus into ``folder/aishell3``; nothing where it is there.
+
+    Interrupted at any moment, the same call goes on. The archive is removed once unpacked: for
+    a moment both are on the disk, 46.6 GB.
+
+    Args:
+        folder: holds the archive on the way, and ``aishell3/``.
+        request: its ``mirror`` is a name among ``MIRRORS``.
+
+    Raises:
+        UserError: an unknown mirror, too little disk, a failed download, a corrupt archive.
+    """
+    mirror = request.mirror
+    if mirror not in MIRRORS:
+        raise UserError(f"AISHELL-3 has no mirror {mirror} here; use {', '.join(MIRRORS)}.")
+    root, archive = folder / INFO.folder, folder / ARCHIVE
+    root.mkdir(parents=True, exist_ok=True)
+    # Left by a killed unpacking; it must not count as used.
+    shutil.rmtree(root / f".{ARCHIVE}.unpacking", ignore_errors=True)
+    if _find_missing(root):
+        remaining = count_remaining(archive, SIZE)
+        print(
+            f"AISHELL-3: licence Apache-2.0, {remaining / 1e9:.1f} GB to download from {mirror}, "
+            f"{UNPACKED_SIZE / 1e9:.1f} GB unpacked",
+            file=sys.stderr,
+        )
+        check_space(folder, remaining + UNPACKED_SIZE)
+        unpack(download_file(f"{MIRRORS[mirror]}/{ARCHIVE}", archive, size=SIZE), root)
+    if missing := _find_missing(root):
+        raise UserError(
+            f"{archive}: {', '.join(missing)} not in it; remove it and run again with another "
+            "mirror, or give the corpus with --corpus aishell3=DIR."
+        )
+    archive.unlink(missing_ok=True)  # also of a run that was killed right after unpacking
+
+
+def _find_missing(root: Path) -> list[str]:
+    """Members appear whole: :func:`unpack` moves ``train`` and ``test`` when all is unpacked."""
+    return [name for name in MEMBERS if not (root / name).exists()]

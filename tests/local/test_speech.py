@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local.prepare_speech import find_root, list_recordings
+from local.speech import find_root, list_recordings
 from separation.corpora import plugin as module
 from separation.corpora.plugin import Recording
 from separation.errors import MissingInputError, UserError
@@ -19,10 +19,43 @@ ROWS = [
     ("u2", "cai", "", "", "test", "cai/x.ogg", "five"),
 ]
 LISTED = [
-    Recording("ann", "F", "ann/Say1.WAV", "say1", "", "one, two", "train", "31", "", "u3"),
-    Recording("ann", "F", "ann/deep/say2.flac", "say2", "", "三 四", "train", "31", "", "u1"),
-    Recording("bob", "M", "bob/say1.opus", "say1", "", "", "test", "9", "", "u4"),
-    Recording("cai", "", "cai/x.ogg", "x", "", "five", "test", "", "", "u2"),
+    Recording(
+        speaker="ann",
+        sex="F",
+        path="ann/Say1.WAV",
+        prompt="say1",
+        transcript="one, two",
+        subset="train",
+        age="31",
+        utterance="u3",
+    ),
+    Recording(
+        speaker="ann",
+        sex="F",
+        path="ann/deep/say2.flac",
+        prompt="say2",
+        transcript="三 四",
+        subset="train",
+        age="31",
+        utterance="u1",
+    ),
+    Recording(
+        speaker="bob",
+        sex="M",
+        path="bob/say1.opus",
+        prompt="say1",
+        subset="test",
+        age="9",
+        utterance="u4",
+    ),
+    Recording(
+        speaker="cai",
+        path="cai/x.ogg",
+        prompt="x",
+        transcript="five",
+        subset="test",
+        utterance="u2",
+    ),
 ]
 
 
@@ -89,9 +122,9 @@ def test_sub_folders(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert list_recordings(tmp_path) == [
-        Recording("a", "", "a/3.opus", "3"),
-        Recording("b_F", "F", "b_F/Hi.FLAC", "hi"),
-        Recording("b_F", "F", "b_F/x/2.wav", "2"),
+        Recording(speaker="a", path="a/3.opus", prompt="3"),
+        Recording(speaker="b_F", sex="F", path="b_F/Hi.FLAC", prompt="hi"),
+        Recording(speaker="b_F", sex="F", path="b_F/x/2.wav", prompt="2"),
     ]
     assert find_root(tmp_path) == tmp_path
 
@@ -171,7 +204,9 @@ def test_tabs_capitals_and_further_columns(corpus):
         './ann/Say1.WAV\t"3\tann\tdev\tnorth\tFemale',
     ]
     assert list_recordings(write_table(corpus, lines, "utterances.tsv")) == [
-        Recording("ann", "F", "ann/Say1.WAV", "say1", subset="dev", accent="north")
+        Recording(
+            speaker="ann", sex="F", path="ann/Say1.WAV", prompt="say1", subset="dev", accent="north"
+        )
     ]
 
 
@@ -227,7 +262,7 @@ def test_missing_files_are_counted(corpus, tmp_path):
         f"({corpus}/ann/Say1.WAV, {corpus}/ann/deep/say2.flac, {corpus}/bob/say1.opus and 1 more)"
     )
     for root in (kaldi, corpus):
-        assert f"4 of its 4 files are not there {first}; mend" in refusal(root, MissingInputError)
+        assert f"4 of its 4 files are not there {first}; fix" in refusal(root, MissingInputError)
 
 
 @pytest.mark.parametrize("name", ["wav.scp", "utt2spk", "text", "spk2gender", "spk2age"])
@@ -267,7 +302,7 @@ def test_file_under_two_ids(corpus, tmp_path):
         (["speaker,path,transcript", "bob,bob/say1.opus,one, two"], "line 2 has 4 fields for 3"),
         (["speaker,path", "bob,/bob/say1.opus"], "line 2: the path /bob/say1.opus lies outside"),
         (["speaker,path", "bob,bob/../../corpus/bob/say1.opus"], "lies outside"),
-        (["speaker,path,sex", "bob,bob/say1.opus,man"], "line 2 tells the sex as 'man'"),
+        (["speaker,path,sex", "bob,bob/say1.opus,man"], "line 2 has the sex 'man'"),
         (["speaker,path,sex", "b,bob/say1.opus,m", "b,cai/x.ogg,f"], "more than one sex (b)"),
         (["speaker,path", "a/b,bob/say1.opus"], "1 speaker names hold a slash (a/b)"),
         (["speaker,path", "b,bob/say1.opus", "b,./bob/say1.opus"], "same file more than once"),
@@ -282,7 +317,7 @@ def test_mistakes_in_a_table(corpus, lines, message):
 def test_kaldi_sex_and_encoding(corpus, tmp_path):
     kaldi = write_kaldi(tmp_path / "data", corpus)
     edit(kaldi / "spk2gender", "cai x\n")
-    assert "spk2gender: line 3 tells the sex as 'x'; write m, f or nothing" in refusal(kaldi)
+    assert "spk2gender: line 3 has the sex 'x'; write m, f or nothing" in refusal(kaldi)
     (kaldi / "spk2gender").unlink()
     (kaldi / "text").write_bytes("u1 你好\n".encode("gb18030"))
     assert "text: is no text in UTF-8" in refusal(kaldi)

@@ -10,17 +10,28 @@ folder named as a split means nothing (``train/`` may hold noise of railways).
 import zlib
 from pathlib import Path
 
-from local.prepare_speech import SUFFIXES
-from separation.corpora.plugin import Recording
+from separation.audio.files import AUDIO_SUFFIXES
+from separation.corpora.plugin import CorpusInfo, Recording
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_text
 from separation.text import list_first
 
-SUBSETS = {
-    **{"tr": "train", "cv": "dev", "tt": "test"},
-    **{"train": "train", "dev": "dev", "valid": "dev", "test": "test"},
+INFO = CorpusInfo(
+    name="noise",
+    kind="noise",
+    title="noise of one's own",
+    readme="egs/folder/README.md",
+)
+SUBSETS = {  # by the name of a sub-folder
+    "tr": "train",
+    "cv": "dev",
+    "tt": "test",
+    "train": "train",
+    "dev": "dev",
+    "valid": "dev",
+    "test": "test",
 }
-AUDIO_SUFFIXES = SUFFIXES - {".g722", ".gsm", ".raw"}  # which have no header to read
+SUFFIXES = AUDIO_SUFFIXES - {".g722", ".gsm", ".raw"}  # which have no header to read
 N_GROUPS = 64  # so that packing goes in parallel and can be interrupted
 LATE_SHARE = 0.1  # of the files, for dev and for test
 MIN_FILES = 3
@@ -35,7 +46,7 @@ def list_recordings(root: Path) -> list[Recording]:
     """
     if not root.is_dir():
         raise MissingInputError(f"--corpus noise={root}: no such folder; check the path.")
-    found = (path for path in root.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    found = (path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
     paths = sorted(path.relative_to(root).as_posix() for path in found if path.is_file())
     paths = [path for path in paths if not any(part[0] == "." for part in path.split("/"))]
     if not paths:
@@ -53,7 +64,9 @@ def list_recordings(root: Path) -> list[Recording]:
 
 def _make(path: str, subset: str) -> Recording:
     group = f"noise{zlib.crc32(path.encode()) % N_GROUPS:02d}"
-    return Recording(group, "", path, Path(path).stem, "first", "", subset)
+    return Recording(
+        speaker=group, path=path, prompt=Path(path).stem, channel="first", subset=subset
+    )
 
 
 def _read_subsets(paths: list[str], root: Path) -> dict[str, str]:

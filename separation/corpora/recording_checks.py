@@ -27,7 +27,7 @@ def parse_sex(text: str, where: str) -> str:
     """
     sex = SEXES.get(text.strip().lower())
     if sex is None:
-        raise UserError(f"{where} tells the sex as {text.strip()!r}; write m, f or nothing.")
+        raise UserError(f"{where} has the sex {text.strip()!r}; write m, f or nothing.")
     return sex
 
 
@@ -63,7 +63,7 @@ def check_recordings(recordings: list[Recording], root: Path, table: Path, fix: 
     if absent:
         raise MissingInputError(
             f"{table}: {len(absent)} of its {len(recordings)} files are not there "
-            f"({list_first([str(root / path) for path in absent])}); mend the paths or take "
+            f"({list_first([str(root / path) for path in absent])}); fix the paths or take "
             "these lines out."
         )
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from local import download_aishell3 as module
-from local.prepare_aishell3 import list_recordings
+from local import aishell3 as module
+from local.aishell3 import list_recordings
+from separation.corpora.plugin import DownloadRequest
 from separation.errors import UserError
 from tests.conftest import ROOT
 from tests.download import test_fetch as test_download
@@ -48,10 +49,10 @@ def assert_whole(folder: Path) -> None:
 
 
 def test_fetched_and_unpacked_once(mirror, tmp_path, capsys):
-    module.download(tmp_path / "corpora", "openslr")
+    module.download(tmp_path / "corpora", DownloadRequest(mirror="openslr"))
     assert_whole(tmp_path / "corpora")
-    module.download(tmp_path / "corpora", "openslr")
-    module.download(tmp_path / "corpora", "eu")  # where nothing answers
+    module.download(tmp_path / "corpora", DownloadRequest(mirror="openslr"))
+    module.download(tmp_path / "corpora", DownloadRequest(mirror="eu"))  # where nothing answers
     assert [answer.path for answer in mirror.log] == ["/93/data_aishell3.tgz"]
     assert capsys.readouterr().err.count("Apache-2.0") == 1
     found = list_recordings(tmp_path / "corpora/aishell3")
@@ -63,7 +64,7 @@ def test_fetched_and_unpacked_once(mirror, tmp_path, capsys):
 
 def test_mirrors_are_named(tmp_path):
     with pytest.raises(UserError, match="no mirror mars here; use openslr, us, eu, trmal, cn"):
-        module.download(tmp_path, "mars")
+        module.download(tmp_path, DownloadRequest(mirror="mars"))
     assert not list_names(tmp_path)
     assert all(
         url.startswith("https://") and url.endswith("/93") for url in module.MIRRORS.values()
@@ -73,7 +74,7 @@ def test_mirrors_are_named(tmp_path):
 def test_download_goes_on(mirror, tmp_path):
     (tmp_path / "data_aishell3.tgz.part").write_bytes(PACKED[:2000])
     mirror.cut_after, mirror.cuts = 500, 1
-    module.download(tmp_path, "openslr")
+    module.download(tmp_path, DownloadRequest(mirror="openslr"))
     assert [answer.range for answer in mirror.log] == ["bytes=2000-", "bytes=2500-"]
     assert_whole(tmp_path)
 
@@ -81,7 +82,8 @@ def test_download_goes_on(mirror, tmp_path):
 KILLED = """
 import os, signal, sys, tarfile
 from pathlib import Path
-from local import download_aishell3 as module
+from local import aishell3 as module
+from separation.corpora.plugin import DownloadRequest
 url, size, folder, moment = sys.argv[1:]
 module.MIRRORS, module.SIZE, module.UNPACKED_SIZE = {"openslr": url}, int(size), 10_000
 
@@ -99,7 +101,7 @@ elif moment == "removing":
     kill_at(Path, "unlink", lambda path: path.name == module.ARCHIVE)
 else:
     kill_at(Path, "replace", lambda path, _: path.name == moment)
-module.download(Path(folder), "openslr")
+module.download(Path(folder), DownloadRequest(mirror="openslr"))
 """
 
 
@@ -111,7 +113,7 @@ def test_killed_at_any_moment_goes_on(mirror, tmp_path, moment):
     killed = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert len(mirror.log) == 1 and list_names(tmp_path) != ["aishell3"]
-    module.download(tmp_path, "openslr")
+    module.download(tmp_path, DownloadRequest(mirror="openslr"))
     assert_whole(tmp_path)
     assert len(mirror.log) == 1  # what was there is not fetched again
 
@@ -119,7 +121,7 @@ def test_killed_at_any_moment_goes_on(mirror, tmp_path, moment):
 def test_somebodys_interrupted_unpacking_is_completed(mirror, tmp_path):
     (tmp_path / "aishell3/test/wav/SSB0005").mkdir(parents=True)
     (tmp_path / "aishell3/test/content.txt").write_bytes(b"half")
-    module.download(tmp_path, "openslr")
+    module.download(tmp_path, DownloadRequest(mirror="openslr"))
     assert_whole(tmp_path)
 
 
@@ -128,10 +130,10 @@ def test_room_for_both_is_checked_before_the_first_byte(mirror, tmp_path, monkey
     needed = len(PACKED) - 2000 + 10_000
     set_free(monkeypatch, needed - 1)
     with pytest.raises(UserError, match="GB needed"):
-        module.download(tmp_path, "openslr")
+        module.download(tmp_path, DownloadRequest(mirror="openslr"))
     assert not mirror.log
     set_free(monkeypatch, needed + 1000)
-    module.download(tmp_path, "openslr")
+    module.download(tmp_path, DownloadRequest(mirror="openslr"))
     assert_whole(tmp_path)
 
 
@@ -144,17 +146,17 @@ def test_numbers_are_those_of_the_corpus():
 def test_archive_that_is_another(mirror, tmp_path, monkeypatch):
     mirror.files[f"/93/{module.ARCHIVE}"] = PACKED[:-1]
     with pytest.raises(UserError, match=r"offers .* bytes in place of"):
-        module.download(tmp_path, "openslr")
+        module.download(tmp_path, DownloadRequest(mirror="openslr"))
     other = pack_tar({"data_aishell3/spk-info.txt": b""})
     mirror.files[f"/93/{module.ARCHIVE}"] = other
     monkeypatch.setattr(module, "SIZE", len(other))
     with pytest.raises(UserError, match=r"test/content.txt.* not in it; remove it"):
-        module.download(tmp_path, "openslr")
+        module.download(tmp_path, DownloadRequest(mirror="openslr"))
 
 
 def test_flipped_byte_is_found(mirror, tmp_path):
     broken = PACKED[:-6] + bytes([PACKED[-6] ^ 1]) + PACKED[-5:]  # in gzip's CRC-32
     mirror.files[f"/93/{module.ARCHIVE}"] = broken
     with pytest.raises(UserError, match="not a whole archive"):
-        module.download(tmp_path, "openslr")
+        module.download(tmp_path, DownloadRequest(mirror="openslr"))
     assert not list_names(tmp_path / "aishell3")

@@ -1,28 +1,25 @@
 """Somebody's own recordings, in any format that soundfile reads, given in one of three ways.
 
 - one sub-folder a speaker, ``DIR/<speaker>/**/<file>``; a name may end in ``_F`` or ``_M`` to
-  tell the speaker's sex
-- a table, ``DIR/utterances.csv`` or ``.tsv`` (:mod:`local.utterance_table`)
-- a Kaldi data directory, or a ``data/`` folder of several (:mod:`local.kaldi_data`)
+  say the speaker's sex
+- a table, ``DIR/utterances.csv`` or ``.tsv`` (:mod:`separation.corpora.utterance_table`)
+- a Kaldi data directory, or a ``data/`` folder of several (:mod:`separation.corpora.kaldi_data`)
 """
 
 from pathlib import Path
 
-import soundfile
-
-from local.kaldi_data import find_directories, find_kaldi_root, list_kaldi
-from local.utterance_table import find_table, list_table
-from separation.corpora.plugin import Recording
+from separation.audio.files import AUDIO_SUFFIXES
+from separation.corpora.kaldi_data import find_directories, find_kaldi_root, list_kaldi
+from separation.corpora.plugin import CorpusInfo, Recording
+from separation.corpora.utterance_table import find_table, list_table
 from separation.errors import MissingInputError, UserError
 
-SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {
-    ".g722",
-    ".gsm",
-    ".opus",
-    ".oga",
-    ".aif",
-    ".aiff",
-}
+INFO = CorpusInfo(
+    name="speech",
+    kind="speech",
+    title="recordings of one's own",
+    readme="egs/folder/README.md",
+)
 
 
 def list_recordings(root: Path) -> list[Recording]:
@@ -57,12 +54,15 @@ def find_root(root: Path) -> Path:
 def _list_folders(root: Path) -> list[Recording]:
     found = [
         Recording(
-            folder.name, _tell_sex(folder.name), str(path.relative_to(root)), path.stem.lower()
+            speaker=folder.name,
+            sex=_parse_sex(folder.name),
+            path=str(path.relative_to(root)),
+            prompt=path.stem.lower(),
         )
         for folder in sorted(root.iterdir())
         if folder.is_dir() and not folder.name.startswith(".")
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and path.is_file()
+        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()
     ]
     if not found:
         raise UserError(
@@ -72,5 +72,5 @@ def _list_folders(root: Path) -> list[Recording]:
     return found
 
 
-def _tell_sex(name: str) -> str:
+def _parse_sex(name: str) -> str:
     return name[-1] if name[-2:] in ("_F", "_M") else ""

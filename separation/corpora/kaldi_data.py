@@ -11,8 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.recording_checks import check_recordings, parse_sex, refuse_repeats
 from separation.corpora.plugin import Recording
+from separation.corpora.recording_checks import (
+    check_recordings,
+    parse_sex,
+    refuse_repeats,
+)
 from separation.errors import MissingInputError, UserError
 from separation.text import list_first
 
