@@ -15,7 +15,6 @@ import torch
 
 from separation import __main__
 from separation.compare.scores import name_files
-from separation.datasets import standard_sets
 from separation.datasets.evaluation_sets import TestSet, open_test_set
 from separation.datasets.open import InputOptions
 from separation.datasets.standard_sets import judge_set
@@ -308,7 +307,7 @@ def librimix(tmp_path, monkeypatch):
         if kind != "mix":
             (folder / "mix").rename(folder / kind)
         name = "libri2mix_test-clean"
-        monkeypatch.setattr(standard_sets, "recognise", lambda _: (name, True))
+        monkeypatch.setattr("local.librimix.recognise", lambda _: (name, True))
         anchors = {(name, own, hz): (db, 0.01) for (own, hz), db in expected_db.items()}
         monkeypatch.setattr("local.librimix.INPUT_SI_SDR_DB", anchors)
         return open_test_set(str(folder), InputOptions([]), [8000])
