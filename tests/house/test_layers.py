@@ -57,3 +57,11 @@ def test_a_planted_upward_import_is_named(tmp_path):
     text = "def read():\n    from separation.stages.run import run_stage\n    return run_stage\n"
     (tmp_path / "audio" / "files.py").write_text(text, encoding="utf-8")
     assert find_upward_imports(tmp_path) == ["audio/files.py -> separation.stages.run"]
+
+
+def test_a_corpus_needs_no_more_than_mixture_tables():
+    """So a file in local/ can be loaded by any layer from the corpora on."""
+    allowed = {*LAYERS[: LAYERS.index("mixtures") + 1]}
+    for path in sorted((ROOT / "local").glob("*.py")):
+        for module in list_imports(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not module.startswith("separation.") or module.split(".")[1] in allowed, path
