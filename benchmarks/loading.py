@@ -45,7 +45,14 @@ def write_pack(folder: Path, n_speakers: int, n_utterances: int) -> None:
         lengths = generator.integers(3 * RATE, 15 * RATE, n_utterances).tolist()
         for place, n_samples in enumerate(lengths):
             row = PackedUtterance(
-                f"s{number}", f"{place}.wav", offset, n_samples, RATE, STEP, 0.4, -25.0
+                speaker=f"s{number}",
+                path=f"{place}.wav",
+                offset=offset,
+                n_samples=n_samples,
+                sample_rate=RATE,
+                scale=STEP,
+                peak=0.4,
+                loudness_lufs=-25.0,
             )
             rows.append(dataclasses.asdict(row))
             offset += n_samples

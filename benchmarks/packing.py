@@ -55,7 +55,10 @@ def measure_pack(corpus: Path, rate: int, share: float) -> dict[str, float]:
     from separation.corpora.pack import ListedClip, pack_speakers
 
     paths = sorted(corpus.rglob("*.wav"))
-    clips = [ListedClip(p.parent.name, str(p.relative_to(corpus)), "mono") for p in paths]
+    clips = [
+        ListedClip(speaker=path.parent.name, path=str(path.relative_to(corpus)), channel="mono")
+        for path in paths
+    ]
     clips = clips[: round(share * len(clips))]
     with tempfile.TemporaryDirectory(dir=corpus.parent) as folder:
         began = time.process_time()

@@ -179,7 +179,10 @@ def rate_dynamic(rows, work: Path, repeats: int) -> list[float]:
     for clip in list_clips(rows):
         samples, rate = soundfile.read(work / "speech" / clip.path, dtype="float32")
         speaker = Path(clip.path).stem.split("-")[0]
-        clips.append(ListedClip(speaker, clip.path, "mono", measure_loudness_lufs(samples, rate)))
+        loudness = measure_loudness_lufs(samples, rate)
+        clips.append(
+            ListedClip(speaker=speaker, path=clip.path, channel="mono", loudness_lufs=loudness)
+        )
     pack_speakers(clips, work / "speech", work / "packed", 8000, 1)
     audio = PackedAudio(work / "packed", sorted({clip.speaker for clip in clips}))
     conf = load_conf(ROOT, "librimix/ConvTasNet", []).mixtures

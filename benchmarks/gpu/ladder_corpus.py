@@ -125,10 +125,21 @@ def hold_out(recordings: list[Recording], conf: Conf, sizes: Sizes) -> set[str]:
 
 
 def _make_row(row: Recording) -> Utterance:
-    name = row.utterance or row.path
     return Utterance(
-        *(name, row.speaker, row.sex, "", row.path, 0, 1, 0.0, 0.0, "", row.prompt),
-        *(row.transcript, row.subset, row.age),
+        utterance=row.utterance or row.path,
+        speaker=row.speaker,
+        sex=row.sex,
+        split="",
+        path=row.path,
+        n_samples=0,
+        sample_rate=1,
+        loudness_lufs=0.0,
+        peak=0.0,
+        channel="",
+        prompt=row.prompt,
+        transcript=row.transcript,
+        subset=row.subset,
+        age=row.age,
     )
 
 

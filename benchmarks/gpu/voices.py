@@ -64,4 +64,9 @@ def pack_folder(root: Path, folder: Path, sample_rate: int, n_speakers: int) -> 
 def _list_clip(path: Path, root: Path) -> ListedClip:
     samples, rate = read_mono(path, "first")
     loudness = measure_loudness_lufs(samples, rate)
-    return ListedClip(path.parent.name, str(path.relative_to(root)), "first", loudness)
+    return ListedClip(
+        speaker=path.parent.name,
+        path=str(path.relative_to(root)),
+        channel="first",
+        loudness_lufs=loudness,
+    )

@@ -37,7 +37,7 @@ class Packable(Protocol):
     def loudness_lufs(self) -> float: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PackedUtterance:
     """Where an utterance lies in the samples of its speaker's file."""
 
@@ -51,7 +51,7 @@ class PackedUtterance:
     loudness_lufs: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ListedClip:
     """A source that a mixture table names."""
 
@@ -81,11 +81,11 @@ def pack_speakers(
         n_jobs: processes.
     """
     speakers = sorted({row.speaker for row in utterances})
-    own: dict[str, list[Packable]] = {name: [] for name in speakers}
+    rows_of: dict[str, list[Packable]] = {name: [] for name in speakers}
     for row in utterances:
-        own[row.speaker].append(row)
+        rows_of[row.speaker].append(row)
     jobs = [
-        (own[speaker], root, folder / speaker, sample_rate)
+        (rows_of[speaker], root, folder / speaker, sample_rate)
         for speaker in speakers
         if not (folder / f"{speaker}.csv").is_file()
     ]
@@ -115,8 +115,14 @@ def _pack_one(job: tuple[list[Packable], Path, Path, int | None]) -> None:
                 np.rint(samples / np.float32(scale)).clip(-32768, 32767).astype("<i2").tobytes()
             )
             packed = PackedUtterance(
-                *(utterance.speaker, utterance.path, offset, len(samples)),
-                *(sample_rate or rate, scale, round(peak, 4) + 1e-4, utterance.loudness_lufs),
+                speaker=utterance.speaker,
+                path=utterance.path,
+                offset=offset,
+                n_samples=len(samples),
+                sample_rate=sample_rate or rate,
+                scale=scale,
+                peak=round(peak, 4) + 1e-4,
+                loudness_lufs=utterance.loudness_lufs,
             )
             rows.append(dataclasses.asdict(packed) | {"scale": repr(scale)})
             offset += len(samples)
@@ -190,9 +196,16 @@ class PackedAudio:
 
 
 def _read_packed(row: dict[str, str]) -> PackedUtterance:
-    numbers = (int(row["offset"]), int(row["n_samples"]), int(row["sample_rate"]))
-    floats = (float(row["scale"]), float(row["peak"]), float(row["loudness_lufs"]))
-    return PackedUtterance(row["speaker"], row["path"], *numbers, *floats)
+    return PackedUtterance(
+        speaker=row["speaker"],
+        path=row["path"],
+        offset=int(row["offset"]),
+        n_samples=int(row["n_samples"]),
+        sample_rate=int(row["sample_rate"]),
+        scale=float(row["scale"]),
+        peak=float(row["peak"]),
+        loudness_lufs=float(row["loudness_lufs"]),
+    )
 
 
 class ExactPack:

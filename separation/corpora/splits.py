@@ -101,7 +101,7 @@ def _choose_speakers(
     if any(getattr(conf, f"n_{s}_speakers") for s in splits) and not {"F", "M"} <= set(ranked):
         raise UserError(
             "splits.n_dev_speakers and n_test_speakers are half women, half men, but the corpus "
-            "does not tell the sex of both: set them to 0."
+            "does not state the sex of both: set them to 0."
         )
     return held
 
@@ -122,11 +122,11 @@ def limit_training(utterances: list[Utterance], conf: SplitsConf) -> list[Uttera
             "left for training; lower it."
         )
     chosen = set(speakers[: conf.n_train_speakers or None])
-    own: dict[str, list[Utterance]] = defaultdict(list)
+    rows_of: dict[str, list[Utterance]] = defaultdict(list)
     for row in sorted(train, key=lambda row: hash_text(f"{conf.seed}/{row.utterance}")):
-        own[row.speaker].append(row)
+        rows_of[row.speaker].append(row)
     kept = {
-        row.utterance for name in chosen for row in own[name][: conf.n_train_utterances or None]
+        row.utterance for name in chosen for row in rows_of[name][: conf.n_train_utterances or None]
     }
     return [row for row in utterances if row.split != "train" or row.utterance in kept]
 
@@ -178,7 +178,7 @@ def _choose_unseen(utterances: list[Utterance], conf: SplitsConf) -> set[str]:
         return set(conf.unseen_speakers)
     ranked = sorted(sexes, key=lambda name: hash_text(f"{conf.seed}/{name}"))
     count = min(max(2, conf.n_unseen), len(sexes) - 2)
-    # One of each sex first, where the corpus tells the sex.
+    # One of each sex first, where the corpus states the sex.
     chosen = [next((s for s in ranked if sexes[s] == sex), None) for sex in ("F", "M")]
     order = [s for s in chosen if s] + [s for s in ranked if s not in chosen]
     return set(order[:count])

@@ -28,9 +28,9 @@ CLIPPED_RUN = 3
 TOO_SHORT, COPY = "too short", "a copy"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Utterance:
-    """A row of the corpus table."""
+    """An utterance: a row of the corpus table."""
 
     utterance: str
     speaker: str
@@ -101,7 +101,7 @@ def scan_recordings(
         else:
             done.add(recording.path, outcome)
     done.close()
-    _complain(list(bad.values()), conf.skip_bad)
+    _report_bad(list(bad.values()), conf.skip_bad)
     outcomes = [done.done[row.path] for row in recordings if row.path in done.done]
     measured, left_out = _drop_copies(outcomes, conf)
     if not measured:
@@ -131,7 +131,7 @@ def _drop_copies(outcomes: list[list], conf: CorpusConf) -> tuple[list[Utterance
 
 
 def _measure(job: tuple[Recording, Path, str]) -> list | str:
-    """One recording measured, with the hash of its samples; or the complaint about it."""
+    """One recording measured, with the hash of its samples; or what is wrong with it."""
     recording, root, channel = job
     channel = recording.channel or channel
     try:
@@ -152,7 +152,7 @@ def _measure(job: tuple[Recording, Path, str]) -> list | str:
         path=recording.path,
         n_samples=len(samples),
         sample_rate=sample_rate,
-        # Two decimals are a tenth of what a listener or a metric can tell, and
+        # Two decimals are a tenth of what a listener or a metric notices, and
         # survive another version of SciPy or pyloudnorm.
         loudness_lufs=round(loudness, 2) if math.isfinite(loudness) else -70.0,
         peak=round(peak, 4),
@@ -179,18 +179,18 @@ def count_clipped(samples: np.ndarray) -> int:
     return int(runs[runs >= CLIPPED_RUN].sum())
 
 
-def _complain(bad: list[str], skip: bool) -> None:
+def _report_bad(bad: list[str], skip: bool) -> None:
     if bad and not skip:
         raise UserError(
             f"{list_lines(sorted(bad))}\n{len(bad)} unusable file(s): fix or remove them, or leave "
             "them out with --set corpus.skip_bad=true."
         )
-    for complaint in bad:
-        logger.warning("left out: %s", complaint)
+    for reason in bad:
+        logger.warning("left out: %s", reason)
 
 
 def format_table(utterances: Iterable[Utterance]) -> str:
-    """The corpus table's canonical text."""
+    """The corpus table as CSV, in its canonical text."""
     return format_rows([dataclasses.asdict(row) for row in utterances])
 
 

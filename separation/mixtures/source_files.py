@@ -72,5 +72,5 @@ def list_clips(rows: list[dict[str, str]]) -> list[ListedClip]:
             speaker = row.get(f"speaker_{k}_ID") or "speaker"
             channel = row.get(f"source_{k}_channel") or "first"
             for path in split_paths(row, k):
-                found[path] = ListedClip(speaker, path, channel)
+                found[path] = ListedClip(speaker=speaker, path=path, channel=channel)
     return sorted(found.values(), key=lambda clip: (clip.speaker, clip.path))

@@ -18,19 +18,19 @@ CONF = load_conf(ROOT, "mini/ConvTasNet", ["splits.unseen_speakers=[]"])
 def make_table(n_speakers: int, n_prompts: int) -> list[Utterance]:
     return [
         Utterance(
-            f"s{speaker}-{prompt}-{copy}",
-            f"s{speaker}",
-            "FM"[speaker % 2],
-            "",
-            f"s{speaker}/{prompt}-{copy}.wav",
-            16000 + 80 * prompt,
-            8000,
-            -20.0 - prompt % 7,
-            0.5,
-            "mono",
-            f"p{prompt}",
-            "",
-            "",
+            utterance=f"s{speaker}-{prompt}-{copy}",
+            speaker=f"s{speaker}",
+            sex="FM"[speaker % 2],
+            split="",
+            path=f"s{speaker}/{prompt}-{copy}.wav",
+            n_samples=16000 + 80 * prompt,
+            sample_rate=8000,
+            loudness_lufs=-20.0 - prompt % 7,
+            peak=0.5,
+            channel="mono",
+            prompt=f"p{prompt}",
+            transcript="",
+            subset="",
         )
         for speaker in range(n_speakers)
         for prompt in range(n_prompts)

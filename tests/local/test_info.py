@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import subprocess
 import sys
 from pathlib import Path
 
@@ -52,6 +53,16 @@ def test_file_keeps_the_contract(name):
     if info.licence:
         assert info.licence.link.startswith("https://") and info.homepage and info.author
         assert info.licence.name in (ROOT / info.readme).read_text(encoding="utf-8")
+
+
+def test_reading_every_info_is_light():
+    """Done-checks and a config's names come this way, in every call of every stage."""
+    code = (
+        "import sys; from separation.corpora.plugin import list_names; list_names('speech');"
+        "print({'torch', 'asteroid', 'requests', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    assert done.stdout.decode().strip() == "set()"
 
 
 def test_corpus_names_stand_in_local_only():

@@ -37,7 +37,14 @@ def write_pack(folder, n_speakers, durations, seed):
             peak = float(np.abs(samples[-1]).max()) * scale + 1e-4
             offset = sum(map(len, samples[:-1]))
             row = PackedUtterance(
-                f"s{number}", f"{place}.wav", offset, n_samples, 8000, scale, peak, -30.0 + place
+                speaker=f"s{number}",
+                path=f"{place}.wav",
+                offset=offset,
+                n_samples=n_samples,
+                sample_rate=8000,
+                scale=scale,
+                peak=peak,
+                loudness_lufs=-30.0 + place,
             )
             rows.append(dataclasses.asdict(row))
         np.concatenate(samples).astype("<i2").tofile(folder / f"s{number}.i16")
