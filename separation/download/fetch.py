@@ -99,9 +99,8 @@ def download_file(
     """Fetch ``url`` to ``path``; a file that is there and right costs no request.
 
     The bytes grow in ``<path>.part``, which any later call goes on with; ``path`` appears
-    whole and checked. Attempt k + 1 follows after ``pause_s * 2**(k - 1)`` seconds. A file of
-    which nothing is known beforehand is gone on with only while the server's ETag, date and size
-    stay the same, so two versions are never joined.
+    whole and checked. A file of which nothing is known beforehand is gone on with only while the
+    server's ETag, date and size stay the same, so two versions are never joined.
 
     Args:
         url: http or https; proxies come from the environment.
@@ -112,14 +111,13 @@ def download_file(
         describe_fault: says from a file's content why it is not what was wanted, or nothing.
             Where it is given, a later call begins anew unless the server names versions.
         attempts: tries in all, for cut connections, 429 and 5xx.
-        pause_s: first pause in seconds; it doubles.
+        pause_s: between the first two attempts, in seconds; it doubles.
         wait_s: how long to wait for another process that downloads the same file.
         instead: what else the user can do, for the sentence of a failure.
         elsewhere: how to choose another disk, likewise.
 
     Raises:
-        UserError: refused by the server, still cut after all attempts, disk full or not to be
-            written, wrong bytes, or another process has it.
+        UserError: refused, still cut, disk full or read-only, wrong bytes, another process has it.
     """
     wanted = _Download(
         url=url,
@@ -131,14 +129,18 @@ def download_file(
         instead=instead,
         elsewhere=elsewhere,
     )
-    if _is_there(wanted):
-        return path
-    with name_full_disk(path.parent, elsewhere):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    if not _is_there(wanted):
+        _lock_and_complete(wanted, attempts, pause_s, wait_s)
+    return path
+
+
+def _lock_and_complete(wanted: _Download, attempts: int, pause_s: float, wait_s: float) -> None:
+    folder = wanted.path.parent
+    with name_full_disk(folder, wanted.elsewhere):
+        folder.mkdir(parents=True, exist_ok=True)
         with wanted.partial.lock(wait_s):
             if not _is_there(wanted):  # another process may have made it
                 _complete(wanted, attempts, pause_s)
-    return path
 
 
 def _is_there(wanted: _Download) -> bool:
