@@ -1,1 +1,1 @@
-"""Code that knows one corpus and nothing else, as in Kaldi."""
+"""One corpus a file; :mod:`separation.corpora.plugin` says what a file holds and loads it."""

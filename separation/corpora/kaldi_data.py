@@ -63,9 +63,11 @@ def list_kaldi(root: Path) -> list[Recording]:
         for recording in _list_directory(folders[subset], subset, paths, top)
     ]
     found.sort(key=lambda row: row.path)
-    several = f", or give one of its folders ({list_first(list(folders))})"
-    fix = "take the copies out" + several * (len(folders) > 1)
-    check_recordings(found, top, root if len(folders) > 1 else root / "wav.scp", fix)
+    if len(folders) > 1:
+        fix = f"take the copies out, or give one of its folders ({list_first(list(folders))})"
+        check_recordings(found, top, root, fix)
+    else:
+        check_recordings(found, top, root / "wav.scp", "take the copies out")
     return found
 
 

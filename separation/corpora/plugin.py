@@ -1,4 +1,4 @@
-"""The one way to a corpus's own code: ``local/<name>.py``, its ``INFO`` and its functions.
+"""What a corpus's file in ``local/`` holds, and the loader that finds it by its name.
 
 A file in ``local/`` is a corpus of speech, a corpus of noise, or a set of published lists of
 mixtures. It has ``INFO`` and of these functions those that apply:

@@ -1,4 +1,4 @@
-"""What recordings that somebody's own table names must fulfil, whichever kind of table it is."""
+"""Checks of recordings that a user's table names: all there, each once, one sex a speaker."""
 
 import os
 from collections import Counter

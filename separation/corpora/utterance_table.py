@@ -46,9 +46,11 @@ def list_table(table: Path) -> list[Recording]:
 
 def _read_rows(table: Path) -> list[tuple[str, dict[str, str]]]:
     """Every row by lower-case column name, with what to call its place in an error."""
-    tabs = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if table.suffix == ".tsv" else {}
     with open(table, encoding="utf-8-sig", newline="") as handle:  # Excel begins with a mark
-        reader = csv.reader(handle, **tabs)  # type: ignore[arg-type]
+        if table.suffix == ".tsv":
+            reader = csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)
+        else:
+            reader = csv.reader(handle)
         try:
             columns = [name.strip().lower() for name in next(reader, [])]
             _check_columns(columns, table)
