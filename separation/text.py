@@ -1,6 +1,7 @@
 """Text that people read: the first of many names, Markdown tables, what an error says."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 N_LINES = 20  # of a list with a line each, before the rest is only counted
 
@@ -73,6 +74,16 @@ def escape_cell(text: str) -> str:
     'a\\|b c'
     """
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def suggest_nearest(name: str, known: Iterable[str]) -> str:
+    """``did you mean ...? `` where a known name is close to one that is not, else nothing.
+
+    >>> suggest_nearest("librispech", ["librispeech", "wham"]), suggest_nearest("x", ["wham"])
+    ('did you mean librispeech? ', '')
+    """
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def explain_error(error: BaseException) -> str:

@@ -16,7 +16,6 @@ mixtures. It has ``INFO`` and of these functions those that apply:
 Kept free of heavy imports: the stages' done-checks list recordings too.
 """
 
-import difflib
 import functools
 import importlib
 from collections.abc import Callable, Mapping
@@ -29,6 +28,7 @@ from separation.config.schema import Conf
 from separation.environment import ROOT
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_text
+from separation.text import suggest_nearest
 
 LOCAL = ROOT / "local"
 Kind = Literal["speech", "noise", "lists"]
@@ -164,11 +164,8 @@ def load(name: str) -> ModuleType:
 
 
 def _refuse_unknown(name: str, known: list[str], kind: str = "corpus", key: str = "") -> UserError:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return UserError(
-        f"{key}{name}: there is no {kind} of this name in local/; {hint}known: {', '.join(known)}."
-    )
+    hint = f"{suggest_nearest(name, known)}known: {', '.join(known)}"
+    return UserError(f"{key}{name}: there is no {kind} of this name in local/; {hint}.")
 
 
 def read_info(name: str) -> CorpusInfo:

@@ -10,6 +10,7 @@ from separation.corpora.plugin import check_conf_names
 from separation.environment import ROOT
 from separation.errors import UserError
 from separation.experiment.experiment import EXISTING, Experiment
+from separation.text import suggest_nearest
 
 DATA_SECTIONS = ("corpus", "splits", "metadata", "mixtures")
 ENVIRONMENT_PREFIX = "SEPARATION_CORPUS_"
@@ -95,8 +96,10 @@ def _check_roots(recipe: str, conf: Conf, roots: dict[str, Path]) -> None:
     known.add(conf.corpus.noise)
     unknown = sorted(set(roots) - known)
     if unknown:
+        names = sorted(known - {"none"})
         raise UserError(
-            f"--corpus {unknown[0]}=...: this recipe reads {', '.join(sorted(known - {'none'}))}."
+            f"--corpus {unknown[0]}=...: {suggest_nearest(unknown[0], names)}this recipe reads "
+            f"{', '.join(names)}."
         )
     if conf.corpus.source == "speech" and not {"speech", "mixtures", *EXISTING} & set(roots):
         raise UserError(

@@ -19,6 +19,7 @@ from separation.corpora.plugin import (
     read_info,
 )
 from separation.errors import MissingInputError, UserError
+from separation.experiment.open import open_experiment
 from tests.conftest import ROOT
 
 SIGNATURES = {
@@ -97,6 +98,15 @@ def test_unknown_name_in_a_config(change, sentence):
         check_conf_names(load_conf(ROOT, "librimix/ConvTasNet", [change]))
     assert str(caught.value).startswith(f"{change}: there is no ")
     assert sentence in str(caught.value)
+
+
+def test_corpus_that_a_recipe_does_not_read(tmp_path):
+    with pytest.raises(UserError) as caught:
+        open_experiment("librimix/ConvTasNet", [], corpora=[f"librispech={tmp_path}"])
+    sentence = (
+        "--corpus librispech=...: did you mean librispeech? this recipe reads dev, librimix, "
+    )
+    assert str(caught.value).startswith(sentence)
 
 
 @pytest.mark.parametrize("text", ["", "INFO = 3", "INFO = CorpusInfo(name='other', kind='speech'"])
