@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from separation.environment import ROOT
+from separation.environment import ROOT, format_command
 from separation.errors import UnscoredError, UserError
 from separation.experiment.experiment import STAGES
 from separation.experiment.open import open_experiment
@@ -32,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m separation", description=__doc__, allow_abbrev=False)
+    parser = _Parser(prog=format_command(), description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     for stage in STAGES:
         command = commands.add_parser(stage, help=STAGE_HELP[stage], allow_abbrev=False)

@@ -2,8 +2,10 @@
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,19 @@ def find_version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""
+
+
+def format_command(*words: str) -> str:
+    """The command line, typed in the repository root, that runs a command with this interpreter.
+
+    For messages: ``python`` is there only where a virtual environment is active.
+    """
+    interpreter = Path(sys.executable)
+    if os.environ.get("VIRTUAL_ENV") == sys.prefix:
+        interpreter = Path("python")
+    elif interpreter.is_relative_to(ROOT):
+        interpreter = interpreter.relative_to(ROOT)
+    return shlex.join([str(interpreter), "-m", "separation", *words])
 
 
 def choose_device(name: str) -> Any:

@@ -26,8 +26,13 @@ def load_conf(root: Path, recipe: str, overrides: list[str]) -> Conf:
 
     Raises:
         UserError: an unknown key, a value of the wrong type or a contradiction.
-        MissingInputError: no such recipe.
+        MissingInputError: no such recipe, or ``root`` is no repository.
     """
+    if not (root / "conf").is_dir():  # the package without its checkout
+        raise MissingInputError(
+            f"{root}: no conf/ and egs/ here, so no recipes; clone the repository and "
+            "pip install -e it."
+        )
     changes = [(str(path), _read_yaml(path)) for path in _find_confs(root / "egs", recipe)]
     changes += [(f"--set {override}", _parse_override(override)) for override in overrides]
     values = _choose_model(_read_yaml(root / "conf" / "default.yml"), changes)

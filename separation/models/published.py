@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from separation.environment import format_command
+
 LIST = Path(__file__).resolve().parents[2] / "conf" / "published_models.yml"
 HUB_FILE, ZENODO_FILE = "pytorch_model.bin", "model.pth"
 ZENODO_URL = "https://zenodo.org/record/{}/files/model.pth?download=1"
@@ -124,8 +126,8 @@ def advise_name(name: str) -> str:
     """The rest of a sentence about a name that is none."""
     near = suggest_name(name)
     if near:
-        return f"; did you mean {near}? `python -m separation models` lists the published ones"
-    return "; check the path, or see `python -m separation models` for names of published ones"
+        return f"; did you mean {near}? `{format_command('models')}` lists the published ones"
+    return f"; check the path, or see `{format_command('models')}` for names of published ones"
 
 
 def is_offline() -> bool:

@@ -120,9 +120,9 @@ def _show_use(model: str, name: str) -> str:
 
 def _tell_loading(name: str, n_src: int) -> str:
     return (
-        f"or `python -m separation separate call.wav --model {name} --out separated`. The file "
-        f"holds tensors and plain values only; `(batch, time)` goes in, `(batch, {n_src}, time)` "
-        "comes out."
+        f"or `.venv/bin/python -m separation separate call.wav --model {name} --out separated`. "
+        "The file holds tensors and plain values only; `(batch, time)` goes in, "
+        f"`(batch, {n_src}, time)` comes out."
     )
 
 

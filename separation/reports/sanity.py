@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from separation.environment import ROOT
+from separation.environment import ROOT, format_command
 from separation.experiment.experiment import Experiment
 from separation.files import hash_value, read_json, read_rows
 
@@ -12,9 +12,9 @@ BASELINE = "STFTMask"
 
 def tell_overfit(experiment: Experiment) -> str:
     """One sentence on whether this model and training can learn ten mixtures by heart."""
-    command = f"python -m separation overfit --recipe {experiment.recipe}"
     tag = experiment.folder.name
-    command += "" if tag == "default" else f" --tag {tag}"
+    words = [] if tag == "default" else ["--tag", tag]
+    command = format_command("overfit", "--recipe", experiment.recipe, *words)
     verdict = read_json(experiment.folder / "overfit.json")
     if verdict is None:
         return f"Learning ten mixtures by heart was not tried: `{command}` does (and its options)."
@@ -56,8 +56,8 @@ def tell_baseline(experiment: Experiment, summary: dict[str, Any]) -> str:
     return (
         f"{told}: {model} does not clearly beat it, so something may be wrong. Check that both "
         f"trained as long ({_count_steps(experiment.folder)} and {_count_steps(folder)} steps), "
-        "that the training loss was still falling, kernel size and stride, and `python -m "
-        "separation overfit`."
+        "that the training loss was still falling, kernel size and stride, and "
+        f"`{format_command('overfit', '--recipe', experiment.recipe)}`."
     )
 
 

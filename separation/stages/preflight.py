@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from separation.corpora.plugin import DownloadRequest, can_download, check_corpus, download
-from separation.environment import PACKAGES, find_version
+from separation.environment import PACKAGES, find_version, format_command
 from separation.errors import MissingInputError, UserError
 from separation.experiment.experiment import Experiment
 from separation.files import check_writable
@@ -152,7 +152,7 @@ def _tell_cost(experiment: Experiment) -> None:
         trees_gb = hours / conf.mixtures.n_src * 3600 * rate * BYTES_PER_SAMPLE * signals / 1e9
         lines.append("the fixed training list, mixed on the fly: no disk, no time beforehand")
         lines.append(
-            f"the same as WAV files (python -m separation render): about {trees_gb:.1f} GB for "
+            f"the same as WAV files ({format_command('render')}): about {trees_gb:.1f} GB for "
             "training alone; nothing here needs them"
         )
     print("\n".join(f"  {line}" for line in lines), flush=True)
