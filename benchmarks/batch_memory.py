@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.batch_memory
 
-Measures what short steps of every configuration save (separation/training/batch_memory.py),
+Measures what short steps of every configuration save (separation/training/micro_batch.py),
 computes the memory of whole ones and the largest micro-batch of an effective batch of 24 for
 cards of 8, 12, 24 and 80 GB. Writes benchmarks/results/batch_memory.json and the tables of
 docs/which-gpu.md.
@@ -21,7 +21,7 @@ from separation.config.load import load_conf
 from separation.files import write_json, write_text
 from separation.models.asteroid import build_model
 from separation.models.fast.layers import make_fast
-from separation.training.batch_memory import MARGIN, StepMemory, list_divisors
+from separation.training.micro_batch import MARGIN, StepMemory, list_divisors
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "batch_memory.json"

@@ -143,7 +143,7 @@ def time_compiling(conf: Conf, cache: Path) -> float:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache)
     module = SeparationModule(build_model(conf.model, 2, conf.audio.sample_rate), conf.training)
     began = time.monotonic()
-    module.prepare_speed(round(conf.training.segment_s * conf.audio.sample_rate))
+    module.prepare(round(conf.training.segment_s * conf.audio.sample_rate))
     return round(time.monotonic() - began, 1)
 
 

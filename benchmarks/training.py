@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.training [--threads 2] [--turns 5]
 
 The small configuration, batch 4 of 3 s at 8 kHz, in turns: Asteroid's own model, eager,
-float32, torch's Adam and clipping; ours as stage 4 runs it (separation.training.step.Stepper), in
+float32, torch's Adam and clipping; ours as stage 4 runs it (separation.training.step.TrainStep), in
 float32 and, where the CPU has bfloat16 instructions, with autocast. The loader alone:
 benchmarks/loading.py.
 Trainings of equal wall time: benchmarks/equal_wall.py. Writes benchmarks/results/training.json.
@@ -26,9 +26,9 @@ from benchmarks.rendering import read_cpu
 from separation.config.load import load_conf
 from separation.files import write_json
 from separation.models.asteroid import build_model, import_asteroid
-from separation.training.distributed import Ranks
+from separation.training.distributed import Distributed
 from separation.training.module import SeparationModule
-from separation.training.step import Stepper
+from separation.training.step import TrainStep
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -66,12 +66,12 @@ def make_ours(precision: str) -> Callable[[], None]:
     """Stage 4's own step."""
     overrides = [f"training.batch_size={BATCH}", f"training.precision={precision}"]
     conf = load_conf(ROOT, "librimix/ConvTasNet_small", overrides)
-    ranks = Ranks(conf.training, torch.device("cpu"))
+    distributed = Distributed(conf.training, torch.device("cpu"))
     module = SeparationModule(build_model(conf.model, 2, RATE), conf.training)
-    module.prepare_speed(round(SEGMENT_S * RATE))
-    stepper, number = Stepper(module, conf.training, ranks), iter(range(10**9))
+    module.prepare(round(SEGMENT_S * RATE))
+    train_step, number = TrainStep(module, conf.training, distributed), iter(range(10**9))
     mixtures, sources = make_batch()
-    return lambda: stepper.step(next(number), mixtures, sources, 1e-3)
+    return lambda: train_step.run(next(number), mixtures, sources, 1e-3)
 
 
 def measure_steps(turns: int) -> dict[str, list[float]]:

@@ -8,9 +8,9 @@ from torch import nn
 
 from separation.config.schema import Conf
 from separation.models.asteroid import build_model, import_asteroid
-from separation.training.distributed import Ranks
+from separation.training.distributed import Distributed
 from separation.training.module import SeparationModule
-from separation.training.step import Stepper
+from separation.training.step import TrainStep
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -59,21 +59,21 @@ class StockStep:
 
 
 class ProductStep:
-    """The very step of stage 4: its module and its :class:`separation.training.step.Stepper`."""
+    """The very step of stage 4: its module and its :class:`separation.training.step.TrainStep`."""
 
     def __init__(self, model: nn.Module, conf: Conf, device: torch.device) -> None:
         module = SeparationModule(model, conf.training).to(device)
-        module.prepare_speed(round(conf.training.segment_s * conf.audio.sample_rate))
+        module.prepare(round(conf.training.segment_s * conf.audio.sample_rate))
         self.model = module.model
         self.bytes_per_value = 2 if module.use_bf16 else 4
-        self._stepper = Stepper(module, conf.training, Ranks(conf.training, device))
+        self._train_step = TrainStep(module, conf.training, Distributed(conf.training, device))
         self._lr, self._number = conf.training.lr, 0
 
     def run(self, batch: Batch) -> torch.Tensor:
         """See :class:`Step`."""
-        self._stepper.step(self._number, *batch, self._lr)
+        self._train_step.run(self._number, *batch, self._lr)
         self._number += 1
-        return self._stepper.loss.detach()
+        return self._train_step.loss.detach()
 
 
 def make_model(conf: Conf, device: torch.device, seed: int) -> nn.Module:

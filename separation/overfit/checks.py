@@ -11,7 +11,7 @@ from torch import nn
 
 from separation.config.training import TrainingConf
 from separation.text import list_first
-from separation.training.module import SeparationModule, list_idle
+from separation.training.module import SeparationModule, list_unused_parameters
 
 Item = tuple[torch.Tensor, torch.Tensor]  # mixture (time,), sources (n_src, time)
 
@@ -110,7 +110,7 @@ def check_loss(kind: type[SeparationModule], items: Sequence[Item], conf: Traini
     mixtures, sources = (torch.stack(part) for part in zip(*items, strict=True))
     plain = dataclasses.replace(conf, compile="off", precision="fp32", batch_size=len(items))
     module = kind(_Oracle(sources), plain)
-    module.prepare_speed(mixtures.shape[-1])
+    module.prepare(mixtures.shape[-1])
     scores = [-module.training_step([mixtures, sources], 0).item() for _ in range(TRIES)]
     if min(scores) > PERFECT_DB:
         return ""
@@ -133,11 +133,11 @@ class ParameterWatch:
         self.model = model
         self.before = {name: value.detach().clone() for name, value in model.named_parameters()}
         self.without_gradient: set[str] = set()
-        self.idle = self._list_idle(mixtures)
+        self.idle = self._list_unused(mixtures)
 
-    def _list_idle(self, mixtures: torch.Tensor) -> set[str]:
+    def _list_unused(self, mixtures: torch.Tensor) -> set[str]:
         """Parameters that no output depends on; but a whole part without gradient is a fault."""
-        idle = list_idle(self.model, mixtures)
+        idle = list_unused_parameters(self.model, mixtures)
         names = [name for name, _ in self.model.named_parameters()]
         parts = {name.split(".")[0] for name in names}
         whole = {p for p in parts if all(n in idle for n in names if n.split(".")[0] == p)}

@@ -33,10 +33,10 @@ from separation.overfit.checks import (
     check_round_trip,
 )
 from separation.stages.model import describe_run, open_training
-from separation.training.distributed import Ranks
+from separation.training.distributed import Distributed
 from separation.training.module import SeparationModule
 from separation.training.schedule import scale_lr
-from separation.training.step import Stepper
+from separation.training.step import TrainStep
 
 logger = logging.getLogger(__name__)
 
@@ -165,22 +165,22 @@ def _learn(
 ) -> None:
     """Steps of the real training, epoch after epoch, until ``progress`` says that it is over."""
     training = conf.training
-    ranks = Ranks(training, device)
-    module = SeparationModule(model, training).to(ranks.device)
-    module.prepare_speed(round(training.segment_s * conf.audio.sample_rate))
-    stepper = Stepper(module, training, ranks)
+    distributed = Distributed(training, device)
+    module = SeparationModule(model, training).to(distributed.device)
+    module.prepare(round(training.segment_s * conf.audio.sample_rate))
+    train_step = TrainStep(module, training, distributed)
     loader = DataLoader(items, batch_size=training.batch_size)
     progress.start(60 * training.budget_min)
     while not progress.is_over:
         for batch in loader:
-            mixtures, sources = (part.to(ranks.device) for part in batch)
+            mixtures, sources = (part.to(distributed.device) for part in batch)
             factor = scale_lr(training, progress.steps, NEVER, progress.elapsed_s)
             factor *= 0.5 ** (max(0.0, progress.by_loss_db - CALM_DB) / HALVED_EVERY_DB)
-            stepper.step(progress.steps, mixtures, sources, training.lr * factor)
-            progress.see_step(float(stepper.loss))
+            train_step.run(progress.steps, mixtures, sources, training.lr * factor)
+            progress.log_step(float(train_step.loss))
             if progress.is_over:
                 break
-        progress.see_epoch()
+        progress.log_epoch()
 
 
 class _Progress:
@@ -224,7 +224,7 @@ class _Progress:
         known = bool(self.scores) and self.scores[-1][1] > TARGET_DB
         return bool(self.fault) or self.elapsed_s >= self.limit_s or known
 
-    def see_step(self, loss: float) -> None:
+    def log_step(self, loss: float) -> None:
         """Look at gradients and parameters after a step; the early faults."""
         self.losses.append(loss)
         if not np.isfinite(loss):
@@ -233,7 +233,7 @@ class _Progress:
             self.watch.see_gradients()
             self.fault = self.watch.find_fault()
 
-    def see_epoch(self) -> None:
+    def log_epoch(self) -> None:
         """Score where it is time to, and at the end."""
         by_loss = self.by_loss_db
         since_s = self.elapsed_s - (self.scores[-1][0] if self.scores else 0.0)

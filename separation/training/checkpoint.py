@@ -1,4 +1,4 @@
-"""Checkpoints of a training that is under way: whole or absent, also on a full disk."""
+"""Checkpoints of a run that is under way: whole or absent, also on a full disk."""
 
 import contextlib
 import errno
@@ -42,7 +42,7 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
         if state.keys() >= KEYS:
             return state
     raise UserError(
-        f"{path} is no checkpoint of this version of the training: choose a new --tag, or delete "
+        f"{path} is no checkpoint of this version of the program: choose a new --tag, or delete "
         "it to begin anew."
     )
 

@@ -1,4 +1,4 @@
-"""Batches by the number of the step, and each process's share of them."""
+"""Training batches by the number of the step, and each process's share of them."""
 
 import contextlib
 import itertools
@@ -13,6 +13,7 @@ from separation.config.training import TrainingConf
 from separation.mixtures.dataset import MixtureSet
 from separation.mixtures.dynamic.device import DeviceMixer
 from separation.mixtures.dynamic.host import DynamicMixtures, FixedMixtures
+from separation.training.distributed import Process
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -22,22 +23,22 @@ logger = logging.getLogger(__name__)
 
 
 class StepItems(Sampler[int]):
-    """Item numbers, counted over the whole training, of one process from a step on.
+    """Item numbers, counted over the whole run, of one process from a step on.
 
     Step ``s`` takes items ``s * batch_size`` to ``(s + 1) * batch_size - 1``, whatever the number
-    of processes; process ``rank`` of ``world`` takes every ``world``-th of them.
+    of processes; process ``rank`` takes every ``world_size``-th of them.
 
-    >>> list(itertools.islice(StepItems(first_step=1, batch_size=4, rank=1, world=2), 4))
+    >>> list(itertools.islice(StepItems(first_step=1, batch_size=4, rank=1, world_size=2), 4))
     [5, 7, 9, 11]
     """
 
-    def __init__(self, first_step: int, batch_size: int, rank: int = 0, world: int = 1) -> None:
-        assert batch_size % world == 0
+    def __init__(self, first_step: int, batch_size: int, rank: int, world_size: int) -> None:
+        assert batch_size % world_size == 0
         self.first = first_step * batch_size + rank
-        self.world = world
+        self.world_size = world_size
 
     def __iter__(self) -> Iterator[int]:
-        return itertools.count(self.first, self.world)
+        return itertools.count(self.first, self.world_size)
 
 
 def count_steps(conf: TrainingConf, n_items: int) -> int:
@@ -50,29 +51,27 @@ def count_steps(conf: TrainingConf, n_items: int) -> int:
     return max(1, (conf.epoch_mixtures or n_items) // conf.batch_size)
 
 
-def open_mixer(
-    conf: TrainingConf, segments: Dataset, rank: int, world: int, device: torch.device
-) -> DeviceMixer | None:
-    """What mixes on the device where ``training.mixing`` says so; None: the host does.
+def open_mixer(conf: TrainingConf, segments: Dataset, process: Process) -> DeviceMixer | None:
+    """The mixer on the device, where ``training.mixing`` says so; None: the host mixes.
 
     It takes its part of a GPU's memory now, so that the batch is fitted into the rest.
     """
-    if conf.mixing == "host" or (conf.mixing == "auto" and device.type != "cuda"):
+    if conf.mixing == "host" or (conf.mixing == "auto" and process.device.type != "cuda"):
         return None
     if not isinstance(segments, DynamicMixtures):
         if conf.mixing == "device":
             logger.warning("training.mixing=device: a fixed list of mixtures is read by the host")
         return None
-    return DeviceMixer(segments, conf.batch_size, device, rank=rank, world=world)
+    return DeviceMixer(
+        segments, conf.batch_size, process.device, rank=process.rank, world=process.world_size
+    )
 
 
 def open_batches(
     conf: TrainingConf,
     segments: Dataset,
     first_step: int,
-    rank: int,
-    world: int,
-    device: torch.device,
+    process: Process,
     mixer: DeviceMixer | None = None,
 ) -> Generator[Batch, None, None]:
     """Endless batches from step ``first_step`` on: this process's share of each.
@@ -80,10 +79,8 @@ def open_batches(
     Args:
         conf: training config.
         segments: item number -> mixture ``(time,)`` and sources ``(n_src, time)``.
-        first_step: counted over the whole training.
-        rank: of this process.
-        world: number of processes.
-        device: of the model; to a GPU batches come from memory that it can copy without waiting.
+        first_step: counted over the whole run.
+        process: this one; to its GPU batches come from memory that it can copy without waiting.
         mixer: makes the batches where they are mixed on the device.
 
     Yields:
@@ -95,10 +92,10 @@ def open_batches(
         return
     loader = DataLoader(
         segments,
-        batch_size=conf.batch_size // world,
-        sampler=StepItems(first_step, conf.batch_size, rank, world),
+        batch_size=conf.batch_size // process.world_size,
+        sampler=StepItems(first_step, conf.batch_size, process.rank, process.world_size),
         num_workers=conf.num_workers,
-        pin_memory=device.type == "cuda",
+        pin_memory=process.device.type == "cuda",
         worker_init_fn=_leave_signals_to_parent,
     )
     batches = iter(loader)

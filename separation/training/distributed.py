@@ -1,4 +1,4 @@
-"""The processes of a training: started by Lightning, stopped by signals, of one mind."""
+"""Distributed training: one process a device, all-reduce, SIGINT and SIGTERM."""
 
 import logging
 import os
@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
-from torch import distributed
+from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from separation.config.training import TrainingConf
@@ -24,69 +24,87 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(Exception):
-    """A signal asks the training to write a checkpoint and end."""
+    """A signal asks for a checkpoint and an end of the run."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.number = number
 
 
-class Ranks:
-    """One process for each device; what all must agree on, they agree on here.
+class Process(Protocol):
+    """One of the processes of a run: number ``rank`` of ``world_size``, on its device."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+
+class Distributed:
+    """The processes of a run, one for each device, and the reductions over them.
 
     Args:
         conf: training config with ``devices`` and ``num_nodes``.
         device: cpu or cuda.
 
+    Attributes:
+        rank: of this process.
+        world_size: number of processes.
+        device: of this process.
+
     Raises:
         UserError: fewer devices than asked for, another number of processes was started, or what
-            SLURM tells does not fit.
+            SLURM says does not fit.
     """
 
     def __init__(self, conf: TrainingConf, device: torch.device) -> None:
         _check_devices(conf, device)
         self.fabric = _open_fabric(conf, device)
         self.fabric.launch()
-        self.rank, self.world = self.fabric.global_rank, self.fabric.world_size
-        self.device = self.fabric.device
-        # Between the hosts, so that agreeing does not wait for a GPU.
-        self._hosts = distributed.new_group(backend="gloo") if self.world > 1 else None
+        self.rank, self.world_size = self.fabric.global_rank, self.fabric.world_size
+        self.device: torch.device = self.fabric.device
+        # Between the hosts, so that a reduction of plain numbers does not wait for a GPU.
+        self._hosts = dist.new_group(backend="gloo") if self.world_size > 1 else None
         if self.rank:
             logging.getLogger("separation").setLevel(logging.WARNING)
 
-    def agree(self, values: Sequence[float]) -> list[float]:
-        """The largest of each value over all processes."""
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and draws bars."""
+        return self.rank == 0
+
+    def all_reduce_max(self, values: Sequence[float]) -> list[float]:
+        """The largest of each value over all processes; plain numbers, so no GPU is waited for."""
         if self._hosts is None:
             return list(values)
         largest = torch.tensor(values, dtype=torch.float64)
-        distributed.all_reduce(largest, distributed.ReduceOp.MAX, group=self._hosts)
+        dist.all_reduce(largest, dist.ReduceOp.MAX, group=self._hosts)
         return largest.tolist()
 
-    def add_up(self, values: torch.Tensor) -> torch.Tensor:
-        """The sum over all processes of a tensor on the device; no process waits for a GPU."""
-        if self.world > 1:
-            distributed.all_reduce(values)
+    def all_reduce_sum(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum over all processes of a tensor on the device; the host does not wait for it."""
+        if self.world_size > 1:
+            dist.all_reduce(values)
         return values
 
-    def wrap(self, module: pl.LightningModule, idle: set[str]) -> Any:
-        """The module whose gradients are averaged over all processes.
+    def wrap_module(self, module: pl.LightningModule, unused: set[str]) -> Any:
+        """The module whose gradients are averaged over all processes (DDP).
 
         Args:
             module: on its device.
-            idle: parameters without a gradient, which DDP would wait for, or look for in every
+            unused: parameters without a gradient, which DDP would wait for, or look for in every
                 step, and a GPU with it.
         """
-        if self.world > 1:
-            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, idle)
+        if self.world_size > 1:
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, unused)
         return self.fabric.setup_module(module)
 
-    def refuse_different(self, value: int, what: str) -> None:
+    def require_same(self, value: int, what: str) -> None:
         """See that all processes have the same number.
 
         Raises:
             UserError: they differ.
         """
-        low, high = self.agree([-value, value])
+        low, high = self.all_reduce_max([-value, value])
         if -low != high:
             raise UserError(
                 f"the processes differ in {what} ({-low:.0f} and {high:.0f}): the experiment's "
@@ -95,9 +113,9 @@ class Ranks:
 
     def close(self) -> None:
         """Wait for the others, then leave the process group."""
-        if self.world > 1:
-            distributed.barrier(group=self._hosts)
-            distributed.destroy_process_group()
+        if self.world_size > 1:
+            dist.barrier(group=self._hosts)
+            dist.destroy_process_group()
 
 
 def _open_fabric(conf: TrainingConf, device: torch.device) -> Fabric:
@@ -108,7 +126,7 @@ def _open_fabric(conf: TrainingConf, device: torch.device) -> Fabric:
             num_nodes=conf.num_nodes,
             strategy=DDPStrategy() if conf.n_processes > 1 else "auto",
         )
-    except (RuntimeError, ValueError) as error:  # what it reads of SLURM and torchrun
+    except (RuntimeError, ValueError) as error:  # from what SLURM and torchrun set
         raise UserError(
             f"training.devices={conf.devices}, training.num_nodes={conf.num_nodes} do not fit how "
             f"the processes were started: {explain_error(error)}"
@@ -136,7 +154,7 @@ def _check_devices(conf: TrainingConf, device: torch.device) -> None:
 
 
 class SignalWatch:
-    """Remembers SIGINT and SIGTERM until the training can stop; a later Ctrl-C ends at once.
+    """Remembers SIGINT and SIGTERM until a step is done; a later Ctrl-C ends at once.
 
     Launchers send a signal again that the process has got itself, so that one soon after the
     first, and any further SIGTERM, must not break off the checkpoint.

@@ -1,7 +1,8 @@
-"""What a training leaves for people: the curve, the best model, early stopping."""
+"""Training history: one row of ``curves.csv`` an epoch, the best model, early stopping."""
 
 import logging
 import resource
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,39 @@ from separation.training.validation import DevScores
 
 logger = logging.getLogger(__name__)
 
-CURVE_COLUMNS = [
-    *("epoch", "step", "elapsed_s", "train_loss", "dev_loss", "lr", "audio_s_per_s"),
-    *("dev_si_sdri", "skipped", "memory_mb", "validation_s"),
-]
+
+@dataclass(frozen=True, kw_only=True)
+class EpochResult:
+    """What an epoch of training gave, before validation.
+
+    Attributes:
+        epoch: its number, from 0.
+        step: steps of the whole run so far.
+        elapsed_s: seconds of training so far.
+        stepping_s: that the epoch's steps took.
+        validation_s: that validation took.
+        train_loss: mean over the steps that counted, in dB.
+        lr: learning rate after its last step.
+        n_skipped: steps whose loss or gradient was not finite.
+    """
+
+    epoch: int
+    step: int
+    elapsed_s: float
+    stepping_s: float
+    validation_s: float
+    train_loss: float
+    lr: float
+    n_skipped: int
 
 
-class KeepResults:
-    """Curve, best model and early stopping; only the first process writes.
+class TrainingHistory:
+    """All epochs so far, the best model and early stopping; only the first process writes.
 
     Args:
         folder: of the experiment.
         audio_s_per_step: seconds of mixtures that a step takes.
-        early_stop: epochs without a better dev loss after which :attr:`is_over`; 0: never.
+        early_stop: epochs without a better dev loss after which training stops; 0: never.
         writes: whether this process writes files.
     """
 
@@ -37,7 +58,7 @@ class KeepResults:
         self.audio_s_per_step = audio_s_per_step
         self.early_stop = early_stop
         self.writes = writes
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[dict[str, float]] = []
         self.best_loss = float("inf")
         self.epochs_without_gain = 0
 
@@ -50,49 +71,58 @@ class KeepResults:
             setattr(self, name, value)
 
     @property
-    def is_over(self) -> bool:
-        """Whether early stopping ends the training."""
+    def stops_early(self) -> bool:
+        """Whether the dev loss has not fallen for ``early_stop`` epochs."""
         return 0 < self.early_stop <= self.epochs_without_gain
 
-    def keep_best(self, model: nn.Module, dev_loss: float) -> None:
-        """Save the model if it is the best so far."""
+    def save_if_best(self, model: nn.Module, dev_loss: float) -> None:
+        """Save the model as ``best_model.pth`` if its dev loss is the lowest so far."""
         self.epochs_without_gain = 0 if dev_loss < self.best_loss else self.epochs_without_gain + 1
         if dev_loss < self.best_loss:
             self.best_loss = dev_loss
             if self.writes:
                 save_model(model, self.folder / "best_model.pth")
-        if self.is_over:
+        if self.stops_early:
             logger.info("dev loss has not fallen for %d epochs: stop", self.epochs_without_gain)
 
-    def add_row(self, values: dict[str, Any], dev: DevScores, device: torch.device) -> dict:
-        """Append to ``curves.csv`` what an epoch gave; returns the row.
+    def add_epoch(
+        self, result: EpochResult, dev: DevScores, device: torch.device
+    ) -> dict[str, float]:
+        """Append an epoch to ``curves.csv``; returns its row.
 
         Args:
-            values: epoch, step, elapsed_s, train_loss, lr, skipped; stepping_s, the seconds that
-                the epoch's steps took, and validation_s.
+            result: of the epoch's steps.
             dev: the epoch's scores.
             device: whose memory is reported.
         """
         before = self.rows[-1]["step"] if self.rows else 0
-        audio_s = (values["step"] - before) * self.audio_s_per_step
-        stepping_s = max(values["stepping_s"], 1e-9)
-        row = {name: value for name, value in values.items() if name != "stepping_s"} | {
-            "elapsed_s": round(values["elapsed_s"], 1),
-            "train_loss": round(values["train_loss"], 4),
+        audio_s = (result.step - before) * self.audio_s_per_step
+        row = {
+            "epoch": result.epoch,
+            "step": result.step,
+            "elapsed_s": round(result.elapsed_s, 1),
+            "train_loss": round(result.train_loss, 4),
             "dev_loss": round(dev.loss, 4),
-            "audio_s_per_s": round(audio_s / stepping_s, 1),
+            "lr": result.lr,
+            "audio_s_per_s": round(audio_s / max(result.stepping_s, 1e-9), 1),
             "dev_si_sdri": round(dev.si_sdri, 4),
+            "skipped": result.n_skipped,
             "memory_mb": round(peak_memory_mb(device)),
-            "validation_s": round(values["validation_s"], 1),
+            "validation_s": round(result.validation_s, 1),
         }
         self.rows.append(row)
         if self.writes:
-            write_text(self.folder / "curves.csv", format_rows(self.rows, CURVE_COLUMNS))
+            write_text(self.folder / "curves.csv", format_rows(self.rows, list(row)))
         logger.info(
             "epoch %d: train SI-SDR %.2f dB, dev SI-SDR %.2f dB (SI-SDRi %.2f dB), "
             "%.0f s of audio a second, %d MB, %.1f minutes",
-            *(row["epoch"], -row["train_loss"], -dev.loss, dev.si_sdri, row["audio_s_per_s"]),
-            *(row["memory_mb"], values["elapsed_s"] / 60),
+            result.epoch,
+            -row["train_loss"],
+            -dev.loss,
+            dev.si_sdri,
+            row["audio_s_per_s"],
+            row["memory_mb"],
+            result.elapsed_s / 60,
         )
         return row
 

@@ -1,4 +1,4 @@
-"""What is trained: Asteroid's model, its faster forms, and the loss."""
+"""The Lightning module that is trained: Asteroid's model, its faster forms, and the loss."""
 
 import contextlib
 import copy
@@ -47,7 +47,7 @@ class SeparationModule(pl.LightningModule):
         precision = self.conf.precision
         self.use_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(self.device))
 
-    def prepare_speed(self, n_samples: int) -> None:
+    def prepare(self, n_samples: int) -> None:
         """Pick bf16 and compilation where they work; say what was picked.
 
         Raises:
@@ -59,13 +59,13 @@ class SeparationModule(pl.LightningModule):
         if not obstacle:
             obstacle = self._try_compile()
         if obstacle and self.conf.compile == "on":
-            raise UserError(f"training.compile=on: {obstacle}; mend it, or set compile=auto.")
+            raise UserError(f"training.compile=on: {obstacle}; fix that, or set compile=auto.")
         form = f"eager ({obstacle})" if obstacle else "compiled"
         form += " with CUDA graphs" if self.use_graphs else ""
         logger.info("training runs %s, %s", form, "bf16 autocast" if self.use_bf16 else "float32")
 
     def _find_obstacle(self) -> str:
-        """Why nothing can be compiled, in words; empty where it can."""
+        """Why the model cannot be compiled, in words; empty where it can."""
         if self.conf.compile == "off":
             return "training.compile=off"
         if can_compile(self.device):
@@ -149,10 +149,10 @@ class SeparationModule(pl.LightningModule):
         finally:
             form.train()
 
-    def list_idle(self) -> set[str]:
-        """Names of parameters that get no gradient, in this module."""
+    def list_unused_parameters(self) -> set[str]:
+        """Names in this module of parameters that get no gradient, which DDP must know."""
         noise = torch.randn(1, self.n_samples, device=self.device)
-        return {f"model.{name}" for name in list_idle(self.model, noise)}
+        return {f"model.{name}" for name in list_unused_parameters(self.model, noise)}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, whose fused kernel leaves weights and state alone where ``found_inf`` is 1."""
@@ -160,7 +160,7 @@ class SeparationModule(pl.LightningModule):
         return torch.optim.Adam(trained, lr=self.conf.lr, fused=self.conf.fused_adam or None)
 
 
-def list_idle(model: nn.Module, mixtures: torch.Tensor) -> set[str]:
+def list_unused_parameters(model: nn.Module, mixtures: torch.Tensor) -> set[str]:
     """Parameters that no output depends on, such as the last block's residual; frozen ones too.
 
     Args:
@@ -177,7 +177,7 @@ def make_model(conf: Conf, *, from_checkpoint: bool = True) -> nn.Module:
 
     Args:
         conf: the recipe.
-        from_checkpoint: false where a resumed training replaces the weights anyway.
+        from_checkpoint: false where a resumed run replaces the weights anyway.
 
     Raises:
         UserError: the checkpoint is absent, or of another architecture.

@@ -17,7 +17,7 @@ def scale_lr(conf: TrainingConf, step: int, n_planned: int, elapsed_s: float) ->
 
     Args:
         conf: training config.
-        step: number of the step in the whole training, from 0.
+        step: number of the step in the whole run, from 0.
         n_planned: steps of all epochs.
         elapsed_s: seconds of training so far.
     """

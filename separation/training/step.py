@@ -1,4 +1,4 @@
-"""One step of the optimiser: pieces of the batch, clipping, the guard, the average of weights."""
+"""A training step: gradient accumulation, clipping, skipping what is not finite, EMA of weights."""
 
 import contextlib
 import logging
@@ -11,7 +11,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from separation.config.training import TrainingConf
 from separation.errors import UserError
-from separation.training.distributed import Ranks
+from separation.training.distributed import Distributed
 from separation.training.module import SeparationModule
 
 logger = logging.getLogger(__name__)
@@ -40,51 +40,54 @@ class WeightAverage:
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """The parameters hold the average for a while."""
-        own = [parameter.detach().clone() for parameter in self._parameters]
+        trained = [parameter.detach().clone() for parameter in self._parameters]
         self._copy(self.values)
         try:
             yield
         finally:
-            self._copy(own)
+            self._copy(trained)
 
     def _copy(self, values: list[torch.Tensor]) -> None:
         with torch.no_grad():
             torch._foreach_copy_(self._parameters, values)
 
 
-class Stepper:
-    """Does the steps; nothing in a step makes the host wait for a GPU.
+class TrainStep:
+    """Optimiser steps; nothing in a step makes the host wait for a GPU.
 
     Args:
         module: on its device, prepared.
         conf: training config.
-        ranks: the processes; gradients are averaged over them.
+        distributed: the processes; gradients are averaged over them.
 
     Attributes:
         loss_sum: sum of the losses of the epoch's counted steps, float64.
         loss: of the last step, over all processes; not finite where it was skipped.
         gradient_norm: of the last step, before clipping.
-        n_skipped: in the epoch; exact after :meth:`look_back`.
+        n_skipped: in the epoch; exact after :meth:`read_guards`.
     """
 
-    LOOK_BACK_EVERY = 20  # steps whose guards a GPU's host reads at once
+    READ_GUARDS_EVERY = 20  # steps whose guards a GPU's host reads at once
 
-    def __init__(self, module: SeparationModule, conf: TrainingConf, ranks: Ranks) -> None:
-        self.conf, self.ranks = conf, ranks
+    def __init__(
+        self, module: SeparationModule, conf: TrainingConf, distributed: Distributed
+    ) -> None:
+        self.conf, self.distributed = conf, distributed
         self.optimizer: Any = module.configure_optimizers()
         self.parameters: list[torch.Tensor] = self.optimizer.param_groups[0]["params"]
         self.average = WeightAverage(self.parameters, conf.ema) if conf.ema else None
-        self._module = ranks.wrap(module, module.list_idle() if ranks.world > 1 else set())
+        unused = module.list_unused_parameters() if distributed.world_size > 1 else set()
+        self._module = distributed.wrap_module(module, unused)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=module.device)
         self.loss = self.gradient_norm = torch.zeros((), device=module.device)
         self.n_skipped = self.n_skipped_in_row = 0
         self._guards: list[tuple[int, torch.Tensor]] = []
 
-    def step(self, number: int, mixtures: torch.Tensor, sources: torch.Tensor, lr: float) -> None:
+    def run(self, number: int, mixtures: torch.Tensor, sources: torch.Tensor, lr: float) -> None:
         """Step ``number`` on this process's share of the batch.
 
         Args:
-            number: counted over the whole training.
+            number: counted over the whole run.
             mixtures: ``(batch, time)``, on the device.
             sources: ``(batch, n_src, time)``.
             lr: learning rate.
@@ -93,26 +96,27 @@ class Stepper:
             UserError: too many steps in a row were not finite.
         """
         # Dropout of a step is that of its number, so a resumed run has the same.
-        torch.manual_seed(derive_seed(self.conf.seed, number, self.ranks.rank))
+        torch.manual_seed(derive_seed(self.conf.seed, number, self.distributed.rank))
         self.optimizer.zero_grad()
-        self.loss = self.ranks.add_up(self._backward(mixtures, sources)) / self.ranks.world
+        loss = self._backward(mixtures, sources)
+        self.loss = self.distributed.all_reduce_sum(loss) / self.distributed.world_size
         bad = self._update(lr)
         self.loss_sum += torch.where(bad > 0, 0.0, self.loss.double())
         if self.average is not None:
             self.average.update(number + 1, 1 - bad)
         self._guards.append((number, bad))
-        if bad.device.type == "cpu" or len(self._guards) >= self.LOOK_BACK_EVERY:
-            self.look_back()
+        if bad.device.type == "cpu" or len(self._guards) >= self.READ_GUARDS_EVERY:
+            self.read_guards()
 
     def _backward(self, mixtures: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
         """Gradients of the mean loss over the share, piece by piece; returns that loss."""
         size = self.conf.forward_items
         pieces = list(zip(mixtures.split(size), sources.split(size), strict=True))
-        fabric = self.ranks.fabric
+        fabric = self.distributed.fabric
         total = torch.zeros((), device=mixtures.device)
         for place, piece in enumerate(pieces):
-            more = place + 1 < len(pieces)
-            with fabric.no_backward_sync(self._module, enabled=more):
+            has_more = place + 1 < len(pieces)
+            with fabric.no_backward_sync(self._module, enabled=has_more):
                 loss = self._module.training_step(piece, place) / len(pieces)
                 fabric.backward(loss)
             total += loss.detach()
@@ -127,17 +131,17 @@ class Stepper:
             clip_grads_with_norm_(self.parameters, self.conf.clip, self.gradient_norm)
         bad = (~finite).float()
         group = self.optimizer.param_groups[0]
-        kept = group["lr"]  # the plateau's, which the schedule scales for this step only
+        base = group["lr"]  # the plateau's, which the schedule scales for this step only
         group["lr"] = lr
         if self.conf.fused_adam:
             self.optimizer.found_inf = bad
         if self.conf.fused_adam or not bad:  # torch's plain Adam has no guard, so the host looks
             self.optimizer.step()
-        group["lr"] = kept
+        group["lr"] = base
         return bad
 
-    def look_back(self) -> None:
-        """Count and report the skipped steps since the last look."""
+    def read_guards(self) -> None:
+        """Count and report the steps skipped since the last call, for which a GPU is waited for."""
         if not self._guards:
             return
         skipped = torch.stack([bad for _, bad in self._guards]).tolist()
@@ -145,10 +149,10 @@ class Stepper:
             self.n_skipped_in_row = self.n_skipped_in_row + 1 if bad else 0
             self.n_skipped += bool(bad)
             if bad:
-                self._report(number)
+                self._report_skipped(number)
         self._guards.clear()
 
-    def _report(self, number: int) -> None:
+    def _report_skipped(self, number: int) -> None:
         size = self.conf.batch_size
         items = f"items {number * size} to {(number + 1) * size - 1}"
         logger.warning("step %d (%s) skipped: loss or gradient not finite", number, items)
@@ -158,6 +162,10 @@ class Stepper:
                 f"{self.n_skipped_in_row} times in a row (training.max_skipped); lower "
                 "training.lr or set training.precision=fp32, under a new --tag."
             )
+
+    def mean_loss(self, n_steps: int) -> float:
+        """Mean loss of the epoch's steps that counted, in dB."""
+        return float(self.loss_sum) / max(1, n_steps - self.n_skipped)
 
     def begin_epoch(self) -> None:
         """Forget the running means of the epoch before."""

@@ -1,4 +1,4 @@
-"""What a training shows: bar and TensorBoard's numbers, a fixed dev mixture to see and hear."""
+"""Progress bar and TensorBoard: numbers, and a fixed dev mixture to see and hear."""
 
 import time
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from separation.mixtures.signals import Mixture
-from separation.training.history import KeepResults
-from separation.training.step import Stepper
+from separation.training.history import TrainingHistory
+from separation.training.step import TrainStep
 
 
-class Board:
-    """TensorBoard logs of the first process.
+class TensorBoardLogger:
+    """TensorBoard logs, written by the first process only.
 
     Args:
         folder: of the logs.
@@ -45,7 +45,7 @@ class Board:
             mixture: a fixed one.
             separate: ``(time,)`` to estimates ``(n_src, time)``.
             sample_rate: Hz.
-            step: of the training.
+            step: of the run.
         """
         if self._writer is None:
             return
@@ -55,8 +55,8 @@ class Board:
         self._writer.add_figure("example", draw_spectrograms(signals, sample_rate), step)
         for name, samples in signals.items():
             # SI-SDR leaves the scale open
-            heard = torch.from_numpy(0.9 * samples / max(float(np.abs(samples).max()), 1e-9))
-            self._writer.add_audio(f"example/{name}", heard, step, sample_rate)
+            scaled = torch.from_numpy(0.9 * samples / max(float(np.abs(samples).max()), 1e-9))
+            self._writer.add_audio(f"example/{name}", scaled, step, sample_rate)
 
     def flush(self) -> None:
         if self._writer is not None:
@@ -67,32 +67,32 @@ class Board:
             self._writer.close()
 
 
-class Teller:
-    """What a training tells on the screen and in the logs while it runs.
+class ProgressLogger:
+    """The progress bar of an epoch, and what TensorBoard gets of steps and epochs.
 
     Args:
-        board: the logs.
-        keep: the results so far; only its process draws a bar.
+        tensorboard: the logs.
+        history: the epochs so far; only the process that writes it draws a bar.
     """
 
     LOG_EVERY = 20  # steps between looks at what a GPU has computed
 
-    def __init__(self, board: Board, keep: KeepResults) -> None:
-        self.board, self.keep = board, keep
+    def __init__(self, tensorboard: TensorBoardLogger, history: TrainingHistory) -> None:
+        self.tensorboard, self.history = tensorboard, history
 
     def open_bar(self, epoch: int, step: int, done: int, n_steps: int) -> Any:
-        """A progress bar of an epoch's ``n_steps``, at step ``step`` of the whole training."""
+        """A progress bar of an epoch's ``n_steps``, at step ``step`` of the whole run."""
         self._logged = (step, time.monotonic())
         self._bar = tqdm(
             total=n_steps,
             initial=done,
             desc=f"Epoch {epoch}",
-            disable=not self.keep.writes,
+            disable=not self.history.writes,
             miniters=self.LOG_EVERY,
         )
         return self._bar
 
-    def see_step(self, step: int, stepper: Stepper, lr: float) -> None:
+    def log_step(self, step: int, train_step: TrainStep, lr: float) -> None:
         """After a step, whose number ``step`` is the one to come."""
         self._bar.update()
         if step % self.LOG_EVERY:
@@ -100,28 +100,28 @@ class Teller:
         now = time.monotonic()
         steps, seconds = step - self._logged[0], now - self._logged[1]
         self._logged = (step, now)
-        loss, norm = torch.stack([stepper.loss, stepper.gradient_norm]).tolist()
-        self._bar.set_postfix(self._describe(-loss), refresh=False)
+        loss, norm = torch.stack([train_step.loss, train_step.gradient_norm]).tolist()
+        self._bar.set_postfix(self._format_postfix(-loss), refresh=False)
         values = {
             "train_loss_step": loss,
             "grad_norm": norm,
             "lr": lr,
-            "audio_s_per_s": steps * self.keep.audio_s_per_step / max(seconds, 1e-9),
+            "audio_s_per_s": steps * self.history.audio_s_per_step / max(seconds, 1e-9),
         }
-        self.board.add_scalars(values, step)
+        self.tensorboard.add_scalars(values, step)
 
-    def _describe(self, si_sdr: float) -> dict[str, str]:
+    def _format_postfix(self, si_sdr: float) -> dict[str, str]:
         shown = {"si_sdr": f"{si_sdr:.3f}"}
-        if self.keep.rows:
-            shown["dev_si_sdr"] = f"{-self.keep.rows[-1]['dev_loss']:.3f}"
+        if self.history.rows:
+            shown["dev_si_sdr"] = f"{-self.history.rows[-1]['dev_loss']:.3f}"
         return shown
 
-    def see_epoch(self, step: int, row: dict[str, Any]) -> None:
+    def log_epoch(self, step: int, row: dict[str, Any]) -> None:
         """After an epoch, whose row in ``curves.csv`` is ``row``."""
         names = ("train_loss", "dev_loss", "dev_si_sdri", "skipped", "memory_mb", "validation_s")
         values = {name: row[name] for name in names}
         values["dev_si_sdr"] = -row["dev_loss"]
-        self.board.add_scalars(values, step)
+        self.tensorboard.add_scalars(values, step)
 
 
 def draw_spectrograms(signals: dict[str, np.ndarray], sample_rate: int) -> Any:

@@ -1,4 +1,4 @@
-"""The dev set, shared over the processes: mean loss and improvement."""
+"""Validation: mean loss and SI-SDRi of the dev set, shared over the processes."""
 
 import math
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from separation.config.training import TrainingConf
 from separation.jobs import spread_evenly
 from separation.mixtures.dataset import MixtureSet
 from separation.training.data import Batch, open_dev
-from separation.training.distributed import Ranks, SignalWatch, Stopped
+from separation.training.distributed import Distributed, SignalWatch, Stopped
 from separation.training.module import SeparationModule
 
 
@@ -34,14 +34,14 @@ class Validator:
     Args:
         conf: training config.
         dev: all mixtures.
-        ranks: the processes, which take turns.
+        distributed: the processes, which take turns.
     """
 
-    def __init__(self, conf: TrainingConf, dev: MixtureSet, ranks: Ranks) -> None:
-        self.ranks = ranks
+    def __init__(self, conf: TrainingConf, dev: MixtureSet, distributed: Distributed) -> None:
+        self.distributed = distributed
         numbers = spread_evenly(len(dev), conf.dev_mixtures or len(dev))
         self.n_mixtures = len(numbers)
-        self._loader = open_dev(conf, dev, numbers[ranks.rank :: ranks.world])
+        self._loader = open_dev(conf, dev, numbers[distributed.rank :: distributed.world_size])
         self._mixtures_loss: float | None = None  # of the unprocessed mixtures
 
     def score(self, module: SeparationModule, watch: SignalWatch) -> DevScores:
@@ -59,23 +59,25 @@ class Validator:
                 if self._mixtures_loss is None:
                     copies = mixture[:, None].expand_as(sources)
                     sums[1] += module.pit_loss(copies, sources)
-        loss, mixtures_loss = (self.ranks.add_up(sums) / self.n_mixtures).tolist()
+        loss, mixtures_loss = (self.distributed.all_reduce_sum(sums) / self.n_mixtures).tolist()
         if self._mixtures_loss is None:
             self._mixtures_loss = mixtures_loss
         return DevScores(loss, self._mixtures_loss - loss)
 
     def _take_turns(self, watch: SignalWatch) -> Iterator[Batch]:
         """This process's mixtures; all processes ask about signals equally often."""
-        own = iter(self._loader)
-        turns = range(math.ceil(self.n_mixtures / self.ranks.world))
-        bar = tqdm(turns, "validation", leave=False, disable=self.ranks.rank > 0, miniters=20)
+        items = iter(self._loader)
+        turns = range(math.ceil(self.n_mixtures / self.distributed.world_size))
+        bar = tqdm(
+            turns, "validation", leave=False, disable=not self.distributed.is_first, miniters=20
+        )
         try:
             for _ in bar:
-                (number,) = self.ranks.agree([watch.number])
+                (number,) = self.distributed.all_reduce_max([watch.number])
                 if number:
                     raise Stopped(int(number))
-                item = next(own, None)
+                item = next(items, None)
                 if item is not None:
                     yield item
         finally:
-            del own  # ends its workers
+            del items  # ends its workers

@@ -16,7 +16,7 @@ from separation.models.asteroid import build_model
 from separation.overfit.checks import check_items, check_loss, check_round_trip
 from separation.overfit.command import FirstItems, overfit, shorten
 from separation.training.module import SeparationModule
-from separation.training.step import Stepper
+from separation.training.step import TrainStep
 from tests.conftest import ROOT, make_voice
 from tests.recipes.test_run_sh import options
 
@@ -68,7 +68,13 @@ def _one_thread():
 
 
 def try_out(
-    segments, monkeypatch, *, change=None, module=SeparationModule, stepper=Stepper, minutes=2.0
+    segments,
+    monkeypatch,
+    *,
+    change=None,
+    module=SeparationModule,
+    train_step=TrainStep,
+    minutes=2.0,
 ):
     """The verdict, with ``change`` done to the model that is built."""
 
@@ -80,7 +86,7 @@ def try_out(
 
     monkeypatch.setattr(overfit_module, "build_model", build)
     monkeypatch.setattr(overfit_module, "SeparationModule", module)
-    monkeypatch.setattr(overfit_module, "Stepper", stepper)
+    monkeypatch.setattr(overfit_module, "TrainStep", train_step)
     return overfit(make_conf(minutes=minutes), FirstItems(segments, 2), CPU)
 
 
@@ -136,11 +142,11 @@ class InOrder(torch.nn.Module):
         return self.pairwise(found, wanted).diagonal(dim1=-2, dim2=-1).mean()
 
 
-class NoRate(Stepper):
+class NoRate(TrainStep):
     """Its rate is zero, whatever the config says."""
 
-    def step(self, number, mixtures, sources, lr) -> None:
-        super().step(number, mixtures, sources, 0.0)
+    def run(self, number, mixtures, sources, lr) -> None:
+        super().run(number, mixtures, sources, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +160,7 @@ class NoRate(Stepper):
         ({"change": freeze_decoder}, "no gradient reaches decoder.filterbank._filters"),
         ({"change": detach_decoder}, "no gradient reaches decoder.filterbank._filters"),
         ({"change": halve_stride}, r"strides differ \(encoder 8, decoder 4 samples\)"),
-        ({"stepper": NoRate}, "the learning rate is zero"),
+        ({"train_step": NoRate}, "the learning rate is zero"),
     ],
 )
 def test_planted_bug_fails_with_its_sentence(planted, message, monkeypatch):

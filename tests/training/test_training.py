@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -27,12 +28,12 @@ from separation.mixtures.dynamic.host import DynamicMixtures, ListedSegments
 from separation.models.asteroid import can_compile, import_asteroid
 from separation.models.checkpoint.load import load_model
 from separation.training.data import open_batches, open_mixer
-from separation.training.distributed import Ranks
-from separation.training.loop import Training
+from separation.training.distributed import Distributed
+from separation.training.loop import TrainingLoop
 from separation.training.loss import make_pit_loss
 from separation.training.module import SeparationModule, make_model
 from separation.training.schedule import scale_lr
-from separation.training.step import Stepper, derive_seed
+from separation.training.step import TrainStep, derive_seed
 from tests.conftest import ROOT
 from tests.models.test_model import compare_gradients
 from tests.support.training_case import (
@@ -125,7 +126,7 @@ def test_interrupted_training_ends_with_the_same_bits(segments, case, number, tm
 @pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="no C++ compiler")
 def test_compiled_training_step_is_asteroids():
     """What stage 4 runs by default: the tolerances of test_model.py's forms; compiled just now."""
-    module, _ = make_stepper(compile="on")
+    module, _ = make_train_step(compile="on")
     peer = copy.deepcopy(module.model)
     losses = import_asteroid("losses")
     stock = losses.PITLossWrapper(losses.pairwise_neg_sisdr, pit_from="pw_mtx")
@@ -195,12 +196,12 @@ def test_checkpoint_of_something_else_is_refused(tmp_path):
         run(tmp_path)
 
 
-def make_stepper(**changes) -> tuple[SeparationModule, Stepper]:
+def make_train_step(**changes) -> tuple[SeparationModule, TrainStep]:
     conf = make_conf(**changes)
     torch.manual_seed(0)
     module = SeparationModule(make_model(conf), conf.training)
-    module.prepare_speed(N_SAMPLES)
-    return module, Stepper(module, conf.training, Ranks(conf.training, torch.device("cpu")))
+    module.prepare(N_SAMPLES)
+    return module, TrainStep(module, conf.training, Distributed(conf.training, torch.device("cpu")))
 
 
 def make_batch(size: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -212,11 +213,11 @@ def make_batch(size: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
 def test_gradients_of_pieces_are_those_of_the_whole_batch(micro_batch):
     gradients = []
     for size in (0, micro_batch):
-        module, stepper = make_stepper(micro_batch=size, clip=0)
-        stepper.step(0, *make_batch(), lr=0.001)
+        module, train_step = make_train_step(micro_batch=size, clip=0)
+        train_step.run(0, *make_batch(), lr=0.001)
         gradients.append([p.grad for p in module.parameters() if p.grad is not None])
         expected = module.pit_loss(make_model_output(size), make_batch()[1])
-        assert float(stepper.loss) == pytest.approx(float(expected), abs=1e-4)
+        assert float(train_step.loss) == pytest.approx(float(expected), abs=1e-4)
     for whole, pieces in zip(*gradients, strict=True):
         assert torch.allclose(whole, pieces, rtol=1e-4, atol=1e-5 * float(whole.abs().max()))
 
@@ -242,11 +243,11 @@ class Waits(TorchDispatchMode):
 )  # fmt: skip
 def test_no_step_waits_for_a_gpu(changes, waits, monkeypatch):
     """Bug: Asteroid's search of the permutation read one index for every mixture."""
-    _, stepper = make_stepper(**changes)
-    stepper.step(0, *make_batch(), lr=0.001)
-    monkeypatch.setattr(stepper, "look_back", lambda: None)  # a GPU's comes every 20 steps
+    _, train_step = make_train_step(**changes)
+    train_step.run(0, *make_batch(), lr=0.001)
+    monkeypatch.setattr(train_step, "read_guards", lambda: None)  # a GPU's comes every 20 steps
     with Waits() as seen:
-        stepper.step(1, *make_batch(), lr=0.001)
+        train_step.run(1, *make_batch(), lr=0.001)
     assert bool(seen.found) == waits, seen.found
 
 
@@ -268,8 +269,8 @@ def test_search_of_the_permutation_is_asteroids(n_src):
 
 def test_steps_take_any_seed_and_their_dropout_differs():
     """Bug: a seed such as a date overflowed torch's generator at the first step."""
-    _, stepper = make_stepper(seed=20261125)
-    stepper.step(0, *make_batch(), lr=0.001)
+    _, train_step = make_train_step(seed=20261125)
+    train_step.run(0, *make_batch(), lr=0.001)
     seeds = {derive_seed(s, n, r) for s in (0, 2**32 - 1) for n in (0, 1, 10**9) for r in (0, 1)}
     assert len(seeds) == 12 and max(seeds) < 2**63
     with pytest.raises(UserError, match=r"training.seed=-1"):
@@ -280,15 +281,15 @@ def test_steps_take_any_seed_and_their_dropout_differs():
 def test_measures_of_speed_can_be_switched_off(fused):
     """Every one of them off, the training is Asteroid's own layers and torch's own Adam."""
     changes = {"fused_adam": False, "fused_norm": False} if not fused else {}
-    module, stepper = make_stepper(**changes)
+    module, train_step = make_train_step(**changes)
     names = {type(part).__name__ for part in module._forms["train"].modules()}
     assert ("GlobLN" in names) != fused and ("FusedGlobalNorm" in names) == fused
-    assert bool(stepper.optimizer.defaults["fused"]) == fused
-    stepper.step(0, *make_batch(), lr=0.001)
-    _, other = make_stepper()
-    other.step(0, *make_batch(), lr=0.001)
-    assert float(stepper.loss) == pytest.approx(float(other.loss), abs=1e-4)
-    assert float(stepper.gradient_norm) == pytest.approx(float(other.gradient_norm), rel=1e-3)
+    assert bool(train_step.optimizer.defaults["fused"]) == fused
+    train_step.run(0, *make_batch(), lr=0.001)
+    _, other = make_train_step()
+    other.run(0, *make_batch(), lr=0.001)
+    assert float(train_step.loss) == pytest.approx(float(other.loss), abs=1e-4)
+    assert float(train_step.gradient_norm) == pytest.approx(float(other.gradient_norm), rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -299,15 +300,15 @@ def test_measures_of_speed_can_be_switched_off(fused):
 def test_log_says_why_training_runs_eager(changes, reason, monkeypatch, caplog):
     monkeypatch.setenv("PATH", "/nowhere")
     with caplog.at_level(logging.INFO):
-        make_stepper(**changes)
+        make_train_step(**changes)
     assert reason in caplog.text
     with pytest.raises(UserError, match=r"training.compile=on: .*C\+\+ compiler"):
-        make_stepper(compile="on")
+        make_train_step(compile="on")
 
 
 def make_model_output(micro_batch: int) -> torch.Tensor:
     """Estimates of the batch by the weights before the step."""
-    module, _ = make_stepper(micro_batch=micro_batch)
+    module, _ = make_train_step(micro_batch=micro_batch)
     with torch.no_grad():
         return module.model(make_batch()[0])
 
@@ -316,24 +317,24 @@ def make_model_output(micro_batch: int) -> torch.Tensor:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("fused", [True, False])
 def test_step_that_is_not_finite_changes_nothing(clip, bad, fused, caplog):
-    module, stepper = make_stepper(clip=clip, batch_size=4, ema=0.5, fused_adam=fused)
+    module, train_step = make_train_step(clip=clip, batch_size=4, ema=0.5, fused_adam=fused)
     mixtures, sources = make_batch()
-    stepper.step(0, mixtures, sources, lr=0.01)
+    train_step.run(0, mixtures, sources, lr=0.01)
     before = [p.detach().clone() for p in module.parameters()]
-    state = {k: {n: v.clone() for n, v in s.items()} for k, s in stepper.optimizer.state.items()}
-    average = [value.clone() for value in stepper.average.values]
+    state = {k: {n: v.clone() for n, v in s.items()} for k, s in train_step.optimizer.state.items()}
+    average = [value.clone() for value in train_step.average.values]
     broken = mixtures.clone()
     broken[2, 5] = bad
     with caplog.at_level(logging.WARNING):
-        stepper.step(1, broken, sources, lr=0.01)
+        train_step.run(1, broken, sources, lr=0.01)
     assert "step 1 (items 4 to 7) skipped" in caplog.text
     assert_same(before, [p.detach() for p in module.parameters()])
-    assert_same(state, dict(stepper.optimizer.state))
-    assert_same(average, stepper.average.values)
-    loss_sum = float(stepper.loss_sum)
-    stepper.step(2, mixtures, sources, lr=0.01)
-    assert stepper.n_skipped == 1 and stepper.n_skipped_in_row == 0
-    assert math.isfinite(loss_sum) and float(stepper.loss_sum) != loss_sum
+    assert_same(state, dict(train_step.optimizer.state))
+    assert_same(average, train_step.average.values)
+    loss_sum = float(train_step.loss_sum)
+    train_step.run(2, mixtures, sources, lr=0.01)
+    assert train_step.n_skipped == 1 and train_step.n_skipped_in_row == 0
+    assert math.isfinite(loss_sum) and float(train_step.loss_sum) != loss_sum
     assert any(not torch.equal(p, q) for p, q in zip(before, module.parameters(), strict=True))
 
 
@@ -347,16 +348,16 @@ def test_skipped_steps_are_counted_and_too_many_end_the_training(tmp_path):
 
 
 def test_average_of_weights_is_what_is_validated_and_saved(tmp_path):
-    module, stepper = make_stepper(ema=0.5)
+    module, train_step = make_train_step(ema=0.5)
     expected = [p.detach().clone() for p in module.parameters()]
     for number in range(9):
-        stepper.step(number, *make_batch(), lr=0.01)
+        train_step.run(number, *make_batch(), lr=0.01)
         decay = min(0.5, (2 + number) / (11 + number))
         expected = [
             decay * e + (1 - decay) * p
             for e, p in zip(expected, module.parameters(), strict=True)
         ]  # fmt: skip
-    for value, average in zip(expected, stepper.average.values, strict=True):
+    for value, average in zip(expected, train_step.average.values, strict=True):
         assert torch.allclose(value, average, atol=1e-6)
 
     state = run(tmp_path, epochs=1, ema=0.5)
@@ -398,7 +399,7 @@ def test_no_early_stop_and_a_few_dev_mixtures(tmp_path):
     """Bug: training.early_stop=0 ended every training before its first step."""
     state = run(tmp_path, lr=1e-12, early_stop=0, epochs=4, epoch_mixtures=4, dev_mixtures=2)
     assert state["epoch"] == 4
-    module, _ = make_stepper()
+    module, _ = make_train_step()
     module.load_state_dict(state["state_dict"])
     chosen = [make_dev()[0], make_dev()[1]]
     losses = [module.pit_loss(module.model(torch.from_numpy(m.mixture)[None]),
@@ -410,12 +411,12 @@ def test_no_early_stop_and_a_few_dev_mixtures(tmp_path):
 def test_plateau_halves_when_the_loss_is_a_little_worse():
     """Bug: of losses below zero torch's relative threshold took a slightly worse one for better."""
     conf = make_conf(halve_after=0)
-    ranks = Ranks(conf.training, torch.device("cpu"))
-    module, _ = make_stepper()
-    training = Training(conf, module, Voices(), make_dev(), Path("unused"), ranks)  # type: ignore
+    distributed = Distributed(conf.training, torch.device("cpu"))
+    module, _ = make_train_step()
+    training = TrainingLoop(conf, module, Voices(), make_dev(), Path("unused"), distributed)  # type: ignore
     for loss in (-10.0, -9.9995):
         training.plateau.step(loss)
-    assert training.stepper.optimizer.param_groups[0]["lr"] == pytest.approx(0.0005)
+    assert training.train_step.optimizer.param_groups[0]["lr"] == pytest.approx(0.0005)
 
 
 def test_what_may_change_when_a_training_goes_on():
@@ -477,7 +478,7 @@ def test_tensorboard_and_curves_hold_what_the_readme_says(tmp_path):
     assert [event.value for event in board.Scalars("dev_si_sdri")] == pytest.approx(
         [float(row["dev_si_sdri"]) for row in rows], abs=1e-3
     )
-    module, _ = make_stepper()
+    module, _ = make_train_step()
     mixtures = [(torch.from_numpy(m.mixture), torch.from_numpy(m.sources)) for m in make_dev()]
     unprocessed = [-float(module.pit_loss(m.expand(1, 2, -1), s[None])) for m, s in mixtures]
     for row in rows:
@@ -539,14 +540,22 @@ def test_two_processes_stop_and_go_on_with_the_same_bits(tmp_path):
     assert skipped == ["1", "0"]
 
 
+class Place(NamedTuple):
+    """Of a process among all of a run."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+
 def test_mixing_on_the_device_gives_training_the_same_batches(segments):
     batches = {}
     for mixing in ("host", "device"):
         conf = make_conf(mixing=mixing).training
-        share = (1, 2, torch.device("cpu"))
-        mixer = open_mixer(conf, segments["dynamic"], *share)
+        second = Place(1, 2, torch.device("cpu"))
+        mixer = open_mixer(conf, segments["dynamic"], second)
         assert (mixer is None) == (mixing == "host")
-        opened = open_batches(conf, segments["dynamic"], 3, *share, mixer)
+        opened = open_batches(conf, segments["dynamic"], 3, second, mixer)
         with contextlib.closing(opened):
             batches[mixing] = [next(opened) for _ in range(3)]
     for host, device in zip(batches["host"], batches["device"], strict=True):
@@ -557,10 +566,10 @@ def test_mixing_on_the_device_gives_training_the_same_batches(segments):
 
 def test_auto_mixes_on_a_gpu_and_fixed_lists_on_the_host(segments, monkeypatch, caplog):
     monkeypatch.setattr("separation.training.data.DeviceMixer", lambda *a, **k: "mixer")
-    cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
+    cpu, gpu = (Place(0, 1, torch.device(name)) for name in ("cpu", "cuda:0"))
     auto, wanted = make_conf(mixing="auto").training, make_conf(mixing="device").training
-    assert open_mixer(auto, segments["dynamic"], 0, 1, gpu) == "mixer"
-    assert open_mixer(auto, segments["dynamic"], 0, 1, cpu) is None
-    assert open_mixer(auto, segments["listed"], 0, 1, gpu) is None and not caplog.text
-    assert open_mixer(wanted, segments["listed"], 0, 1, gpu) is None
+    assert open_mixer(auto, segments["dynamic"], gpu) == "mixer"
+    assert open_mixer(auto, segments["dynamic"], cpu) is None
+    assert open_mixer(auto, segments["listed"], gpu) is None and not caplog.text
+    assert open_mixer(wanted, segments["listed"], gpu) is None
     assert "a fixed list of mixtures is read by the host" in caplog.text

@@ -1,7 +1,15 @@
-"""How large a batch fits: tried on the device, or computed from what a step saves."""
+"""Micro-batch: how many mixtures fit the device at once, tried before training, or computed.
 
+:func:`fit_micro_batch` tries real steps on the device. :class:`StepMemory` computes what a step of
+any batch takes, from small measurements on the CPU, for the table of docs/which-gpu.md.
+"""
+
+import copy
+import dataclasses
+import functools
 import gc
 import logging
+import math
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +19,11 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from separation.config.schema import Conf
 from separation.errors import UserError
+from separation.training.distributed import Distributed
 from separation.training.loss import make_pit_loss
+from separation.training.module import SeparationModule
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +35,55 @@ WORKING_TENSORS = 4
 SHORT, LONG = 1, 2  # items and lengths of a measurement
 
 
-def list_divisors(number: int) -> list[int]:
-    """All divisors, the largest first.
+def fit_micro_batch(conf: Conf, module: SeparationModule, distributed: Distributed) -> Conf:
+    """Choose ``training.micro_batch`` where it is 0: the largest whose step fits the device.
 
-    >>> list_divisors(24)
-    [24, 12, 8, 6, 4, 3, 2, 1]
+    Eager steps are tried, which take at least what compiled ones take. All processes take the
+    smallest micro-batch that fits one of them.
+
+    Args:
+        conf: with ``training.batch_size`` as the effective batch.
+        module: on its device; its weights and the random numbers are left as they are.
+        distributed: the processes.
+
+    Returns:
+        ``conf`` with that micro-batch; it stays 0 where the process's whole share fits.
+
+    Raises:
+        UserError: not even one mixture fits.
     """
-    return [k for k in range(number, 0, -1) if number % k == 0]
+    training = conf.training
+    if training.micro_batch:
+        return conf
+    share, failure = training.forward_items, None
+    try:
+        n_pieces = share / find_micro_batch(functools.partial(try_step, conf, module), share)
+    except UserError as error:  # raised once the other processes know, which wait for this one
+        failure, n_pieces = error, math.inf
+    n_pieces = distributed.all_reduce_max([n_pieces])[0]
+    if math.isinf(n_pieces):
+        raise failure or UserError("another process could not fit a single mixture; see its error.")
+    pieces = round(n_pieces)
+    size = 0 if pieces == 1 else share // pieces
+    return dataclasses.replace(conf, training=dataclasses.replace(training, micro_batch=size))
+
+
+def try_step(conf: Conf, module: SeparationModule, n_items: int) -> None:
+    """A training step on noise with a copy of the model, which is then dropped."""
+    trial = SeparationModule(copy.deepcopy(module.model), conf.training)
+    trial.to(module.device)
+    trial.prepare_eager()
+    optimizer = trial.configure_optimizers()
+    generator = torch.Generator(device=module.device).manual_seed(0)
+    n_samples = round(conf.training.segment_s * conf.audio.sample_rate)
+    shape = (n_items, conf.mixtures.n_src, n_samples)
+    sources = torch.randn(shape, generator=generator, device=module.device)
+    on_gpu = [module.device] if module.device.type == "cuda" else []
+    with torch.random.fork_rng(on_gpu):  # dropout draws
+        trial.training_step((sources.sum(1), sources), 0).backward()
+        optimizer.step()
+        # once more, beside the gradients of an earlier piece and the optimiser's state
+        trial.training_step((sources.sum(1), sources), 0).backward()
 
 
 def find_micro_batch(
@@ -82,7 +135,7 @@ def _fits(try_step: Callable[[int], None], size: int, hold_margin: Callable[[], 
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch, cuBLAS or cuDNN had no memory left; their types differ, their words tell."""
+    """Whether torch, cuBLAS or cuDNN had no memory left; of various types, so by their words."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return any(words in str(error).lower() for words in OUT_OF_MEMORY)
@@ -103,15 +156,24 @@ def _hold_cuda_margin() -> object:
     return torch.empty(n_bytes, dtype=torch.uint8, device="cuda")
 
 
-@dataclass(frozen=True)
+def list_divisors(number: int) -> list[int]:
+    """All divisors, the largest first.
+
+    >>> list_divisors(24)
+    [24, 12, 8, 6, 4, 3, 2, 1]
+    """
+    return [k for k in range(number, 0, -1) if number % k == 0]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepBytes:
-    """Memory of a training step, computed; bytes."""
+    """Memory of a training step in bytes, computed."""
 
     parameters: int
     gradients: int
-    optimiser: int
+    optimiser: int  # state
     activations: int  # saved for the backward pass
-    working: int  # the backward pass's own, see WORKING_TENSORS
+    working: int  # of the backward pass itself, see WORKING_TENSORS
 
     @property
     def total(self) -> int:
@@ -149,7 +211,11 @@ class StepMemory:
         saved = self._constant + batch * (self._by_item + self._by_length * n_samples)
         working = WORKING_TENSORS * batch * self._widest_by_length * n_samples
         return StepBytes(
-            *(parameters, parameters, ADAM_STATES * parameters), round(saved), round(working)
+            parameters=parameters,
+            gradients=parameters,
+            optimiser=ADAM_STATES * parameters,
+            activations=round(saved),
+            working=round(working),
         )
 
 
@@ -181,11 +247,11 @@ class CudaAutocastRules(TorchFunctionMode):
     Asteroid's layers meet them.
     """
 
-    FLOAT32 = (
-        *(functional.group_norm, functional.layer_norm, torch.group_norm, torch.layer_norm),
-        *(torch.pow, torch.Tensor.pow, torch.sum, torch.Tensor.sum),
+    FLOAT32 = frozenset(
+        {functional.group_norm, functional.layer_norm, torch.group_norm, torch.layer_norm}
+        | {torch.pow, torch.Tensor.pow, torch.sum, torch.Tensor.sum}
     )
-    BFLOAT16 = (functional.prelu, torch.prelu)
+    BFLOAT16 = frozenset({functional.prelu, torch.prelu})
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         cast = None
@@ -212,8 +278,8 @@ def measure_saved(model: nn.Module, batch: int, n_samples: int, precision: str) 
     Returns:
         all storages together, each once, without the model's own; the largest activation.
     """
-    own = {tensor.untyped_storage().data_ptr() for tensor in model.parameters()}
-    own |= {tensor.untyped_storage().data_ptr() for tensor in model.buffers()}
+    weights = {tensor.untyped_storage().data_ptr() for tensor in model.parameters()}
+    weights |= {tensor.untyped_storage().data_ptr() for tensor in model.buffers()}
     saved: weakref.WeakSet[_Saved] = weakref.WeakSet()
 
     def note(tensor: torch.Tensor) -> _Saved:
@@ -228,7 +294,7 @@ def measure_saved(model: nn.Module, batch: int, n_samples: int, precision: str) 
     sizes, widest = {}, 0
     for kept in saved:
         storage = kept.tensor.untyped_storage()
-        if storage.data_ptr() not in own:
+        if storage.data_ptr() not in weights:
             sizes[storage.data_ptr()] = storage.nbytes()
             if kept.tensor.shape[:1] == (batch,):  # not a weight in another precision
                 widest = max(widest, storage.nbytes())
