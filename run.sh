@@ -20,13 +20,13 @@
 #   --help               this text
 #
 # Stages:
-#   0 preflight  check versions, disk, config; fetch the corpus where it is missing
-#   1 corpus     corpus tree -> corpus table with splits (data/MIX/.../corpus.csv)
-#   2 metadata   corpus table or published lists -> fixed mixtures (.../metadata/*.csv)
-#   3 audio      training utterances, decoded and packed (.../packed_RATE/)
-#   4 train      exp/MIX/MODEL/TAG/: best_model.pth, curves.csv, checkpoints, TensorBoard
-#   5 evaluate   exp/.../evaluation/: one CSV row per mixture, summary.json
-#   6 report     exp/.../RESULTS.md and report.html
+#   0 preflight  check machine, disk and config; fetch the corpus where it is missing
+#   1 corpus     corpus tree -> table of utterances with splits, and an audit
+#   2 metadata   corpus table, or published lists -> fixed mixtures with fingerprints
+#   3 audio      training utterances, decoded and packed
+#   4 train      train, or go on: best_model.pth, curves.csv, checkpoints, TensorBoard logs
+#   5 evaluate   SI-SDR, SDR of mixture, model and oracle: a CSV row per mixture, summary.json
+#   6 report     scores and curves -> RESULTS.md and report.html
 # Every stage finds what is done, goes on where it was cut, and can be run again.
 set -euo pipefail
 

@@ -35,11 +35,11 @@ from benchmarks.rendering import read_cpu
 from benchmarks.training import RESULTS, read_flags
 from separation.config.schema import Conf
 from separation.experiment.experiment import Experiment
+from separation.experiment.mixtures import open_split, open_training
 from separation.experiment.open import open_experiment
 from separation.files import format_rows, read_rows, write_json, write_text
 from separation.mixtures.dynamic.host import FixedMixtures
 from separation.models.asteroid import build_model, import_asteroid
-from separation.stages.model import open_training
 from separation.training.loop import train
 from separation.training.module import SeparationModule
 
@@ -108,7 +108,7 @@ def train_stock(experiment: Experiment, wavs: Path, folder: Path) -> list[dict[s
         )
     size = conf.training.batch_size
     loader = DataLoader(dataset, size, shuffle=True, num_workers=WORKERS, drop_last=True)
-    dev = DataLoader(FixedMixtures(experiment.mixtures("dev").keep(2, "render dev")), 1)
+    dev = DataLoader(FixedMixtures(open_split(experiment, "dev").keep(2, "render dev")), 1)
     losses = import_asteroid("losses")
     optimizer = torch.optim.Adam(model.parameters(), conf.training.lr)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -153,7 +153,7 @@ def train_ours(experiment: Experiment, items: Any, folder: Path) -> list[dict[st
     minutes = experiment.conf.training.budget_min - compiling_s / 60
     training = dataclasses.replace(experiment.conf.training, budget_min=minutes)
     conf = dataclasses.replace(experiment.conf, training=training)
-    dev = experiment.mixtures("dev").keep(2, "render dev")
+    dev = open_split(experiment, "dev").keep(2, "render dev")
     train(conf, items, dev, folder, torch.device("cpu"))
     return [
         {

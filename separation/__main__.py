@@ -8,19 +8,10 @@ from pathlib import Path
 
 from separation.environment import ROOT, format_command
 from separation.errors import UnscoredError, UserError
-from separation.experiment.experiment import STAGES
 from separation.experiment.open import open_experiment
 from separation.files import check_writable
+from separation.stages.table import STAGES
 
-STAGE_HELP = {
-    "preflight": "stage 0: check the machine, fetch what is missing",
-    "corpus": "stage 1: corpus table with splits",
-    "metadata": "stage 2: fixed mixture tables with fingerprints",
-    "audio": "stage 3: packed audio for training",
-    "train": "stage 4: train, or go on training",
-    "evaluate": "stage 5: score model, mixture and oracle on both test sets",
-    "report": "stage 6: RESULTS.md and report.html",
-}
 METRICS_HELP = "of si_sdr sdr (these are the default) sir sar stoi pesq (needs pip install pesq)"
 MODEL_HELP = "file, experiment folder, Hub name[@revision], published name or URL (see `models`)"
 TRUST_HELP = "unpickle freely, which runs whatever the file says"
@@ -35,7 +26,8 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog=format_command(), description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     for stage in STAGES:
-        command = commands.add_parser(stage, help=STAGE_HELP[stage], allow_abbrev=False)
+        text = f"stage {stage.number}: {stage.help}"
+        command = commands.add_parser(stage.name, help=text, allow_abbrev=False)
         _add_recipe_options(command)
     separate = commands.add_parser(
         "separate", help="separate recordings: one WAV per speaker", allow_abbrev=False
@@ -206,11 +198,19 @@ def _run_command(args: argparse.Namespace) -> int:
 
         return compare_models(args)
     experiment = open_experiment(
-        *(args.recipe, args.sets, args.tag, args.corpus),
-        *(args.data.resolve(), args.exp.resolve(), args.nj, args.device),
+        args.recipe,
+        args.sets,
+        tag=args.tag,
+        corpora=args.corpus,
+        data=args.data.resolve(),
+        exp=args.exp.resolve(),
+        n_jobs=args.nj,
+        device=args.device,
     )
     if args.command == "overfit":
-        experiment.require("corpus", "metadata", "audio")  # before the imports take seconds
+        from separation.stages.state import require_done
+
+        require_done(experiment, "corpus", "metadata", "audio")  # before imports that take seconds
         from separation.overfit.command import run_overfit
 
         return run_overfit(args, experiment)

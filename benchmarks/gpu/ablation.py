@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.gpu.rungs import LAST, NAMES, RECIPE, find_rung
 from separation.errors import MissingInputError, UserError
 from separation.experiment.experiment import Experiment
-from separation.files import read_json, read_rows, write_json, write_text
+from separation.files import read_json, write_json, write_text
 
 SETS = {
     "adults": "adults never heard",
@@ -27,7 +27,7 @@ UNSEEN = "adults"
 def describe_rung(name: str, experiment: Experiment, scores: dict[str, Any]) -> dict[str, Any]:
     """A finished rung's result: scores, training, and what it had of data and time."""
     conf = experiment.conf
-    curves = read_rows(experiment.folder / "curves.csv")
+    curves = experiment.folder.read_curves()
     steps, last = int(curves[-1]["step"]), curves[-1]
     mixtures = steps * conf.training.batch_size
     speech = [row for row in _read_training(experiment) if row.split == "train"]
@@ -48,7 +48,7 @@ def describe_rung(name: str, experiment: Experiment, scores: dict[str, Any]) -> 
         "train_speakers": len({row.speaker for row in speech}),
         "sample_rate": conf.audio.sample_rate,
         "field_s": field / conf.audio.sample_rate if field else None,
-        "run": read_json(experiment.folder / "run.json"),
+        "run": experiment.folder.read_run(),
         "conf": conf.section("splits", "mixtures", "audio", "model", "training"),
     }
 
@@ -60,7 +60,7 @@ def _tell_start(conf: Any) -> str:
 def _read_training(experiment: Experiment) -> list:
     from separation.corpora.table import read_table
 
-    return read_table(experiment.table)
+    return read_table(experiment.data.table)
 
 
 def collect_ablation(work: Path) -> dict[str, Any]:

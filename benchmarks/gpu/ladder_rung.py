@@ -23,8 +23,9 @@ from benchmarks.gpu.rungs import (
 from separation.environment import ROOT
 from separation.experiment.experiment import Experiment
 from separation.experiment.open import open_experiment
-from separation.files import read_json, read_rows
+from separation.files import read_json
 from separation.stages.run import run_stage
+from separation.stages.state import is_done
 
 LEAST_TRAINING_S = 45  # to start a training, or go on with one, so close to the deadline
 LEAST_SCORING_S = 20
@@ -91,8 +92,14 @@ def open_rung(name: str, work: Path, args: argparse.Namespace) -> RungRun:
     sets = format_sets(list_keys(name, work, args))
     data = work / "data" / find_rung(of).data
     experiment = open_experiment(
-        *(RECIPE, sets, name, [f"speech={work / 'corpus'}"], data, work / "exp"),
-        *(args.nj, args.device),
+        RECIPE,
+        sets,
+        tag=name,
+        corpora=[f"speech={work / 'corpus'}"],
+        data=data,
+        exp=work / "exp",
+        n_jobs=args.nj,
+        device=args.device,
     )
     options = ["--recipe", RECIPE, "--tag", name, "--corpus", f"speech={work / 'corpus'}"]
     options += ["--data", str(data), "--exp", str(work / "exp"), "--nj", str(args.nj)]
@@ -118,7 +125,7 @@ def run_rung(
     from benchmarks.gpu.ablation import describe_rung
     from benchmarks.gpu.ladder_scores import score_rung
 
-    if not rung.experiment.is_done("train"):
+    if not is_done(rung.experiment, "train"):
         _share_scan(rung)
         for stage in ("preflight", "corpus", "metadata", "audio"):
             run_stage(rung.experiment, stage)
@@ -131,7 +138,7 @@ def run_rung(
 
 def _share_scan(rung: RungRun) -> None:
     """The corpus is measured once: another data folder's journal holds for this one too."""
-    own = rung.experiment.shared
+    own = rung.experiment.data.shared
     own.mkdir(parents=True, exist_ok=True)
     for journal in sorted((rung.work / "data").glob("*/*/.scan-*.jsonl")):
         if not (own / journal.name).exists():
@@ -172,7 +179,7 @@ def _stop(process: subprocess.Popen) -> None:
 
 
 def _say_speed(rung: RungRun) -> None:
-    last = read_rows(rung.experiment.folder / "curves.csv")[-1]
+    last = rung.experiment.folder.read_curves()[-1]
     print(
         f"  {float(last['elapsed_s']) / 60:.2f} min, {last['step']} steps, "
         f"{last['audio_s_per_s']} s of audio a second",

@@ -12,8 +12,8 @@ from separation.evaluation.estimators import make_model_estimator
 from separation.evaluation.runner import Scoring, evaluate_set
 from separation.evaluation.score_rows import tell_unscored
 from separation.evaluation.summary import summarise
-from separation.experiment.experiment import Experiment, fingerprint_file
-from separation.files import read_rows
+from separation.experiment.experiment import Experiment
+from separation.files import fingerprint_file, read_rows
 from separation.mixtures.dataset import MixtureSet
 from separation.mixtures.source_files import Corpora
 from separation.models.asteroid import save_model
@@ -27,14 +27,15 @@ def score_rung(experiment: Experiment, work: Path) -> dict[str, Any]:
         for each set what :func:`separation.evaluation.summary.summarise` gives: means and 95 %
         intervals.
     """
-    model = load_model(experiment.checkpoint)
+    checkpoint = experiment.folder.checkpoint
+    model = load_model(checkpoint)
     estimator = make_model_estimator(model, choose_device(experiment.device))
     corpora, found = Corpora(work / "corpus"), {}
     for table in list_test_sets(work):
         mixtures = MixtureSet(read_rows(table), corpora, experiment.conf.audio.sample_rate)
-        path = experiment.folder / "ladder_tests" / f"{table.stem}.csv"
+        path = experiment.folder.path / "ladder_tests" / f"{table.stem}.csv"
         mixtures.keep(experiment.n_jobs, f"render {table.stem}")
-        key, scoring = fingerprint_file(experiment.checkpoint), Scoring(n_jobs=experiment.n_jobs)
+        key, scoring = fingerprint_file(checkpoint), Scoring(n_jobs=experiment.n_jobs)
         scored = evaluate_set(mixtures, estimator, path, scoring, table.stem, key)
         if scored.unscored():
             raise UserError("; ".join(tell_unscored({table.stem: scored.unscored()})))

@@ -9,13 +9,16 @@ from pathlib import Path, PurePosixPath
 from separation.corpora.plugin import choose_roots
 from separation.environment import ROOT
 from separation.errors import MissingInputError, UserError
-from separation.experiment.open import open_experiment, parse_corpus
+from separation.experiment.mixtures import open_corpora
+from separation.experiment.open import open_experiment
+from separation.experiment.roots import parse_corpus
 from separation.files import read_rows
 from separation.mixtures.folders import find_folders, list_files
 from separation.mixtures.published_lists import find_list_reader
 from separation.mixtures.reading import Setting
 from separation.mixtures.source_files import Corpora
 from separation.mixtures.table import list_noises, name_split, needed_gains
+from separation.stages.state import is_done
 
 DEFAULT_RATE = 8000
 NEEDED = re.compile(r"mixture_ID|mixture_path|noise_path|source_\d+_path")
@@ -244,10 +247,11 @@ def _open_recipe(recipe: str, split: str, text: str, options: InputOptions) -> M
     experiment = open_experiment(
         recipe, options.sets, corpora=options.corpora, data=data, n_jobs=options.n_jobs
     )
-    if split not in experiment.tables:
-        raise UserError(f"{text}: {recipe} has the splits {', '.join(experiment.tables)}.")
-    table = experiment.mixture_table(split)
-    if not table.is_file() or not experiment.is_done("metadata"):
+    splits = experiment.listed_splits
+    if split not in splits:
+        raise UserError(f"{text}: {recipe} has the splits {', '.join(splits)}.")
+    table = experiment.data.mixture_table(split)
+    if not table.is_file() or not is_done(experiment, "metadata"):
         words = [f"--corpus {text}" for text in options.corpora]
         words += [f"--set {text}" for text in options.sets]
         words += [f"--data {data}"] if data != ROOT / "data" else []
@@ -257,7 +261,7 @@ def _open_recipe(recipe: str, split: str, text: str, options: InputOptions) -> M
     kind = "mix_both" if experiment.noisy else "mix_clean"
     rate, mode = options.rate or conf.audio.sample_rate, options.mode or conf.mixtures.mode
     limits = (options.min_s, options.level_tolerance_db)
-    corpora = None if experiment.origin == "existing" else experiment.corpora()
+    corpora = None if experiment.origin == "existing" else open_corpora(experiment)
     setting = Setting(corpora, rate, mode, kind, Path(), *limits)
     return MixtureList(split, text, "recipe", table, read_any_table(table), setting)
 

@@ -1,7 +1,8 @@
-"""From the options of one call to an :class:`separation.experiment.experiment.Experiment`."""
+"""From the options of one call to an :class:`~separation.experiment.experiment.Experiment`."""
 
 import dataclasses
-import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from separation.config.load import load_conf
@@ -9,18 +10,20 @@ from separation.config.schema import Conf
 from separation.corpora.plugin import check_conf_names
 from separation.environment import ROOT
 from separation.errors import UserError
-from separation.experiment.experiment import EXISTING, Experiment
-from separation.text import suggest_nearest
+from separation.experiment.experiment import Experiment
+from separation.experiment.folder import DataFolder, ExperimentFolder
+from separation.experiment.roots import CorpusRoots, check_roots, read_roots
 
 DATA_SECTIONS = ("corpus", "splits", "metadata", "mixtures")
-ENVIRONMENT_PREFIX = "SEPARATION_CORPUS_"
+TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def open_experiment(
     recipe: str,
-    overrides: list[str],
+    overrides: Sequence[str] = (),
+    *,
     tag: str = "default",
-    corpora: list[str] | None = None,
+    corpora: Sequence[str] = (),
     data: Path = ROOT / "data",
     exp: Path = ROOT / "exp",
     n_jobs: int = 2,
@@ -31,30 +34,60 @@ def open_experiment(
     Corpus roots come from the config's ``corpus.roots``, then from the environment
     (``SEPARATION_CORPUS_LIBRISPEECH=DIR``), then from ``--corpus``; later ones win.
     ``--corpus speech=DIR`` makes any recipe run on that folder of recordings.
+
+    Args:
+        recipe: ``MIX/MODEL`` or ``MIX/MODEL/VARIANT``.
+        overrides: ``section.key=value``.
+        tag: name of the experiment; a variant's own where it is ``default``.
+        corpora: ``NAME=DIR``.
+        data: holds a folder for each MIX.
+        exp: likewise.
+        n_jobs: processes.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        UserError: an option that cannot be; see also :func:`separation.config.load.load_conf`.
     """
-    conf = load_conf(ROOT, recipe, overrides)
+    check_tag(tag)
+    conf = load_conf(ROOT, recipe, [*overrides])
     check_conf_names(conf)
-    roots = read_roots(conf, corpora or [])
-    if "speech" in roots and conf.corpus.source != "speech":
+    given = read_roots(conf, [*corpora])
+    if "speech" in given and conf.corpus.source != "speech":
         conf = _use_own_speech(conf)
-    _check_roots(recipe, conf, roots)
+    check_roots(recipe, conf, given)
     mix, model, *variant = recipe.split("/")
     if variant and tag == "default":
         tag = variant[0]
+    roots = CorpusRoots(given=given, shared=data / "corpora", data=data / mix)
     experiment = Experiment(
-        *(recipe, conf, data / mix, exp / mix / model / tag, roots),
-        *(data / "corpora", n_jobs, device, data / mix),
+        recipe=recipe,
+        conf=conf,
+        data=DataFolder(data / mix, shared=data / mix),
+        folder=ExperimentFolder(exp / mix / model / tag),
+        roots=roots,
+        n_jobs=n_jobs,
+        device=device,
     )
-    experiment.data /= name_data(experiment)
+    path = data / mix / name_data(experiment)
     if variant and has_own_data(recipe):
-        experiment.data /= variant[0]
-    return experiment
+        path /= variant[0]
+    return dataclasses.replace(
+        experiment,
+        data=DataFolder(path, shared=data / mix),
+        roots=dataclasses.replace(roots, data=path),
+    )
+
+
+def check_tag(tag: str) -> None:
+    """Raise :class:`UserError` where a tag could not name a folder, or would name one elsewhere."""
+    if not TAG.fullmatch(tag):
+        raise UserError(f"--tag {tag}: use letters, digits, '.', '_', '-'.")
 
 
 def has_own_data(recipe: str) -> bool:
     """Whether a variant's YAML asks for other mixtures than its recipe's conf.yml."""
-    own, common = (load_conf(ROOT, name, []) for name in (recipe, recipe.rpartition("/")[0]))
-    return own.section(*DATA_SECTIONS) != common.section(*DATA_SECTIONS)
+    variant, common = (load_conf(ROOT, name, []) for name in (recipe, recipe.rpartition("/")[0]))
+    return variant.section(*DATA_SECTIONS) != common.section(*DATA_SECTIONS)
 
 
 def name_data(experiment: Experiment) -> str:
@@ -63,21 +96,9 @@ def name_data(experiment: Experiment) -> str:
     noisy = "-noisy" if experiment.noisy else ""
     if experiment.origin == "published":
         return f"{metadata.train}-{n_src}spk{noisy}"
-    kind = {"existing": "existing", "drawn": "drawn"}[experiment.origin]
-    plain = kind == "drawn" and metadata.lists == "none" and n_src == 2 and not noisy
-    return "" if plain else f"{kind}-{n_src}spk{noisy}"
-
-
-def read_roots(conf: Conf, options: list[str]) -> dict[str, Path]:
-    """Corpus roots by name, of the config, the environment and ``--corpus``."""
-    found = [
-        f"{name.removeprefix(ENVIRONMENT_PREFIX).lower()}={value}"
-        for name, value in sorted(os.environ.items())
-        if name.startswith(ENVIRONMENT_PREFIX) and value
-    ]
-    mine = {"speech", conf.corpus.source, conf.metadata.lists, conf.corpus.noise}
-    ambient = [text for text in found if text.split("=")[0] in mine - {"speech"}]
-    return dict(parse_corpus(str(text)) for text in [*conf.corpus.roots, *ambient, *options])
+    drawn = experiment.origin == "drawn"
+    plain = drawn and metadata.lists == "none" and n_src == 2 and not noisy
+    return "" if plain else f"{experiment.origin}-{n_src}spk{noisy}"
 
 
 def _use_own_speech(conf: Conf) -> Conf:
@@ -89,27 +110,3 @@ def _use_own_speech(conf: Conf) -> Conf:
         splits=dataclasses.replace(conf.splits, unseen_speakers=[], by=by),
         metadata=dataclasses.replace(conf.metadata, draw=True),
     )
-
-
-def _check_roots(recipe: str, conf: Conf, roots: dict[str, Path]) -> None:
-    known = {"speech", conf.corpus.source, conf.metadata.lists, "mixtures", *EXISTING}
-    known.add(conf.corpus.noise)
-    unknown = sorted(set(roots) - known)
-    if unknown:
-        names = sorted(known - {"none"})
-        raise UserError(
-            f"--corpus {unknown[0]}=...: {suggest_nearest(unknown[0], names)}this recipe reads "
-            f"{', '.join(names)}."
-        )
-    if conf.corpus.source == "speech" and not {"speech", "mixtures", *EXISTING} & set(roots):
-        raise UserError(
-            f"{recipe} needs --corpus speech=DIR, a folder with one sub-folder a speaker."
-        )
-
-
-def parse_corpus(text: str) -> tuple[str, Path]:
-    """``NAME=DIR`` of a ``--corpus`` option."""
-    name, equals, folder = text.partition("=")
-    if not equals or not folder:
-        raise UserError(f"--corpus {text}: write it as NAME=DIR.")
-    return name, Path(folder).expanduser().resolve()

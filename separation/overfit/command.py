@@ -20,6 +20,7 @@ from separation.config.schema import Conf
 from separation.environment import choose_device
 from separation.errors import UserError
 from separation.experiment.experiment import Experiment
+from separation.experiment.mixtures import open_training
 from separation.files import hash_value, write_json
 from separation.metrics.score import find_permutation, si_sdr_db
 from separation.mixtures.dynamic.host import ListedSegments
@@ -32,7 +33,8 @@ from separation.overfit.checks import (
     check_loss,
     check_round_trip,
 )
-from separation.stages.model import describe_run, open_training
+from separation.stages.model import describe_run
+from separation.stages.state import refuse_other_config
 from separation.training.distributed import Distributed
 from separation.training.module import SeparationModule
 from separation.training.schedule import scale_lr
@@ -63,16 +65,22 @@ def run_overfit(args: argparse.Namespace, experiment: Experiment) -> int:
     """
     if args.minutes <= 0 or args.n < 2:
         raise UserError("overfit needs --minutes above 0 and --n of 2 or more.")
-    experiment.refuse_other_config()
+    refuse_other_config(experiment)
     conf = shorten(experiment.conf, args.minutes, args.n)
     device = choose_device(experiment.device)
-    items = FirstItems(open_training(dataclasses.replace(experiment, conf=conf, _keys={})), args.n)
+    items = FirstItems(open_training(dataclasses.replace(experiment, conf=conf)), args.n)
     added = experiment.noisy or experiment.origin == "existing"
     verdict = overfit(conf, items, device, with_noise=added)
     run = describe_run(experiment, device)
-    about = {name: run[name] for name in ("recipe", "commit", "device", "seed", "versions")}
-    about["model"] = hash_value(experiment.conf.section("model"))
-    write_json(experiment.folder / "overfit.json", verdict | about)
+    about = {
+        "recipe": run["recipe"],
+        "commit": run["commit"],
+        "device": run["device"],
+        "seed": run["seed"],
+        "versions": run["versions"],
+        "model": hash_value(experiment.conf.section("model")),
+    }
+    write_json(experiment.folder.overfit, verdict | about)
     print(f"overfit {'passed' if verdict['passed'] else 'FAILED'}: {verdict['sentence']}")
     return 0 if verdict["passed"] else 1
 

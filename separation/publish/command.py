@@ -6,10 +6,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from separation.errors import MissingInputError, UserError
-from separation.files import check_writable, hash_file, read_json, read_rows, write_text
+from separation.experiment.folder import ExperimentFolder
+from separation.files import check_writable, hash_file, write_text
 from separation.models.published import HUB_FILE, read_published
 from separation.publish.card import format_card
 from separation.publish.corpora import list_notices, name_dataset
@@ -54,22 +53,28 @@ def read_results(folder: Path) -> Results:
         MissingInputError: nothing trained, or nothing evaluated.
         UserError: the scores are those of another checkpoint.
     """
-    checkpoint = folder / "best_model.pth"
-    run, summary = (read_json(folder / n) for n in ("run.json", "evaluation/summary.json"))
-    if run is None or not checkpoint.is_file() or not (folder / "conf.yml").is_file():
+    experiment = ExperimentFolder(folder)
+    checkpoint, run = experiment.checkpoint, experiment.read_run()
+    if run is None or not checkpoint.is_file() or not experiment.conf.is_file():
         raise MissingInputError(
             f"{folder}: is no experiment that stage 4 has trained; give exp/MIX/MODEL/TAG."
         )
     again = f"run bash run.sh --recipe {run['recipe']} --tag {folder.resolve().name} --stage 5"
+    summary = experiment.read_summary()
     if summary is None or not _list_scored(summary):
         raise MissingInputError(f"{folder}: stage 5 has not scored its model; {again}.")
     known = summary["about"].get("checkpoint_sha256", "")
     if not known or not hash_file(checkpoint).startswith(known):
         raise UserError(f"{folder}: its scores are those of another best_model.pth; {again}.")
-    last = read_rows(folder / "curves.csv")[-1]
-    conf = yaml.safe_load((folder / "conf.yml").read_text(encoding="utf-8"))
-    steps, minutes = int(last["step"]), float(last["elapsed_s"]) / 60
-    return Results(checkpoint, conf, run, summary, steps, minutes)
+    last = experiment.read_curves()[-1]
+    return Results(
+        checkpoint=checkpoint,
+        conf=experiment.read_conf(),
+        run=run,
+        summary=summary,
+        steps=int(last["step"]),
+        minutes=float(last["elapsed_s"]) / 60,
+    )
 
 
 def _list_scored(summary: dict[str, Any]) -> list[str]:

@@ -3,9 +3,10 @@
 from typing import Any
 
 from separation.corpora.plugin import CorpusInfo, list_names, read_info
+from separation.experiment.folder import RunRecord
 
 
-def name_dataset(conf: dict[str, Any], run: dict[str, Any]) -> str:
+def name_dataset(conf: dict[str, Any], run: RunRecord) -> str:
     """What the mixtures are called: ``Libri2Mix``, ``WSJ0-2mix`` ..., or the recipe's name."""
     mix, n_src = run["recipe"].split("/")[0], conf["mixtures"]["n_src"]
     if conf["corpus"]["source"] == "speech":

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from separation.experiment.folder import RunRecord
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Results:
     """What stages 4 and 5 left in an experiment folder.
 
@@ -20,7 +22,7 @@ class Results:
 
     checkpoint: Path
     conf: dict[str, Any]
-    run: dict[str, Any]
+    run: RunRecord
     summary: dict[str, Any]
     steps: int
     minutes: float

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from separation.corpora.plugin import choose_roots
 from separation.errors import UserError
-from separation.experiment.open import parse_corpus
+from separation.experiment.roots import parse_corpus
 from separation.files import check_writable
 from separation.jobs import keep_freed_memory
 from separation.mixtures.published_lists import find_list_reader

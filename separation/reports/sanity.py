@@ -1,21 +1,19 @@
 """What the report says to doubt a result with: learning by heart, and the STFT baseline."""
 
-from pathlib import Path
 from typing import Any
 
 from separation.environment import ROOT, format_command
 from separation.experiment.experiment import Experiment
-from separation.files import hash_value, read_json, read_rows
-
-BASELINE = "STFTMask"
+from separation.experiment.folder import BASELINE, ExperimentFolder
+from separation.files import hash_value, read_json
 
 
 def tell_overfit(experiment: Experiment) -> str:
     """One sentence on whether this model and training can learn ten mixtures by heart."""
-    tag = experiment.folder.name
+    tag = experiment.folder.tag
     words = [] if tag == "default" else ["--tag", tag]
     command = format_command("overfit", "--recipe", experiment.recipe, *words)
-    verdict = read_json(experiment.folder / "overfit.json")
+    verdict = read_json(experiment.folder.overfit)
     if verdict is None:
         return f"Learning ten mixtures by heart was not tried: `{command}` does (and its options)."
     if verdict["model"] != hash_value(experiment.conf.section("model")):
@@ -48,7 +46,7 @@ def tell_baseline(experiment: Experiment, summary: dict[str, Any]) -> str:
     folder, theirs = found
     gap = ours["mean"] - theirs["mean"]
     told = (
-        f"On {split}, SI-SDRi: {model} {_format(ours)} dB, {BASELINE} ({folder.name}: the same "
+        f"On {split}, SI-SDRi: {model} {_format(ours)} dB, {BASELINE} ({folder.tag}: the same "
         f"network over a fixed STFT) {_format(theirs)} dB; difference {gap:.2f} dB"
     )
     if ours["low"] > theirs["high"]:
@@ -63,16 +61,15 @@ def tell_baseline(experiment: Experiment, summary: dict[str, Any]) -> str:
 
 def _find_baseline(
     experiment: Experiment, summary: dict[str, Any], split: str
-) -> tuple[Path, dict[str, float]] | None:
+) -> tuple[ExperimentFolder, dict[str, float]] | None:
     """The baseline of the highest mean whose test table and rendered audio are the same."""
-    home = experiment.folder.parents[1] / BASELINE
     same = {name: summary["about"].get(name) for name in (split, f"audio_{split}")}
     found = []
-    for path in sorted(home.glob("*/evaluation/summary.json")):
-        other = read_json(path)
-        scores = _find_scores(other or {"scores": {}}, split)
+    for folder in experiment.folder.list_baselines():
+        other = folder.read_summary() or {"about": {}, "scores": {}}
+        scores = _find_scores(other, split)
         if scores and all(other["about"].get(name) == value for name, value in same.items()):
-            found.append((path.parents[1], scores))
+            found.append((folder, scores))
     return max(found, key=lambda pair: pair[1]["mean"], default=None)
 
 
@@ -86,6 +83,6 @@ def _format(scores: dict[str, float]) -> str:
     return f"{scores['mean']:.2f} [{scores['low']:.2f}, {scores['high']:.2f}]"
 
 
-def _count_steps(folder: Path) -> str:
-    curve = folder / "curves.csv"
-    return read_rows(curve)[-1]["step"] if curve.is_file() else "unknown"
+def _count_steps(folder: ExperimentFolder) -> str:
+    curve = folder.read_curves()
+    return curve[-1]["step"] if curve else "unknown"

@@ -11,7 +11,10 @@ from separation.evaluation.estimators import make_model_estimator
 from separation.evaluation.intervals import pick_values
 from separation.evaluation.summary import format_scores, tell_problems
 from separation.experiment.experiment import Experiment
-from separation.files import read_json, read_rows, write_text
+from separation.experiment.fingerprints import compare_fingerprints
+from separation.experiment.folder import RunRecord
+from separation.experiment.mixtures import open_split
+from separation.files import write_text
 from separation.mixtures.signals import Mixture
 from separation.models.checkpoint.load import load_model
 from separation.models.inference import match_level
@@ -34,20 +37,19 @@ def write_report(experiment: Experiment) -> list[Path]:
     Returns:
         the two paths.
     """
-    summary = read_json(experiment.folder / "evaluation" / "summary.json")
-    run = read_json(experiment.folder / "run.json")
-    results = experiment.folder / "RESULTS.md"
-    page = experiment.folder / "report.html"
-    write_text(results, format_results(experiment, summary, run))
-    write_text(page, _format_page(experiment, summary, run))
-    return [results, page]
+    folder = experiment.folder
+    summary, run = folder.read_summary(), folder.read_run()
+    assert summary is not None and run is not None, f"{folder.path} is not evaluated"
+    write_text(folder.results, format_results(experiment, summary, run))
+    write_text(folder.report, _format_page(experiment, summary, run))
+    return [folder.results, folder.report]
 
 
-def format_results(experiment: Experiment, summary: dict[str, Any], run: dict[str, Any]) -> str:
+def format_results(experiment: Experiment, summary: dict[str, Any], run: RunRecord) -> str:
     """RESULTS.md: the score table and what produced it."""
-    curve = read_rows(experiment.folder / "curves.csv")
+    curve = experiment.folder.read_curves()
     minutes = float(curve[-1]["elapsed_s"]) / 60
-    about, compared = summary["about"], experiment.compare_fingerprints()
+    about, compared = summary["about"], compare_fingerprints(experiment)
     prints = ", ".join(
         f"{split} `{value}`" + (f" ({compared[split]})" if split in compared else "")
         for split, value in run["fingerprints"].items()
@@ -81,7 +83,7 @@ As a row of the results table in egs/{run["recipe"].split("/")[0]}/README.md:
 
 
 def format_row(
-    experiment: Experiment, summary: dict[str, Any], run: dict[str, Any], trained: str
+    experiment: Experiment, summary: dict[str, Any], run: RunRecord, trained: str
 ) -> str:
     """This result as a row of a data set's table of results: what, on what, by what."""
     split = experiment.test_splits[-1]
@@ -121,7 +123,7 @@ def tell_doubts(experiment: Experiment, summary: dict[str, Any]) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
-def _format_page(experiment: Experiment, summary: dict[str, Any], run: dict[str, Any]) -> str:
+def _format_page(experiment: Experiment, summary: dict[str, Any], run: RunRecord) -> str:
     title = escape(experiment.conf.report.title)
     parts = [
         f"<h1>{title}</h1>",
@@ -130,17 +132,13 @@ def _format_page(experiment: Experiment, summary: dict[str, Any], run: dict[str,
         *(f"<p>{escape(sentence)}</p>" for sentence in tell_doubts(experiment, summary)),
         *(f"<p>{escape(sentence)}</p>" for sentence in tell_problems(summary)),
         "<h2>Training</h2>",
-        f'<img alt="training curves" src="{plot_curves(_read_curves(experiment))}">',
+        f'<img alt="training curves" src="{plot_curves(experiment.folder.read_curves())}">',
     ]
     if "model" in experiment.conf.evaluation.estimators:
         parts += _show_mixtures(experiment)
     parts += ["<h2>What produced this</h2>", f"<pre>{escape(yaml.safe_dump(run))}</pre>"]
     parts.append(f"<pre>{escape(yaml.safe_dump(experiment.conf.as_dict(), sort_keys=False))}</pre>")
     return format_page(experiment.conf.report.title, "\n".join(parts))
-
-
-def _read_curves(experiment: Experiment) -> list[dict[str, str]]:
-    return read_rows(experiment.folder / "curves.csv")
 
 
 def _show_mixtures(experiment: Experiment) -> list[str]:
@@ -163,7 +161,7 @@ def _show_mixtures(experiment: Experiment) -> list[str]:
 
 
 def _read_scores(experiment: Experiment, split: str) -> list[dict[str, Any]]:
-    return read_scores(experiment.folder / "evaluation" / split / "model.csv")
+    return read_scores(experiment.folder.scores(split, "model"))
 
 
 def _tell_worst(split: str, rows: list[dict[str, Any]]) -> str:
@@ -176,11 +174,11 @@ def _show_examples(experiment: Experiment, split: str, rows: list[dict[str, Any]
     """Best, median and worst mixture of a set, to see and hear."""
     ranked = rank_worst(rows, "si_sdri", len(rows))
     chosen = {"best": ranked[-1], "median": ranked[len(ranked) // 2], "worst": ranked[0]}
-    mixtures = experiment.mixtures(split)
+    mixtures = open_split(experiment, split)
     places = {row["mixture_ID"]: place for place, row in enumerate(mixtures.rows)}
     import torch
 
-    estimator = make_model_estimator(load_model(experiment.checkpoint), torch.device("cpu"))
+    estimator = make_model_estimator(load_model(experiment.folder.checkpoint), torch.device("cpu"))
     rate = experiment.conf.audio.sample_rate
     parts = [f"<h2>{escape(split)}: {escape(TEST_SETS[split])}</h2>"]
     for name, score in chosen.items():

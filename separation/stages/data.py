@@ -3,14 +3,22 @@
 import logging
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from separation.corpora.plugin import load
 from separation.download.fetch import check_space
 from separation.errors import UserError
 from separation.experiment.experiment import Experiment
+from separation.experiment.fingerprints import compare_fingerprints, read_fingerprints
 from separation.files import format_rows, read_json, read_rows, write_json, write_text
 from separation.mixtures.published_lists import check_speakers
 from separation.mixtures.table import list_noises, list_sources
+from separation.stages.keys import audio_key, metadata_key
+
+if TYPE_CHECKING:
+    from separation.corpora.table import Utterance
+
+Rows = list[dict[str, str]]
 
 logger = logging.getLogger(__name__)
 
@@ -29,43 +37,42 @@ def run_corpus(experiment: Experiment) -> list[Path]:
     from separation.corpora.splits import assign_splits, copy_subsets, limit_training
     from separation.corpora.table import format_table, scan_recordings
 
-    conf = experiment.conf
+    conf, inputs, data = experiment.conf, experiment.inputs, experiment.data
     found = scan_recordings(
-        *(experiment.recordings, experiment.corpus_root, conf.corpus),
-        *(experiment.n_jobs, experiment.shared),
+        inputs.recordings, inputs.speech_root, conf.corpus, experiment.n_jobs, data.shared
     )
     if experiment.origin == "published":
         utterances = copy_subsets(found.utterances)
     else:
         utterances = limit_training(assign_splits(found.utterances, conf.splits), conf.splits)
-    outputs = [experiment.table, *write_audit(experiment.data, utterances, found.left_out, conf)]
-    write_text(experiment.table, format_table(utterances))
+    outputs = [data.table, *write_audit(data.path, utterances, found.left_out, conf)]
+    write_text(data.table, format_table(utterances))
     print(_format_corpus(utterances), flush=True)
     if experiment.noisy:
-        write_text(experiment.noise_table, format_table(_scan_noise(experiment)))
-        outputs.append(experiment.noise_table)
+        write_text(data.noise_table, format_table(_scan_noise(experiment)))
+        outputs.append(data.noise_table)
     return outputs
 
 
-def _scan_noise(experiment: Experiment) -> list:
+def _scan_noise(experiment: Experiment) -> "list[Utterance]":
     """Table of the noise corpus; of its training part where the lists are published."""
     from separation.corpora.plugin import list_recordings
     from separation.corpora.splits import copy_subsets
     from separation.corpora.table import scan_recordings
 
-    name, root = experiment.conf.corpus.noise, experiment.noise_root
+    name, root = experiment.conf.corpus.noise, experiment.inputs.noise_root
     recordings = list_recordings(name, root)
     if experiment.origin == "published":
-        used = {path for path, _ in list_noises(experiment.published["train"])}
+        used = {path for path, _ in list_noises(experiment.inputs.published["train"])}
         recordings = [row for row in recordings if row.path in used]
     conf = experiment.conf.corpus
     found = scan_recordings(
-        recordings, root, conf, experiment.n_jobs, experiment.shared, label="noise"
+        recordings, root, conf, experiment.n_jobs, experiment.data.shared, label="noise"
     )
     return copy_subsets(found.utterances)
 
 
-def _format_corpus(utterances: list) -> str:
+def _format_corpus(utterances: "list[Utterance]") -> str:
     lines = []
     for split in sorted({row.split for row in utterances}, key=_rank_split):
         rows = [row for row in utterances if row.split == split]
@@ -86,40 +93,41 @@ def run_metadata(experiment: Experiment) -> list[Path]:
     makers = {"existing": _list_existing, "published": _check_published, "drawn": _draw}
     tables = makers[experiment.origin](experiment)
     outputs = []
-    for split in experiment.tables:
-        write_text(experiment.mixture_table(split), format_rows(tables[split]))
-        outputs.append(experiment.mixture_table(split))
-    compared = experiment.compare_fingerprints()
-    for split, fingerprint in experiment.read_fingerprints().items():
-        count = len(read_rows(experiment.mixture_table(split)))
+    for split in experiment.listed_splits:
+        path = experiment.data.mixture_table(split)
+        write_text(path, format_rows(tables[split]))
+        outputs.append(path)
+    compared = compare_fingerprints(experiment)
+    for split, fingerprint in read_fingerprints(experiment).items():
+        count = len(tables[split])
         word = f" ({compared[split]})" if split in compared else ""
         print(f"  {split}: {count} mixtures, fingerprint {fingerprint}{word}", flush=True)
     return outputs
 
 
-def _list_existing(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
+def _list_existing(experiment: Experiment) -> dict[str, Rows]:
     from separation.mixtures.existing import check_mixtures
 
     rate = experiment.conf.audio.sample_rate
-    for split, rows in experiment.existing.items():
+    for split, rows in experiment.inputs.existing.items():
         check_mixtures(rows, rate, experiment.n_jobs, f"check {split}")
-    return experiment.existing
+    return experiment.inputs.existing
 
 
-def _check_published(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
+def _check_published(experiment: Experiment) -> dict[str, Rows]:
     """The published lists, their files opened one by one."""
     from separation.mixtures.check_files import check_files
 
     conf = experiment.conf
     name, n_src = conf.metadata.lists, conf.mixtures.n_src
-    module, root = load(name), experiment.root(name)
+    module, root = load(name), experiment.roots.find(name)
     info = module.INFO
     if conf.audio.sample_rate > info.sample_rate:
         raise UserError(
             f"audio.sample_rate={conf.audio.sample_rate}: the corpus has {info.sample_rate} Hz; "
             "set 8000 or 16000."
         )
-    lists = experiment.published
+    lists = experiment.inputs.published
     check_speakers(name, lists)
     for split, published in module.name_lists(conf.metadata.train).items():
         if not module.is_published(root, n_src, published):
@@ -128,7 +136,7 @@ def _check_published(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
                 split,
                 module.list_path(root, n_src, published),
             )
-    speech = experiment.corpus_root
+    speech = experiment.inputs.speech_root
     names = list(module.name_lists(conf.metadata.train).values())
     lengths = {speech / path: n for path, n in module.read_lengths(root, names).items()}
     sources = {
@@ -136,34 +144,38 @@ def _check_published(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
     }
     files = sorted(sources)
     if experiment.noisy:
-        noise = experiment.noise_root
+        noise = experiment.inputs.noise_root
         rows = [row for rows in lists.values() for row in rows]
         files += [(noise / path, channel) for path, channel in list_noises(rows)]
-    check_files(
-        *(files, experiment.n_jobs, "check files", info.sample_rate, lengths),
-        min_samples=info.min_samples,
-    )
+    n_jobs, rate, shortest = experiment.n_jobs, info.sample_rate, info.min_samples
+    check_files(files, n_jobs, "check files", rate, lengths, min_samples=shortest)
     return lists
 
 
-def _draw(experiment: Experiment) -> dict[str, list[dict[str, str]]]:
+def _draw(experiment: Experiment) -> dict[str, Rows]:
     from separation.corpora.splits import check_disjoint
     from separation.corpora.table import read_table
+    from separation.experiment.mixtures import open_corpora
     from separation.mixtures.draw.librimix import draw_librimix
     from separation.mixtures.draw.teams import draw_mixtures
 
     conf = experiment.conf
-    utterances = read_table(experiment.table)
+    utterances = read_table(experiment.data.table)
     check_disjoint(utterances, conf.splits.by)
-    noises = read_table(experiment.noise_table) if experiment.noisy else []
+    noises = read_table(experiment.data.noise_table) if experiment.noisy else []
     tables = {}
-    for split in experiment.tables:
+    for split in experiment.listed_splits:
         counts = {"train": conf.mixtures.n_train, "dev": conf.mixtures.n_dev}
         count = counts.get(split, conf.mixtures.n_test)
         if conf.metadata.rules == "librimix":
-            corpora = experiment.corpora()
             tables[split] = draw_librimix(
-                *(utterances, noises, split, count, conf.mixtures, corpora, experiment.n_jobs),
+                utterances,
+                noises,
+                split,
+                count,
+                conf.mixtures,
+                open_corpora(experiment),
+                experiment.n_jobs,
                 sample_rate=conf.audio.sample_rate,
             )
         else:
@@ -187,16 +199,17 @@ def _pack_training(experiment: Experiment) -> list[Path]:
     from separation.corpora.pack import pack_speakers
     from separation.corpora.table import read_table
 
-    folder, rate = experiment.packed, experiment.conf.audio.sample_rate
-    _begin_pack(folder, experiment.key("audio"))
-    rows = [row for row in read_table(experiment.table) if row.split == "train"]
+    data, rate = experiment.data, experiment.conf.audio.sample_rate
+    folder, inputs = data.packed(rate), experiment.inputs
+    _begin_pack(folder, audio_key(experiment))
+    rows = [row for row in read_table(data.table) if row.split == "train"]
     _refuse_low_rates(rows, rate)
     missing = [row for row in rows if not (folder / f"{row.speaker}.csv").is_file()]
     check_space(folder, sum(round(row.duration_s * rate) * BYTES_PER_SAMPLE for row in missing))
-    pack_speakers(rows, experiment.corpus_root, folder, rate, experiment.n_jobs)
+    pack_speakers(rows, inputs.speech_root, folder, rate, experiment.n_jobs)
     if experiment.noisy:
-        noises = [row for row in read_table(experiment.noise_table) if row.split == "train"]
-        pack_speakers(noises, experiment.noise_root, folder / "noise", rate, experiment.n_jobs)
+        noises = [row for row in read_table(data.noise_table) if row.split == "train"]
+        pack_speakers(noises, inputs.noise_root, folder / "noise", rate, experiment.n_jobs)
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
@@ -205,13 +218,12 @@ def _pack_exact(experiment: Experiment) -> list[Path]:
     from separation.corpora.pack import pack_speakers
     from separation.mixtures.source_files import list_clips
 
-    folder = experiment.exact
-    _begin_pack(folder, experiment.key("metadata"))
-    rows = [
-        row for split in experiment.tables for row in read_rows(experiment.mixture_table(split))
-    ]
-    pack_speakers(list_clips(rows), experiment.corpus_root, folder, None, experiment.n_jobs)
-    return sorted(folder.iterdir())
+    data = experiment.data
+    _begin_pack(data.exact, metadata_key(experiment))
+    tables = [data.mixture_table(split) for split in experiment.listed_splits]
+    clips = list_clips([row for table in tables for row in read_rows(table)])
+    pack_speakers(clips, experiment.inputs.speech_root, data.exact, None, experiment.n_jobs)
+    return sorted(data.exact.iterdir())
 
 
 def _begin_pack(folder: Path, key: str) -> None:
@@ -222,8 +234,8 @@ def _begin_pack(folder: Path, key: str) -> None:
         write_json(key_file, key)
 
 
-def _refuse_low_rates(table: list, sample_rate: int) -> None:
-    """Raising a recording's rate would leave its upper band empty: a silent lie in every score."""
+def _refuse_low_rates(table: "list[Utterance]", sample_rate: int) -> None:
+    """Raising a recording's rate would leave its upper band empty, and no score would show it."""
     low = [row for row in table if row.sample_rate < sample_rate]
     if low:
         raise UserError(

@@ -1,170 +1,219 @@
 """Stages 4 to 6: training, evaluation, report. Heavy imports stay inside."""
 
+import contextlib
+import fcntl
 import platform
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from separation.environment import PACKAGES, choose_device, find_version, name_device, read_commit
 from separation.errors import UnscoredError, UserError
-from separation.experiment.experiment import Experiment, fingerprint_file
-from separation.files import hash_text, hash_value, read_json, write_json
+from separation.experiment.experiment import Experiment
+from separation.experiment.fingerprints import read_fingerprints
+from separation.experiment.folder import RunRecord
+from separation.files import fingerprint_file, hash_text, hash_value, read_json, write_json
+from separation.stages.keys import data_key, scoring_key
+from separation.stages.state import list_config_changes, save_conf
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from separation.evaluation.runner import Evaluation
+    from separation.mixtures.signals import Mixture
+
+Evaluations = dict[str, dict[str, "Evaluation"]]  # by test set and estimator
 
 
 def run_train(experiment: Experiment) -> list[Path]:
     """Stage 4: train, or go on training."""
     from separation.training.distributed import is_first_process
+
+    _refuse_other_data(experiment)
+    if not is_first_process(experiment.conf.training):
+        _train(experiment)
+        raise SystemExit(0)  # the first process marks the stage as done
+    folder = experiment.folder
+    with _hold(folder.path):
+        _say_begun_anew(experiment)
+        save_conf(experiment)
+        write_json(folder.run, describe_run(experiment, choose_device(experiment.device)))
+        _train(experiment)
+    if not folder.checkpoint.is_file():
+        raise UserError(
+            f"{folder.path}: no epoch gave a finite dev loss, so there is no model; lower "
+            "training.lr or set training.precision=fp32, under a new --tag."
+        )
+    return [folder.checkpoint, folder.curves, folder.conf]
+
+
+def _train(experiment: Experiment) -> None:
+    from separation.experiment.mixtures import open_split, open_training
     from separation.training.loop import train
 
-    conf = experiment.conf
-    _refuse_other_data(experiment)
-    device = choose_device(experiment.device)
-    first = is_first_process(conf.training)
-    if first:
-        experiment.save_conf()
-        write_json(experiment.folder / "run.json", describe_run(experiment, device))
+    conf, device = experiment.conf, choose_device(experiment.device)
     field = conf.model.receptive_field()
     seen = f"receptive field {field / conf.audio.sample_rate:.2f} s, " if field else ""
     print(f"  {seen}device {device}", flush=True)
-    dev = experiment.mixtures("dev").keep(experiment.n_jobs, "render dev")
-    train(conf, open_training(experiment), dev, experiment.folder, device)
-    if not first:
-        raise SystemExit(0)  # the first process marks the stage as done
-    if not experiment.checkpoint.is_file():
-        raise UserError(
-            f"{experiment.folder}: no epoch gave a finite dev loss, so there is no model; lower "
-            "training.lr or set training.precision=fp32, under a new --tag."
-        )
-    return [experiment.checkpoint, experiment.folder / "curves.csv", experiment.folder / "conf.yml"]
+    dev = open_split(experiment, "dev").keep(experiment.n_jobs, "render dev")
+    train(conf, open_training(experiment), dev, experiment.folder.path, device)
 
 
-def open_training(experiment: Experiment) -> Any:
-    """What the training draws its segments from: packed speakers, or the fixed training list.
+@contextlib.contextmanager
+def _hold(folder: Path) -> Iterator[None]:
+    """Keep a second training out of the folder while one is under way in it.
+
+    The lock goes with the process, however it ends; a file system without locks is taken as it is.
 
     Raises:
-        UserError: the fixed list is asked for but there is none.
+        UserError: another process trains in it.
     """
-    from separation.corpora.pack import PackedAudio
-    from separation.corpora.table import read_table
-    from separation.mixtures.dynamic.host import DynamicMixtures, ListedSegments
-
-    conf = experiment.conf
-    n_samples = round(conf.training.segment_s * conf.audio.sample_rate)
-    if not experiment.mixes_dynamically:
-        if not experiment.has_train_list:
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".training.lock", "w", encoding="utf-8") as handle:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
             raise UserError(
-                "training.dynamic_mixing=false needs a training list: set mixtures.n_train, or "
-                "metadata.rules=librimix."
-            )
-        mixtures, crop = experiment.mixtures("train"), conf.training.random_crop
-        return ListedSegments(mixtures, n_samples, conf.training.seed, random_crop=crop)
-    packs = []
-    for table, folder in _list_packs(experiment):
-        names = sorted({row.speaker for row in read_table(table) if row.split == "train"})
-        packs.append(PackedAudio(folder, names))
-    seed, noise = conf.training.seed, packs[1] if experiment.noisy else None
-    speeds = (conf.training.speed_min, conf.training.speed_max)
-    return DynamicMixtures(packs[0], n_samples, conf.mixtures, seed, noise, speeds)
-
-
-def _list_packs(experiment: Experiment) -> list[tuple[Path, Path]]:
-    packs = [(experiment.table, experiment.packed)]
-    if experiment.noisy:
-        packs.append((experiment.noise_table, experiment.packed / "noise"))
-    return packs
+                f"{folder}: another process trains in it; wait until it ends, or choose another "
+                "--tag."
+            ) from error
+        except OSError:
+            pass
+        yield
 
 
 def _refuse_other_data(experiment: Experiment) -> None:
-    saved = read_json(experiment.folder / "run.json")
-    if saved is not None and saved.get("data_key") != experiment.data_key:
+    """Raise :class:`UserError` where the folder's training heard other mixtures."""
+    folder = experiment.folder
+    saved = folder.read_run()
+    if saved is not None and folder.is_trained and saved.get("data_key") != data_key(experiment):
         raise UserError(
-            f"{experiment.folder} was begun on other recordings or mixtures; choose a new --tag."
+            f"{folder.path} was begun on other recordings or mixtures; choose a new --tag."
         )
 
 
-def describe_run(experiment: Experiment, device: Any) -> dict[str, Any]:
-    """What produced a result: versions, commit, device, seed, data."""
-    commit = read_commit()
+def _say_begun_anew(experiment: Experiment) -> None:
+    """A line where a run with another config ended before it had trained anything."""
+    changes = list_config_changes(experiment)
+    if changes:
+        print(
+            f"  {experiment.folder.path}: nothing was trained with its other config; begun anew "
+            f"with {'; '.join(changes)}",
+            flush=True,
+        )
+
+
+def describe_run(experiment: Experiment, device: "torch.device") -> RunRecord:
+    """What produces a result: versions, commit, device, seed, data."""
     return {
         "recipe": experiment.recipe,
-        "data_key": experiment.data_key,
-        "commit": commit or "unknown",
+        "data_key": data_key(experiment),
+        "commit": read_commit() or "unknown",
         "device": name_device(device),
         "seed": experiment.conf.training.seed,
         "python": platform.python_version(),
         "versions": {name: find_version(name) for name in PACKAGES},
-        "fingerprints": experiment.read_fingerprints(),
+        "fingerprints": read_fingerprints(experiment),
         "conf_fingerprint": hash_value(experiment.conf.as_dict()),
     }
 
 
 def run_evaluate(experiment: Experiment) -> list[Path]:
-    """Stage 5: every estimator on every test set, one row a mixture."""
-    from separation.evaluation.runner import Scoring, evaluate_set
+    """Stage 5: every estimator on every test set, one row a mixture.
+
+    Raises:
+        UnscoredError: some mixtures have no scores; all others were scored.
+    """
     from separation.evaluation.summary import write_summary
     from separation.metrics.score import check_metrics
 
-    conf = experiment.conf.evaluation
-    check_metrics(conf.metrics, experiment.conf.audio.sample_rate)
-    checked = "model" if "model" in conf.estimators else conf.estimators[-1]
-    folder = experiment.folder / "evaluation"
-    key_file = folder / "key.json"
-    if read_json(key_file) != experiment.scoring_key:
-        shutil.rmtree(folder, ignore_errors=True)
-        write_json(key_file, experiment.scoring_key)
-    results: dict[str, dict[str, list]] = {}
-    unscored: dict[str, dict[str, list]] = {}
-    doubts: list[str] = []
-    outputs = [folder / "summary.json"]
-    for split in experiment.test_splits:
-        mixtures = experiment.mixtures(split).keep(experiment.n_jobs, f"render {split}")
-        for name in conf.estimators:
-            path = folder / split / f"{name}.csv"
-            estimator = _make_estimator(experiment, name)
-            key = f"{experiment.scoring_key} {name}"
-            n_checked = conf.check_mixtures if name == checked else 0
-            measured = (tuple(conf.metrics), experiment.n_jobs, conf.sixteen_bit, n_checked)
-            label = f"{split} {name}"
-            found = evaluate_set(mixtures, estimator, path, Scoring(*measured), label, key)
-            results.setdefault(split, {})[name] = found.rows
-            unscored.setdefault(split, {})[name] = found.unscored()
-            doubts += [f"{label}: {text}" for text in found.doubts]
-            outputs.append(path)
-    about = {
-        "checkpoint_sha256": fingerprint_file(experiment.checkpoint)
-    } | experiment.read_fingerprints()
-    for split, estimators in results.items():
-        rows = next(iter(estimators.values()))
-        about[f"audio_{split}"] = hash_text("\n".join(row.get("audio", "") for row in rows))
-    write_summary(folder / "summary.json", results, about)
-    _refuse_unscored(unscored, outputs, doubts)
+    conf, folder = experiment.conf, experiment.folder
+    check_metrics(conf.evaluation.metrics, conf.audio.sample_rate)
+    key = scoring_key(experiment)
+    _begin_evaluation(folder.evaluation, key)
+    scored = {split: _evaluate_split(experiment, split, key) for split in experiment.test_splits}
+    rows = {
+        split: {name: evaluation.rows for name, evaluation in evaluations.items()}
+        for split, evaluations in scored.items()
+    }
+    about = {"checkpoint_sha256": fingerprint_file(folder.checkpoint)}
+    about |= read_fingerprints(experiment)
+    for split, estimators in rows.items():
+        hashes = [row.get("audio", "") for row in next(iter(estimators.values()))]
+        about[f"audio_{split}"] = hash_text("\n".join(hashes))
+    write_summary(folder.summary, rows, about)
+    tables = [folder.scores(split, name) for split in scored for name in scored[split]]
+    outputs = [folder.summary, *tables]
+    _refuse_unscored(scored, outputs)
     return outputs
 
 
-def _refuse_unscored(
-    unscored: dict[str, dict[str, list]], outputs: list[Path], doubts: list[str]
-) -> None:
+def _begin_evaluation(folder: Path, key: str) -> None:
+    """Keep scores of this very key to go on from; remove those of another."""
+    key_file = folder / "key.json"
+    if read_json(key_file) != key:
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(key_file, key)
+
+
+def _evaluate_split(experiment: Experiment, split: str, key: str) -> dict[str, "Evaluation"]:
+    """Score every estimator on one test set; the scorer is checked on one of them."""
+    from separation.evaluation.runner import Scoring, evaluate_set
+    from separation.experiment.mixtures import open_split
+
+    conf = experiment.conf.evaluation
+    checked = "model" if "model" in conf.estimators else conf.estimators[-1]
+    mixtures = open_split(experiment, split).keep(experiment.n_jobs, f"render {split}")
+    evaluations = {}
+    for name in conf.estimators:
+        scoring = Scoring(
+            metrics=tuple(conf.metrics),
+            n_jobs=experiment.n_jobs,
+            sixteen_bit=conf.sixteen_bit,
+            n_checked=conf.check_mixtures if name == checked else 0,
+        )
+        evaluations[name] = evaluate_set(
+            mixtures,
+            _make_estimator(experiment, name),
+            experiment.folder.scores(split, name),
+            scoring,
+            label=f"{split} {name}",
+            key=f"{key} {name}",
+        )
+    return evaluations
+
+
+def _refuse_unscored(scored: Evaluations, outputs: list[Path]) -> None:
     """Name mixtures without scores; the stage is done unless scoring again may change something.
 
-    Args:
-        doubts: sentences on scores that differ from mir_eval's.
-
     Raises:
-        UnscoredError: there are any.
+        UnscoredError: there are any, or scores differ from mir_eval's.
     """
     from separation.evaluation.runner import UNREADABLE
     from separation.evaluation.score_rows import tell_unscored
 
+    unscored = {
+        split: {name: evaluation.unscored() for name, evaluation in evaluations.items()}
+        for split, evaluations in scored.items()
+    }
+    differing = [
+        f"{split} {name}: {text}"
+        for split, evaluations in scored.items()
+        for name, evaluation in evaluations.items()
+        for text in evaluation.doubts
+    ]
     texts = [f"{split}, {text}" for split in unscored for text in tell_unscored(unscored[split])]
-    if not texts and not doubts:
+    if not texts and not differing:
         return
-    found = [row for split in unscored.values() for rows in split.values() for row in rows]
-    again = doubts or any(row["problems"] == UNREADABLE for row in found)
-    advice = "mend it and run stage 5 again" if again else "stage 6 reports the rest"
-    raise UnscoredError("\n".join([*doubts, *texts, f"{advice}."]), outputs, final=not again)
+    rows = [row for split in unscored.values() for rows in split.values() for row in rows]
+    again = bool(differing) or any(row["problems"] == UNREADABLE for row in rows)
+    advice = "fix it and run stage 5 again" if again else "stage 6 reports the rest"
+    raise UnscoredError("\n".join([*differing, *texts, f"{advice}."]), outputs, final=not again)
 
 
-def _make_estimator(experiment: Experiment, name: str) -> Any:
+def _make_estimator(experiment: Experiment, name: str) -> "Callable[[Mixture], np.ndarray]":
     from separation.evaluation import estimators
 
     conf = experiment.conf
@@ -174,7 +223,7 @@ def _make_estimator(experiment: Experiment, name: str) -> Any:
         return estimators.make_oracle_mask(name, conf.evaluation, conf.audio.sample_rate)
     from separation.models.checkpoint.load import load_model
 
-    model = load_model(experiment.checkpoint)
+    model = load_model(experiment.folder.checkpoint)
     return estimators.make_model_estimator(model, choose_device(experiment.device))
 
 

@@ -31,12 +31,12 @@ def check_machine(experiment: Experiment) -> None:
             "run.sh makes one, or run pip install -r requirements.txt && pip install --no-deps "
             "-r requirements-nodeps.txt in it."
         )
-    for folder in (experiment.data, experiment.folder):
+    for folder in (experiment.data.path, experiment.folder.path):
         check_writable(folder, "choose another with --data or --exp")
-    free_gb = shutil.disk_usage(experiment.data).free / 1e9
+    free_gb = shutil.disk_usage(experiment.data.path).free / 1e9
     if free_gb < NEEDED_DISK_GB:
         raise UserError(
-            f"{experiment.data}: {free_gb:.1f} GB free where {NEEDED_DISK_GB} GB are needed; "
+            f"{experiment.data.path}: {free_gb:.1f} GB free where {NEEDED_DISK_GB} GB are needed; "
             "free some or choose another disk with --data DIR."
         )
 
@@ -44,23 +44,23 @@ def check_machine(experiment: Experiment) -> None:
 def run_preflight(experiment: Experiment) -> list[Path]:
     """Stage 0: download what is missing, look at what is there."""
     if experiment.origin == "existing":
-        for split, rows in experiment.existing.items():
+        for split, rows in experiment.inputs.existing.items():
             folder = Path(rows[0]["mixture_path"]).parent
             print(f"  {split}: {len(rows)} mixtures in {folder}", flush=True)
         return []
     _fetch_corpora(experiment)
-    experiment.forget_inputs()
+    experiment.refresh_inputs()
     if experiment.origin == "published":
-        for split, rows in experiment.published.items():
+        for split, rows in experiment.inputs.published.items():
             print(f"  {split}: {describe(rows)}", flush=True)
         _refuse_missing(experiment)
     source = experiment.conf.corpus.source
     if experiment.origin == "drawn":
         _check_whole(experiment)
-    count = len(experiment.recordings)
-    speakers = len({row.speaker for row in experiment.recordings})
-    print(f"  corpus {source}: {count} recordings of {speakers} speakers", flush=True)
-    _tell_cost(experiment)
+    recordings = experiment.inputs.recordings
+    speakers = len({row.speaker for row in recordings})
+    print(f"  corpus {source}: {len(recordings)} recordings of {speakers} speakers", flush=True)
+    print_cost_estimate(experiment)
     return []
 
 
@@ -73,10 +73,10 @@ def _fetch_corpora(experiment: Experiment) -> None:
     if experiment.noisy:
         names.append(experiment.conf.corpus.noise)
     for name in names:
-        if name in experiment.corpus_roots:
-            _need_folder(name, experiment.corpus_roots[name])
+        if name in experiment.roots.given:
+            _need_folder(name, experiment.roots.given[name])
         elif can_download(name):
-            folder = experiment.download_folder(name)
+            folder = experiment.roots.find_download(name)
             print(f"  {name} was not given with --corpus: looking in {folder}", flush=True)
             download(name, folder, _make_request(experiment))
         else:
@@ -97,15 +97,15 @@ def _make_request(experiment: Experiment) -> DownloadRequest:
 
 def _refuse_missing(experiment: Experiment) -> None:
     """All sources and noises that the lists name must be there: a look at names only."""
+    inputs = experiment.inputs
     wanted = {
-        experiment.corpus_root / path
-        for rows in experiment.published.values()
+        inputs.speech_root / path
+        for rows in inputs.published.values()
         for path, _ in list_sources(rows)
     }
     if experiment.noisy:
-        root = experiment.noise_root
-        rows = [row for rows in experiment.published.values() for row in rows]
-        wanted |= {root / path for path, _ in list_noises(rows)}
+        rows = [row for rows in inputs.published.values() for row in rows]
+        wanted |= {inputs.noise_root / path for path, _ in list_noises(rows)}
     absent = sorted(str(path) for path in wanted if not path.is_file())
     if absent:
         hint = explain_missing(experiment.conf.metadata.lists, absent)
@@ -119,7 +119,8 @@ def _refuse_missing(experiment: Experiment) -> None:
 def _check_whole(experiment: Experiment) -> None:
     """What the corpus itself says that it should hold must be there."""
     corpus = experiment.conf.corpus
-    found = check_corpus(corpus.source, experiment.root(corpus.source), experiment.recordings)
+    root = experiment.roots.find(corpus.source)
+    found = check_corpus(corpus.source, root, experiment.inputs.recordings)
     for remark in found.remarks:
         print(f"  note: {remark}", flush=True)
     if not found.faults:
@@ -133,17 +134,17 @@ def _check_whole(experiment: Experiment) -> None:
     print(f"{listed}\n  {len(found.faults)} fault(s), left out", flush=True)
 
 
-def _tell_cost(experiment: Experiment) -> None:
+def print_cost_estimate(experiment: Experiment) -> None:
     """What the choices that are left will take of disk and time, from the sizes of the files."""
-    conf, root = experiment.conf, experiment.corpus_root
-    used = {row.path for row in experiment.recordings}
-    hours = _estimate_hours([root / path for path in sorted(used)])
+    conf, inputs = experiment.conf, experiment.inputs
+    used = {row.path for row in inputs.recordings}
+    hours = _estimate_hours([inputs.speech_root / path for path in sorted(used)])
     rate = conf.audio.sample_rate
     packed_gb = hours * 3600 * rate * BYTES_PER_SAMPLE / 1e9
     minutes = hours * 3600 / (SCANNED_PER_CORE_S * experiment.n_jobs) / 60
-    free_gb = shutil.disk_usage(experiment.data).free / 1e9
+    free_gb = shutil.disk_usage(experiment.data.path).free / 1e9
     lines = [
-        f"about {hours:.1f} h of training speech, {free_gb:.0f} GB free in {experiment.data}",
+        f"about {hours:.1f} h of training speech, {free_gb:.0f} GB free in {experiment.data.path}",
         f"dynamic mixing (training.dynamic_mixing=true): {packed_gb:.2f} GB packed, about "
         f"{minutes:.0f} min for stages 1 and 3 with --nj {experiment.n_jobs}",
     ]
@@ -165,7 +166,7 @@ def _estimate_hours(paths: list[Path]) -> float:
     seen = paths[:: max(1, len(paths) // N_SAMPLED)]
     try:
         durations = [soundfile.info(path).duration for path in seen]
-    except (soundfile.LibsndfileError, RuntimeError):  # GSM, or broken: stage 1 tells
+    except (soundfile.LibsndfileError, RuntimeError):  # GSM, or broken: stage 1 says which
         return sum(path.stat().st_size for path in paths) / (2 * 16000 * 3600)
     share = sum(durations) / max(1, sum(path.stat().st_size for path in seen))
     return share * sum(path.stat().st_size for path in paths) / 3600

@@ -1,64 +1,54 @@
-"""What each stage does. Heavy imports stay inside, where the work is really done."""
+"""One stage run: what it needs is done, it is not done itself, and its marker is written last."""
 
 import time
 
 from separation.errors import UnscoredError
-from separation.experiment.experiment import STAGES, Experiment
-from separation.files import read_json
-from separation.stages.data import run_audio, run_corpus, run_metadata
-from separation.stages.model import run_evaluate, run_report, run_train
-from separation.stages.preflight import check_machine, run_preflight
+from separation.experiment.experiment import Experiment
+from separation.stages.state import is_done, mark_done, refuse_other_config, require_done
+from separation.stages.table import Stage, find_stage
 
 
-def run_stage(experiment: Experiment, stage: str) -> None:
-    """Run one stage unless it is done; say which; mark it done last."""
-    number = STAGES.index(stage)
-    if stage == "preflight":
+def run_stage(experiment: Experiment, name: str) -> None:
+    """Run one stage unless it is done; say which; mark it done last.
+
+    Raises:
+        UserError: an earlier stage is not done, the experiment has another config, or what the
+            stage itself finds wrong.
+    """
+    stage = find_stage(name)
+    if name == "preflight":
+        from separation.stages.preflight import check_machine
+
         check_machine(experiment)
-    experiment.refuse_other_config()
-    experiment.require(*NEEDS[stage])
-    if experiment.is_done(stage):
-        print(
-            f"stage {number} {stage}: done already ({experiment.marker(stage).parent})", flush=True
-        )
+    refuse_other_config(experiment)
+    require_done(experiment, *stage.needs)
+    if is_done(experiment, name):
+        home = stage.find_home(experiment)
+        print(f"stage {stage.number} {name}: done already ({home})", flush=True)
     else:
-        print(f"stage {number} {stage}: running", flush=True)
-        began = time.monotonic()
-        try:
-            outputs = RUNNERS[stage](experiment)
-        except UnscoredError as error:
-            if error.final:  # to score again would find the same
-                experiment.mark_done(stage, error.outputs)
-            raise
-        experiment.mark_done(stage, outputs)
-        print(f"stage {number} {stage}: done in {time.monotonic() - began:.0f} s", flush=True)
-    if stage == "report":
+        _run(experiment, stage)
+    if name == "report":
         print_scores(experiment)
+
+
+def _run(experiment: Experiment, stage: Stage) -> None:
+    print(f"stage {stage.number} {stage.name}: running", flush=True)
+    began = time.monotonic()
+    try:
+        outputs = stage.load_runner()(experiment)
+    except UnscoredError as error:
+        if error.final:  # to score again would find the same
+            mark_done(experiment, stage.name, error.outputs)
+        raise
+    mark_done(experiment, stage.name, outputs)
+    seconds = time.monotonic() - began
+    print(f"stage {stage.number} {stage.name}: done in {seconds:.0f} s", flush=True)
 
 
 def print_scores(experiment: Experiment) -> None:
     """The score table and where the report lies, on stdout."""
     from separation.evaluation.summary import format_scores
 
-    summary = read_json(experiment.folder / "evaluation" / "summary.json")
-    print(f"\n{format_scores(summary)}\n\nreport: {experiment.folder / 'report.html'}", flush=True)
-
-
-NEEDS: dict[str, tuple[str, ...]] = {
-    "preflight": (),
-    "corpus": ("preflight",),
-    "metadata": ("corpus",),
-    "audio": ("corpus",),
-    "train": ("metadata", "audio"),
-    "evaluate": ("metadata", "train"),
-    "report": ("evaluate",),
-}
-RUNNERS = {
-    "preflight": run_preflight,
-    "corpus": run_corpus,
-    "metadata": run_metadata,
-    "audio": run_audio,
-    "train": run_train,
-    "evaluate": run_evaluate,
-    "report": run_report,
-}
+    summary = experiment.folder.read_summary()
+    assert summary is not None, f"{experiment.folder.path} is not evaluated"
+    print(f"\n{format_scores(summary)}\n\nreport: {experiment.folder.report}", flush=True)

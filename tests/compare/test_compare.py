@@ -20,6 +20,7 @@ from separation.datasets.open import InputOptions
 from separation.datasets.standard_sets import judge_set
 from separation.errors import UnscoredError
 from separation.evaluation.breakdown import read_scores
+from separation.experiment.experiment import Experiment
 from separation.experiment.open import open_experiment
 from separation.files import read_json
 from separation.mixtures.dataset import MixtureSet
@@ -27,7 +28,9 @@ from separation.mixtures.source_files import Corpora
 from separation.models.asteroid import import_asteroid
 from separation.models.checkpoint.load import load_model
 from separation.stages.data import run_metadata
+from separation.stages.keys import evaluate_key, train_key
 from separation.stages.run import run_stage
+from separation.stages.state import is_done, mark_done
 from tests.conftest import ROOT
 from tests.support.mixture_folders import (
     make_sources,
@@ -69,20 +72,36 @@ def score_as_asteroid(model_path: Path, folder: Path, name: str, rate: int) -> d
 PARTS = ("mix", "s1", "s2")
 
 
+def name_splits(folder: Path) -> list[str]:
+    """``--corpus`` options of a folder with train/, dev/ and test/."""
+    return [f"{split}={folder / split}" for split in ("train", "dev", "test")]
+
+
+def open_in(folder: Path, sets: list[str], device: str = "cpu") -> Experiment:
+    """An experiment on the mixtures in a folder, with its data and results there too."""
+    return open_experiment(
+        "folder/ConvTasNet",
+        sets,
+        tag="t",
+        corpora=name_splits(folder),
+        data=folder / "data",
+        exp=folder / "exp",
+        n_jobs=1,
+        device=device,
+    )
+
+
 def test_run_sh_compare_and_asteroid_agree_and_a_corrupt_file_is_named(tmp_path, call):
     for split in ("train", "dev", "test"):
         write_folder(tmp_path / split, 3 if split == "test" else 1)
-    corpora = [f"{split}={tmp_path / split}" for split in ("train", "dev", "test")]
+    corpora = name_splits(tmp_path)
     sets = ["audio.sample_rate=8000", "evaluation.estimators=[mixture, model]"]
     sets.append("evaluation.check_mixtures=1")
-    experiment = open_experiment(
-        *("folder/ConvTasNet", sets, "t", corpora, tmp_path / "data", tmp_path / "exp"),
-        *(1, "cpu"),
-    )
+    experiment = open_in(tmp_path, sets)
     # Where nothing is separated Asteroid's SDR has a permutation of its own, the best SIR's.
-    save_small_model(experiment.checkpoint, n_steps=40)
-    experiment.mark_done("metadata", run_metadata(experiment))
-    experiment.mark_done("train", [experiment.checkpoint])
+    save_small_model(experiment.folder.checkpoint, n_steps=40)
+    mark_done(experiment, "metadata", run_metadata(experiment))
+    mark_done(experiment, "train", [experiment.folder.checkpoint])
     done = call(
         *("bash", "run.sh", "--recipe", "folder/ConvTasNet", "--tag", "t", "--device", "cpu"),
         *("--data", tmp_path / "data", "--exp", tmp_path / "exp", "--nj", "1"),
@@ -91,12 +110,12 @@ def test_run_sh_compare_and_asteroid_agree_and_a_corrupt_file_is_named(tmp_path,
         *("--stage", "5", "--stop-stage", "5"),
     )
     assert done.returncode == 0, done.stdout
-    assert experiment.is_done("evaluate")
-    ours = read_scores(experiment.folder / "evaluation" / "test" / "model.csv")
+    assert is_done(experiment, "evaluate")
+    ours = read_scores(experiment.folder.scores("test", "model"))
 
     (tmp_path / "test" / "s2" / "m2.wav").write_bytes(b"RIFF is all that is left")
     done = call(
-        *(sys.executable, "-m", "separation", "compare", "--models", experiment.folder),
+        *(sys.executable, "-m", "separation", "compare", "--models", experiment.folder.path),
         *("--test-sets", tmp_path / "test", "--out", tmp_path / "out"),
         *("--nj", "2", "--device", "cpu", "--worst", "1", "--oracles", "irm"),
     )
@@ -111,9 +130,8 @@ def test_run_sh_compare_and_asteroid_agree_and_a_corrupt_file_is_named(tmp_path,
     assert [row["problems"] for row in theirs] == ["", "", "unreadable"]
     assert all(row["si_sdri"] > 1 for row in ours)
     for own, other in zip(ours[:2], theirs[:2], strict=True):
-        reference = score_as_asteroid(
-            experiment.checkpoint, tmp_path / "test", own["mixture_ID"], 8000
-        )
+        checkpoint = experiment.folder.checkpoint
+        reference = score_as_asteroid(checkpoint, tmp_path / "test", own["mixture_ID"], 8000)
         assert own["audio"] == other["audio"]
         for metric, value in reference.items():
             assert own[metric] == pytest.approx(value, abs=1e-3), metric
@@ -125,27 +143,23 @@ def test_stage_5_goes_on_past_bad_mixtures_and_is_done_once_every_file_is_read(t
         write_folder(tmp_path / split, 2)
     sources = make_sources(7, 2, 8000, 0.5) * [[1], [0]]
     write_mixture(tmp_path / "test", "silent", sources.sum(axis=0), sources, 8000)
-    experiment = open_experiment(
-        *("folder/ConvTasNet", ["evaluation.estimators=[model]", "evaluation.check_mixtures=1"]),
-        *("t", [f"{split}={tmp_path / split}" for split in ("train", "dev", "test")]),
-        *(tmp_path / "data", tmp_path / "exp", 1, "cpu"),
-    )
-    experiment.mark_done("preflight", [])
-    experiment.mark_done("corpus", [])
-    experiment.mark_done("metadata", run_metadata(experiment))
-    experiment.mark_done("audio", [])
-    experiment.mark_done("train", [save_small_model(experiment.checkpoint)])
+    sets = ["evaluation.estimators=[model]", "evaluation.check_mixtures=1"]
+    experiment = open_in(tmp_path, sets)
+    for stage in ("preflight", "corpus", "audio"):
+        mark_done(experiment, stage, [])
+    mark_done(experiment, "metadata", run_metadata(experiment))
+    mark_done(experiment, "train", [save_small_model(experiment.folder.checkpoint)])
     broken = tmp_path / "test" / "s1" / "m1.wav"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:30])
     with pytest.raises(UnscoredError, match=r"m1 \(.*\); silent \(silent-reference\)"):
         run_stage(experiment, "evaluate")
-    assert not experiment.is_done("evaluate")  # the file may be mended
+    assert not is_done(experiment, "evaluate")  # the file may be mended
     broken.write_bytes(whole)
     with pytest.raises(UnscoredError, match=r"1 of the mixtures.*silent \(silent-reference\)"):
         run_stage(experiment, "evaluate")
-    assert experiment.is_done("evaluate")
-    scores = read_json(experiment.folder / "evaluation" / "summary.json")["scores"]["test"]
+    assert is_done(experiment, "evaluate")
+    scores = experiment.folder.read_summary()["scores"]["test"]
     assert (scores["model"]["all"]["n_scored"], scores["model"]["all"]["n_mixtures"]) == (2, 3)
 
 
@@ -390,14 +404,12 @@ def test_existing_audio_that_changes_is_scored_anew_and_so_is_another_device(tmp
     """Stage 5 was done for good, whatever became of the files."""
     for split in ("train", "dev", "test"):
         write_folder(tmp_path / split, 2, duration_s=0.3)
-    where = [f"{split}={tmp_path / split}" for split in ("train", "dev", "test")]
-    places = ("folder/ConvTasNet", [], "t", where, tmp_path / "data", tmp_path / "exp", 1)
 
     def find_keys(device: str = "cpu") -> tuple[str, str]:
-        experiment = open_experiment(*places, device)
-        return experiment.key("train"), experiment.key("evaluate")
+        experiment = open_in(tmp_path, [], device)
+        return train_key(experiment), evaluate_key(experiment)
 
-    save_small_model(open_experiment(*places, "cpu").checkpoint)
+    save_small_model(open_in(tmp_path, []).folder.checkpoint)
     first = find_keys()
     assert find_keys() == first
     assert find_keys("cuda")[0] == first[0] and find_keys("cuda")[1] != first[1]

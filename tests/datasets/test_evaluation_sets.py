@@ -11,12 +11,14 @@ from local import librimix
 from separation.datasets.evaluation_sets import open_test_set
 from separation.datasets.open import InputOptions
 from separation.errors import MissingInputError, UserError
+from separation.experiment.fingerprints import read_fingerprints
 from separation.experiment.open import open_experiment
 from separation.files import format_rows
 from separation.mixtures.draw.teams import tell_pair
 from separation.mixtures.render import render_mixture
 from separation.mixtures.source_files import Corpora
 from separation.stages.data import run_metadata
+from separation.stages.state import mark_done
 from tests.support.librimix_tree import DATA, read_reference_rows, write_tree
 from tests.support.mixture_folders import make_sources, write_folder, write_mixture
 from tests.support.wsj0_tree import LISTS, write_wsj0
@@ -196,11 +198,11 @@ def test_a_recipes_split(tmp_path):
     options = InputOptions(corpora, data=tmp_path / "data")
     with pytest.raises(MissingInputError, match="--recipe folder/ConvTasNet --stop-stage 2"):
         open_test_set("folder/ConvTasNet:test", options, [16000])
-    experiment = open_experiment("folder/ConvTasNet", [], "t", corpora, options.data)
-    experiment.mark_done("metadata", run_metadata(experiment))
+    experiment = open_experiment("folder/ConvTasNet", corpora=corpora, data=options.data)
+    mark_done(experiment, "metadata", run_metadata(experiment))
     found = open_test_set("folder/ConvTasNet:test", options, [16000])
     assert (found.name, found.kind, found.own_rate) == ("folder/ConvTasNet:test", "recipe", 8000)
-    assert found.fingerprint == experiment.read_fingerprints()["test"]
+    assert found.fingerprint == read_fingerprints(experiment)["test"]
     assert found.at(8000)[1].mixture_id == "m1"
 
 

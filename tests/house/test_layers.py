@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 LAYERS = [
     *("errors", "files", "text", "jobs", "environment", "plots", "download"),
     *("config", "audio", "metrics", "corpora", "models", "mixtures", "evaluation"),
-    *("training", "experiment", "datasets", "reports", "stages"),
+    *("training", "experiment", "reports", "stages", "datasets"),
     *("separate", "render", "compare", "mixture_checks", "publish", "overfit"),
     *("api", "cli", "__main__"),
 ]

@@ -18,6 +18,7 @@ from separation.config.load import load_conf
 from separation.corpora.splits import assign_splits, limit_training
 from separation.corpora.table import Utterance
 from separation.errors import MissingInputError, UserError
+from separation.experiment.fingerprints import compare_fingerprints, read_fingerprints
 from separation.experiment.open import open_experiment
 from separation.files import read_json, read_rows
 from separation.mixtures.draw.librimix_teams import draw_balanced_teams, draw_teams
@@ -139,7 +140,7 @@ def test_recipe_goes_the_whole_way_past_bad_files_and_learns(call, tmp_path):
     experiment = tmp_path / "exp/aishell3mix/ConvTasNet_small/default"
     gain = -min(float(row["dev_loss"]) for row in read_rows(experiment / "curves.csv"))
     dev = open_experiment(RECIPE, [], corpora=[f"aishell3={corpus}"], data=tmp_path / "data")
-    table = read_rows(dev.mixture_table("dev"))
+    table = read_rows(dev.data.mixture_table("dev"))
     assert len(table) == 24
     scores = read_json(experiment / "evaluation/summary.json")["scores"]["test"]
     mixture = scores["mixture"]["all"]["input_si_sdr"]["mean"]
@@ -357,14 +358,14 @@ def test_published_fingerprints_are_compared(call, corpus, tmp_path, monkeypatch
         corpora=[f"aishell3={corpus}"],
         data=tmp_path / "data",
     )
-    own = experiment.read_fingerprints()
+    own = read_fingerprints(experiment)
     root = tmp_path / "root"
     (root / "egs/aishell3mix").mkdir(parents=True)
     published = {"dev": own["dev"], "test": "0123456789abcdef"}
     text = str({"drawn-2spk": published}).replace("'", '"')
     (root / "egs/aishell3mix/fingerprints.json").write_text(text)
-    monkeypatch.setattr("separation.experiment.experiment.ROOT", root)
-    assert experiment.compare_fingerprints() == {
+    monkeypatch.setattr("separation.experiment.fingerprints.ROOT", root)
+    assert compare_fingerprints(experiment) == {
         "train": "no fingerprint published yet",
         "dev": "as published",
         "test": "not the published 0123456789abcdef",

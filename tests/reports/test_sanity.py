@@ -7,7 +7,10 @@ import pytest
 
 from separation.config.load import load_conf
 from separation.experiment.experiment import Experiment
+from separation.experiment.folder import DataFolder, ExperimentFolder
+from separation.experiment.roots import CorpusRoots
 from separation.files import hash_value, write_json
+from separation.reports import training_report
 from separation.reports.sanity import tell_baseline, tell_overfit
 from separation.reports.training_report import format_results, tell_doubts
 from tests.conftest import ROOT
@@ -27,11 +30,18 @@ def experiment(tmp_path) -> Experiment:
     folder.mkdir(parents=True)
     data = tmp_path / "data" / "folder"
     (folder / "curves.csv").write_text("epoch,step,elapsed_s\n0,70,60.0\n")
-    return Experiment("folder/ConvTasNet", conf, data, folder, {"speech": Path()}, shared=data)
+    roots = CorpusRoots(given={"speech": Path()}, shared=data, data=data)
+    return Experiment(
+        recipe="folder/ConvTasNet",
+        conf=conf,
+        data=DataFolder(data, shared=data),
+        folder=ExperimentFolder(folder),
+        roots=roots,
+    )
 
 
 def add_baseline(experiment: Experiment, tag: str, summary: dict) -> None:
-    folder = experiment.folder.parents[1] / "STFTMask" / tag
+    folder = experiment.folder.path.parents[1] / "STFTMask" / tag
     write_json(folder / "evaluation" / "summary.json", summary)
     (folder / "curves.csv").write_text("epoch,step,elapsed_s\n0,55,60.0\n")
 
@@ -40,12 +50,12 @@ def test_overfit_verdict_is_told_or_its_command(experiment):
     assert "`python -m separation overfit --recipe folder/ConvTasNet`" in tell_overfit(experiment)
     model = hash_value(experiment.conf.section("model"))
     verdict = {"passed": True, "sentence": "10 training mixtures reach 21 dB.", "model": model}
-    write_json(experiment.folder / "overfit.json", verdict)
+    write_json(experiment.folder.overfit, verdict)
     told = "Learning by heart passed: 10 training mixtures reach 21 dB."
     assert tell_overfit(experiment) == told
-    write_json(experiment.folder / "overfit.json", verdict | {"passed": False})
+    write_json(experiment.folder.overfit, verdict | {"passed": False})
     assert "FAILED, so no score here can be trusted" in tell_overfit(experiment)
-    write_json(experiment.folder / "overfit.json", verdict | {"model": "other"})
+    write_json(experiment.folder.overfit, verdict | {"model": "other"})
     assert "with another model" in tell_overfit(experiment)
 
 
@@ -75,7 +85,7 @@ def test_baseline_is_compared_by_intervals(experiment, ours, theirs, message):
 
 def test_results_hold_both_sentences(experiment, monkeypatch):
     add_baseline(experiment, "default", make_summary(4.0))
-    monkeypatch.setattr(Experiment, "compare_fingerprints", lambda self: {})
+    monkeypatch.setattr(training_report, "compare_fingerprints", lambda _: {})
     run = dict.fromkeys(("commit", "seed", "conf_fingerprint", "device", "python"), "x")
     run |= {"recipe": "folder/ConvTasNet", "fingerprints": {"test": "aa"}, "versions": {}}
     text = format_results(experiment, make_summary(5.0), run)

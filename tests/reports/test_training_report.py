@@ -25,9 +25,9 @@ class Mixtures:
 
 @pytest.fixture
 def evaluated(experiment, monkeypatch) -> Experiment:  # noqa: F811
-    path = experiment.folder / "evaluation" / "test" / "model.csv"
+    path = experiment.folder.scores("test", "model")
     write_text(path, format_rows(ROWS, list(ROWS[0])))
-    monkeypatch.setattr(Experiment, "mixtures", lambda self, split: Mixtures())
+    monkeypatch.setattr(report, "open_split", lambda _, split: Mixtures())
     monkeypatch.setattr(report, "load_model", lambda path: None)
     monkeypatch.setattr(report, "make_model_estimator", lambda *args: lambda m: m.sources)
     return experiment
@@ -42,7 +42,7 @@ def test_page_shows_where_it_is_bad_and_three_mixtures(evaluated):
 
 
 def test_results_name_what_has_no_score(evaluated, monkeypatch):
-    monkeypatch.setattr(Experiment, "compare_fingerprints", lambda self: {})
+    monkeypatch.setattr(report, "compare_fingerprints", lambda _: {})
     run = dict.fromkeys(("commit", "seed", "conf_fingerprint", "device", "python"), "x")
     run |= {"recipe": "folder/ConvTasNet", "fingerprints": {"test": "aa"}, "versions": {}}
     about = {"test": "aa", "audio_test": "bb", "checkpoint_sha256": "cc"}
@@ -52,7 +52,7 @@ def test_results_name_what_has_no_score(evaluated, monkeypatch):
 
 
 def test_a_model_without_any_score_has_no_examples(evaluated):
-    path = evaluated.folder / "evaluation" / "test" / "model.csv"
+    path = evaluated.folder.scores("test", "model")
     write_text(path, format_rows([ROWS[-1]]))
     assert report._show_mixtures(evaluated) == []
     only = {"about": {}, "scores": {"test": {"model": summarise([ROWS[-1]])}}}

@@ -1,0 +1,89 @@
+"""What the first stages read: recordings, published lists, or mixtures that exist as audio."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from separation.config.schema import Conf
+from separation.corpora.plugin import Recording, find_root, fingerprint_recordings, list_recordings
+from separation.errors import UserError
+from separation.experiment.roots import EXISTING, CorpusRoots
+from separation.files import hash_value
+from separation.mixtures.existing import find_splits, list_mixtures
+from separation.mixtures.published_lists import keep_subsets, list_utterances, read_published
+
+Origin = Literal["drawn", "published", "existing"]
+Rows = list[dict[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """The recordings and lists of an experiment, each looked up once.
+
+    Attributes:
+        conf: the resolved config.
+        origin: where the mixtures come from.
+        roots: of the corpora.
+        noisy: whether the mixtures hold a corpus's noise.
+    """
+
+    conf: Conf
+    origin: Origin
+    roots: CorpusRoots
+    noisy: bool
+
+    @cached_property
+    def speech_root(self) -> Path:
+        """Where the recordings lie: paths in the tables are relative to it."""
+        source = self.conf.corpus.source
+        return find_root(source, self.roots.find(source))
+
+    @property
+    def noise_root(self) -> Path:
+        """Where the noises lie."""
+        return self.roots.find(self.conf.corpus.noise)
+
+    @cached_property
+    def recordings(self) -> list[Recording]:
+        """What training can draw from, and what a draw of fixed mixtures does."""
+        if self.origin == "published":
+            return list_utterances(self.published["train"])
+        source, metadata = self.conf.corpus.source, self.conf.metadata
+        recordings = list_recordings(source, self.roots.find(source))
+        return keep_subsets(recordings, metadata.lists, metadata.train)
+
+    @cached_property
+    def published(self) -> dict[str, Rows]:
+        """The published lists of train, dev and test."""
+        metadata = self.conf.metadata
+        root = self.roots.find(metadata.lists)
+        n_src = self.conf.mixtures.n_src
+        return read_published(metadata.lists, root, self.speech_root, n_src, metadata.train)
+
+    @cached_property
+    def existing(self) -> dict[str, Rows]:
+        """Rows of audio that exists already, by split."""
+        conf, given = self.conf, self.roots.given
+        folders = {}
+        if "mixtures" in given:
+            rate, mode = conf.audio.sample_rate, conf.mixtures.mode
+            folders = find_splits(given["mixtures"], rate, mode, conf.metadata.train)
+        folders |= {name: given[name] for name in EXISTING if name in given}
+        missing = [name for name in EXISTING if name not in folders]
+        if missing:
+            raise UserError(f"mixtures for {', '.join(missing)}: add --corpus {missing[0]}=DIR.")
+        return {
+            split: list_mixtures(folders[split], conf.mixtures.n_src, conf.mixtures.task)
+            for split in EXISTING
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of names and sizes of what the first stages read; of audio that exists the names."""
+        if self.origin == "existing":
+            return hash_value(self.existing)
+        listing = fingerprint_recordings(self.recordings, self.speech_root)
+        lists = hash_value(self.published) if self.origin == "published" else ""
+        noise = str(self.noise_root) if self.noisy else ""
+        return hash_value([self.origin, listing, lists, noise])

@@ -1,0 +1,61 @@
+"""A recipe's mixtures, opened: the fixed ones of a split, and those that training takes."""
+
+from pathlib import Path
+
+from separation.corpora.pack import ExactPack, PackedAudio
+from separation.corpora.table import read_table
+from separation.errors import UserError
+from separation.experiment.experiment import Experiment
+from separation.files import read_rows
+from separation.mixtures.dataset import MixtureSet
+from separation.mixtures.dynamic.host import DynamicMixtures, ListedSegments
+from separation.mixtures.source_files import Corpora
+
+
+def open_corpora(experiment: Experiment) -> Corpora:
+    """The files that the mixture tables' paths stand for."""
+    exact, inputs = experiment.data.exact, experiment.inputs
+    pack = ExactPack(exact) if experiment.conf.audio.exact_pack and exact.is_dir() else None
+    return Corpora(inputs.speech_root, inputs.noise_root if experiment.noisy else None, pack)
+
+
+def open_split(experiment: Experiment, split: str) -> MixtureSet:
+    """The fixed mixtures of one split, rendered when they are asked for."""
+    conf = experiment.conf
+    return MixtureSet(
+        read_rows(experiment.data.mixture_table(split)),
+        open_corpora(experiment),
+        sample_rate=conf.audio.sample_rate,
+        mode=conf.mixtures.mode,
+        kind="mix_both" if experiment.noisy else "",
+    )
+
+
+def open_training(experiment: Experiment) -> DynamicMixtures | ListedSegments:
+    """What the training draws its segments from: packed speakers, or the fixed training list.
+
+    Raises:
+        UserError: the fixed list is asked for but there is none.
+    """
+    conf = experiment.conf
+    n_samples = round(conf.training.segment_s * conf.audio.sample_rate)
+    if not experiment.mixes_dynamically:
+        if not experiment.has_train_list:
+            raise UserError(
+                "training.dynamic_mixing=false needs a training list: set mixtures.n_train, or "
+                "metadata.rules=librimix."
+            )
+        mixtures, crop = open_split(experiment, "train"), conf.training.random_crop
+        return ListedSegments(mixtures, n_samples, conf.training.seed, random_crop=crop)
+    packed = experiment.data.packed(conf.audio.sample_rate)
+    speech, noise = _open_pack(experiment.data.table, packed), None
+    if experiment.noisy:
+        noise = _open_pack(experiment.data.noise_table, packed / "noise")
+    speeds = (conf.training.speed_min, conf.training.speed_max)
+    return DynamicMixtures(speech, n_samples, conf.mixtures, conf.training.seed, noise, speeds)
+
+
+def _open_pack(table: Path, folder: Path) -> PackedAudio:
+    """The training speakers of a table."""
+    names = sorted({row.speaker for row in read_table(table) if row.split == "train"})
+    return PackedAudio(folder, names)

@@ -1,0 +1,93 @@
+"""What each stage depends on, as a hash: the stage is done while the hash stays the same.
+
+Changing what a key hashes makes every finished experiment begin anew; a test holds recorded keys.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from separation.config.training import MACHINE_KEYS
+from separation.files import fingerprint_file, hash_value, stamp_file
+
+if TYPE_CHECKING:
+    from separation.experiment.experiment import Experiment
+
+
+def preflight_key(experiment: "Experiment") -> str:
+    """The corpora: where they lie, and the names and sizes of their files."""
+    inputs = experiment.inputs
+    roots = {name: str(path) for name, path in experiment.roots.given.items()}
+    source = experiment.conf.corpus.source
+    return hash_value([source, roots, experiment.noisy, inputs.fingerprint])
+
+
+def corpus_key(experiment: "Experiment") -> str:
+    """The recordings, and how they are divided into splits."""
+    sections = experiment.conf.section("corpus", "splits")
+    return hash_value([experiment.inputs.fingerprint, sections])
+
+
+def metadata_key(experiment: "Experiment") -> str:
+    """The corpus table, how mixtures are drawn from it, and the rate where levels depend on it."""
+    conf = experiment.conf
+    measured = conf.mixtures.train_level_by == "difference" and experiment.has_train_list
+    rate = conf.audio.sample_rate if experiment.origin == "existing" or measured else 0
+    return hash_value([corpus_key(experiment), conf.section("metadata", "mixtures"), rate])
+
+
+def audio_key(experiment: "Experiment") -> str:
+    """The corpus table, and the audio section of the config."""
+    return hash_value([corpus_key(experiment), experiment.conf.section("audio")])
+
+
+def data_key(experiment: "Experiment") -> str:
+    """The recordings and mixtures that a training takes."""
+    return hash_value([metadata_key(experiment), audio_key(experiment)])
+
+
+def train_key(experiment: "Experiment") -> str:
+    """The data, the model, and the training but for where and how it runs."""
+    conf = experiment.conf
+    training = conf.section("training")["training"].items()
+    kept = {name: value for name, value in training if name not in MACHINE_KEYS}
+    return hash_value([data_key(experiment), conf.section("model"), kept, experiment.recipe])
+
+
+def scoring_key(experiment: "Experiment") -> str:
+    """What every score of stage 5 depends on, whichever the mixture."""
+    trained = fingerprint_file(experiment.folder.checkpoint)
+    section = experiment.conf.section("evaluation")
+    device = _guess_device(experiment.device)
+    return hash_value([train_key(experiment), trained, section, device])
+
+
+def evaluate_key(experiment: "Experiment") -> str:
+    """The checkpoint, how it is scored, and test audio that exists already."""
+    return hash_value([scoring_key(experiment), _stamp_tests(experiment)])
+
+
+def report_key(experiment: "Experiment") -> str:
+    """The scores, and what the report compares them with: overfit's verdict, the baseline's."""
+    folder = experiment.folder
+    others = [baseline.summary for baseline in folder.list_baselines()]
+    compared = [fingerprint_file(path) for path in (folder.overfit, *others)]
+    return hash_value([evaluate_key(experiment), experiment.conf.section("report"), compared])
+
+
+def _guess_device(name: str) -> str:
+    """Type of the device that ``auto`` will be; torch, which knows, takes seconds to import."""
+    if name != "auto":
+        return name
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1")
+    return "cuda" if visible and any(Path("/dev").glob("nvidia[0-9]*")) else "cpu"
+
+
+def _stamp_tests(experiment: "Experiment") -> list[Any]:
+    """Sizes and times of test audio that exists already; other sets are drawn from corpora."""
+    if experiment.origin != "existing":
+        return []
+    existing = experiment.inputs.existing
+    rows = [row for split in experiment.test_splits for row in existing[split]]
+    paths = [row[key] for row in rows for key in row if key.endswith("_path")]
+    return [stamp_file(Path(path)) for path in paths]
