@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from separation.compare.comparison import FLOOR, ORACLES, Comparison, ModelInfo
 from separation.config.load import load_conf
-from separation.config.schema import METRICS
 from separation.datasets.open import InputOptions, check_text
 from separation.environment import (
     PACKAGES,
@@ -28,6 +27,7 @@ from separation.environment import (
 from separation.errors import UserError
 from separation.files import check_writable
 from separation.jobs import keep_freed_memory
+from separation.metrics import METRICS
 from separation.mixtures.folders import MIX_FOLDERS
 from separation.mixtures.render import MODES
 

@@ -8,8 +8,7 @@ from separation.config.model import ModelConf
 from separation.config.training import TrainingConf
 from separation.errors import UserError, check_choice
 from separation.files import hash_value
-
-METRICS = ("si_sdr", "sdr", "sir", "sar", "stoi", "pesq")  # as separation.metrics.score
+from separation.metrics.names import METRICS
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""BSS Eval v3 of single-channel sources: SDR, SIR and SAR with filters of 512 taps, in float64.
+"""BSS Eval v3: SDR, SIR and SAR of single-channel sources with filters of 512 taps, in float64.
 
 An estimate is split by least squares (Vincent, Gribonval and Févotte 2006, sections III and IV):
 the target is its projection on the first 512 delays of its reference, target and interference
@@ -27,65 +27,94 @@ MOST_GAIN = 1e4  # of a filter over its output, in energy, up to which fast solv
 DEPENDENT_GAIN = 1e12  # beyond it even LU's filter is rounding errors, magnified
 
 
-def sdr_db(reference: np.ndarray, estimates: np.ndarray) -> np.ndarray:
-    """BSS Eval v3 SDR in dB of several estimates of one source.
+def sdr_db(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    """SDR of BSS Eval v3 in dB, estimate k against reference k; no permutation is searched.
 
     Args:
-        reference: ``(time,)``.
-        estimates: ``(n_estimates, time)``.
+        references, estimates: ``(n_src, time)`` of any real type; float64 inside, means are kept.
 
     Returns:
-        ``(n_estimates,)`` in dB, within +-150.
+        ``(n_src,)`` in dB, within +-150.
     """
-    signals = np.concatenate([reference[None], estimates]).astype(np.float64, copy=False)
-    found = correlate(signals[:1], signals, [(0, j) for j in range(len(signals))])
-    energies = np.einsum("kt,kt->k", signals[1:], signals[1:])
-    return ratio_db(*_split_energies(signals[0], list(signals[1:]), energies, found[0], found[1:]))
+    signals, rows = _stack(references, estimates)
+    energies = np.einsum("kt,kt->k", signals, signals)
+    return project_on_each_db(signals, rows, energies)[0]
 
 
-def sdr_of_sources_db(
-    signals: np.ndarray, order: Sequence[int], energies: np.ndarray
-) -> np.ndarray:
-    """SDR in dB of the mixture (row 0) and of each source's estimate (row 1), ``(2, n_src)``.
+def bss_eval_db(references: np.ndarray, estimates: np.ndarray) -> dict[str, np.ndarray]:
+    """SDR, SIR and SAR of BSS Eval v3 in dB, estimate k against reference k.
+
+    No permutation is searched. With one source SIR says nothing: it is at its ceiling.
 
     Args:
-        signals: ``(2 n_src + 1, time)`` float64: references, estimates, mixture.
-        order: estimate index of each reference.
-        energies: ``(2 n_src + 1,)``, of the signals with their means.
+        references, estimates: ``(n_src, time)`` of any real type; float64 inside, means are kept.
+
+    Returns:
+        ``sdr``, ``sir`` and ``sar``, ``(n_src,)`` each, in dB within +-150.
     """
-    n_src = len(order)
-    rows = [[2 * n_src, n_src + estimate] for estimate in order]
+    signals, rows = _stack(references, estimates)
+    tables = {"sdr": sdr_db(references, estimates)[None]} | project_on_all_db(signals, rows)
+    return {name: values[0] for name, values in tables.items()}
+
+
+def _stack(references: np.ndarray, estimates: np.ndarray) -> tuple[np.ndarray, list[list[int]]]:
+    """References and then estimates, and of each reference the one signal that is measured."""
+    n_src = len(references)
+    signals = np.concatenate([references, estimates], dtype=np.float64)
+    return signals, [[n_src + k] for k in range(n_src)]
+
+
+def project_on_each_db(
+    signals: np.ndarray, rows: Sequence[Sequence[int]], energies: np.ndarray
+) -> np.ndarray:
+    """SDR in dB: projections on the delays of each signal's own reference.
+
+    Args:
+        signals: ``(n_signals, time)`` float64, the references first.
+        rows: of each reference the numbers of the signals that are measured against it.
+        energies: ``(n_signals,)``, with the means.
+
+    Returns:
+        ``(n_rows, n_src)``, one row for each place in ``rows``.
+    """
+    n_src, n_rows = len(rows), len(rows[0])
     pairs = [(i, j) for i in range(n_src) for j in (i, *rows[i])]
-    found = correlate(signals[:n_src], signals, pairs).reshape(n_src, 3, FILTER_TAPS)
-    values = [
-        ratio_db(
-            *_split_energies(signals[i], [signals[j] for j in rows[i]], energies[rows[i]], *own)
-        )
-        for i, own in enumerate((own[0], own[1:]) for own in found)
-    ]
+    products = correlate(signals[:n_src], signals, pairs)
+    values = []
+    for i, own in enumerate(products.reshape(n_src, n_rows + 1, FILTER_TAPS)):
+        measured = [signals[j] for j in rows[i]]
+        parts = _split_energies(signals[i], measured, energies[rows[i]], own[0], own[1:])
+        values.append(ratio_db(*parts))
     return np.transpose(values)
 
 
-def interference_of_sources_db(signals: np.ndarray, order: Sequence[int]) -> dict[str, np.ndarray]:
-    """SIR and SAR in dB; arguments and the arrays' layout are those of ``sdr_of_sources_db``.
+def project_on_all_db(signals: np.ndarray, rows: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
+    """SIR and SAR in dB: projections on the delays of all references.
 
     Costs a system of ``512 n_src`` unknowns, solved once, and residuals sample by sample.
+
+    Args:
+        signals: ``(n_signals, time)`` float64, the references first.
+        rows: of each reference the numbers of the signals that are measured against it.
+
+    Returns:
+        ``sir`` and ``sar``, ``(n_rows, n_src)`` each.
     """
-    n_src = len(order)
+    n_src, n_rows = len(rows), len(rows[0])
     pairs = [(i, j) for i in range(n_src) for j in range(len(signals))]
-    found = correlate(signals[:n_src], signals, pairs).reshape(n_src, -1, FILTER_TAPS)
-    filters = _solve_all(found[:, :n_src], found[:, n_src:])
+    products = correlate(signals[:n_src], signals, pairs).reshape(n_src, -1, FILTER_TAPS)
+    filters = _solve_all(products[:, :n_src], products[:, n_src:])
     explained = [oaconvolve(signals[:n_src], taps, axes=-1).sum(axis=0) for taps in filters]
-    sir, sar = np.empty((2, n_src)), np.empty((2, n_src))
-    for i, estimate in enumerate(order):
-        rows = [n_src, estimate]  # of what follows the references
-        own = solve_system(found[i, i], found[i, n_src:][rows])
-        for row, (taps, which) in enumerate(zip(own, rows, strict=True)):
-            artefacts = explained[which].copy()
-            artefacts[: signals.shape[-1]] -= signals[n_src + which]
+    sir, sar = np.empty((n_rows, n_src)), np.empty((n_rows, n_src))
+    for i, measured in enumerate(rows):
+        own = solve_system(products[i, i], products[i, list(measured)])
+        for row, (taps, which) in enumerate(zip(own, measured, strict=True)):
+            whole = explained[which - n_src]
+            artefacts = whole.copy()
+            artefacts[: signals.shape[-1]] -= signals[which]
             target = oaconvolve(signals[i], taps)
-            sir[row, i] = ratio_db(_energy(target), _energy(explained[which] - target))
-            sar[row, i] = ratio_db(_energy(explained[which]), _energy(artefacts))
+            sir[row, i] = ratio_db(_energy(target), _energy(whole - target))
+            sar[row, i] = ratio_db(_energy(whole), _energy(artefacts))
     return {"sir": sir, "sar": sar}
 
 

@@ -49,14 +49,24 @@ def score_perceptual(
 
 
 def measure_stoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """STOI, in 0..1; a RuntimeWarning where fewer than 30 frames hold speech."""
+    """STOI of one estimate, in 0..1; a RuntimeWarning where fewer than 30 frames hold speech.
+
+    Args:
+        reference, estimate: ``(time,)``; means are kept.
+        sample_rate: Hz; pystoi resamples to 10 kHz.
+    """
     from pystoi import stoi
 
     return float(stoi(reference, estimate, sample_rate))
 
 
 def measure_pesq(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """PESQ as mean opinion score; the package's PesqError (a RuntimeError) where it has none."""
+    """PESQ of one estimate as mean opinion score; PesqError (a RuntimeError) where it has none.
+
+    Args:
+        reference, estimate: ``(time,)``; means are kept.
+        sample_rate: 8000 (narrow band) or 16000 (wide band), in Hz.
+    """
     from pesq import pesq
 
     return float(pesq(sample_rate, reference, estimate, PESQ_MODES[sample_rate]))

@@ -1,4 +1,4 @@
-"""What is wrong with a mixture's estimates, by name, from SI-SDRs."""
+"""Problems of separated mixtures by name: silence, one voice twice, merged or swapped channels."""
 
 import itertools
 
@@ -25,15 +25,13 @@ PROBLEMS = {
     "score-failed": "the scorer failed on it: no memory, or a fault that deserves a report",
 }
 UNSCORABLE = frozenset(
-    {
-        *("silent-reference", "silent-mixture", "zero-estimate", "non-finite", "unreadable"),
-        *("model-failed", "score-failed"),
-    }
+    {"silent-reference", "silent-mixture", "zero-estimate", "non-finite", "unreadable"}
+    | {"model-failed", "score-failed"}
 )
 SILENT_ENERGY = 1e-24  # of a signal's energy about its mean, to its energy with the mean
 MARGIN_DB = 3.0  # above the unprocessed mixture, to count as separated
 SAME = 1e-10  # of two references' energy apart, beyond which they are one signal: 100 dB
-WINDOW_S = 1.0  # in which it is looked for which output is whose
+WINDOW_S = 1.0  # in which the permutation is searched, to find swaps
 SHORTEST_WINDOW_S = 0.25
 QUIET = 0.01  # of a reference's mean power: in a window 20 dB below, nobody can tell
 MOST_APART_DB = 3.0  # two voices of an output, from their ratio in the mixture, to count as merged
@@ -96,13 +94,13 @@ def find_confusions(pairwise: np.ndarray, windows: np.ndarray) -> tuple[tuple[st
     if len(pairwise) < 2:
         return (), 0
     n_swaps = count_swaps(windows, len(pairwise)) if len(windows) > 1 else 0
-    found = {
+    holds = {
         "same-voice-twice": _repeats_voice(pairwise),
         # an output that changed places holds two voices over the whole mixture as well
         "merged-channels": not n_swaps and _merges(pairwise),
         "channel-swap": n_swaps > 0,
     }
-    return tuple(name for name, holds in found.items() if holds), n_swaps
+    return tuple(name for name, is_so in holds.items() if is_so), n_swaps
 
 
 def count_windows(duration_s: float) -> int:
@@ -175,5 +173,5 @@ def _list_orders(ratios: np.ndarray) -> np.ndarray:
     n_src = ratios.shape[1]
     if n_src <= MOST_TRIED:
         return np.array(list(itertools.permutations(range(n_src))))
-    found = {best_permutation(own[:, :-1]) for own in ratios} | {tuple(range(n_src))}
-    return np.array(sorted(found | {tuple(range(n_src))[::-1]}))
+    best = {best_permutation(window[:, :-1]) for window in ratios} | {tuple(range(n_src))}
+    return np.array(sorted(best | {tuple(range(n_src))[::-1]}))

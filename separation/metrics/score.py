@@ -1,4 +1,4 @@
-"""The scorer: one record a mixture, of its estimates and, in the same way, of the mixture itself.
+"""Scores of one mixture: its estimates and, in the same way, the unprocessed mixture.
 
 Conventions: float64; SI-SDR after removing means (si_sdr.py), BSS Eval v3 with them (bss_eval.py);
 the permutation that maximises mean SI-SDR serves all metrics; means are plain means over sources.
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from separation.errors import UserError
-from separation.metrics.bss_eval import interference_of_sources_db, sdr_db, sdr_of_sources_db
+from separation.metrics.bss_eval import project_on_all_db, project_on_each_db, sdr_db
+from separation.metrics.names import METRICS, PERCEPTUAL
 from separation.metrics.perceptual import check_perceptual, score_perceptual
 from separation.metrics.problems import (
     PROBLEMS,
@@ -36,9 +37,6 @@ __all__ = [
     "sdr_db",
     "si_sdr_db",
 ]
-
-METRICS = ("si_sdr", "sdr", "sir", "sar", "stoi", "pesq")
-PERCEPTUAL = ("stoi", "pesq")
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def score_mixture(
     _check_shapes(mixture, references, estimates)
     n_src, n_samples = references.shape
     signals = np.concatenate([references, estimates, mixture[None]], dtype=np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):  # told as a problem below
+    with np.errstate(over="ignore", invalid="ignore"):  # named as a problem below
         windows, means = multiply_windows(signals, count_windows(n_samples / sample_rate))
         gram = windows.sum(axis=0)
         energies = np.diag(gram) + n_samples * means**2
@@ -117,9 +115,10 @@ def score_mixture(
     if find_same_references(gram, n_src):
         problems.append("same-references")
     tables = {"si_sdr": np.stack([pairwise[:, -1], pairwise[range(n_src), order]])}
+    rows = [[2 * n_src, n_src + estimate] for estimate in order]  # mixture, estimate
     if "sdr" in metrics:
-        tables["sdr"] = sdr_of_sources_db(signals, order, energies)
-    tables |= _score_others(signals, order, sample_rate, metrics, problems)
+        tables["sdr"] = project_on_each_db(signals, rows, energies)
+    tables |= _score_others(signals, rows, sample_rate, metrics, problems)
     values: dict[str, float] = {}
     for metric in metrics:
         if metric in tables:
@@ -129,27 +128,26 @@ def score_mixture(
 
 def _score_others(
     signals: np.ndarray,
-    order: tuple[int, ...],
+    rows: list[list[int]],
     sample_rate: int,
     metrics: Sequence[str],
     problems: list[str],
 ) -> dict[str, np.ndarray]:
     """SIR, SAR, STOI, PESQ, ``(2, n_src)`` each: mixture, estimates; appends to problems."""
-    n_src = len(order)
+    n_src = len(rows)
     tables: dict[str, np.ndarray] = {}
     if {"sir", "sar"} & set(metrics) and "same-references" not in problems:
-        tables |= interference_of_sources_db(signals, order)
+        tables |= project_on_all_db(signals, rows)
     if n_src == 1 and "sir" in metrics:
         del tables["sir"]
         problems.append("one-source")
-    pairs = [(signals[i], signals[-1]) for i in range(n_src)]
-    pairs += [(signals[i], signals[n_src + estimate]) for i, estimate in enumerate(order)]
+    pairs = [(signals[i], signals[rows[i][place]]) for place in (0, 1) for i in range(n_src)]
     for metric in (name for name in PERCEPTUAL if name in metrics):
-        found = score_perceptual(metric, pairs, sample_rate)
-        if found is None:
+        values = score_perceptual(metric, pairs, sample_rate)
+        if values is None:
             problems.append(f"{metric}-failed")
         else:
-            tables[metric] = found.reshape(2, n_src)
+            tables[metric] = values.reshape(2, n_src)
     return tables
 
 

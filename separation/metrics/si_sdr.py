@@ -1,4 +1,4 @@
-"""SI-SDR in float64, with zero-mean signals (Le Roux et al. 2019, eq. 3)."""
+"""SI-SDR in float64, with zero-mean signals (Le Roux et al. 2019, eq. 3); no permutation."""
 
 import numpy as np
 
@@ -21,10 +21,12 @@ def ratio_db(signal: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def si_sdr_db(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
-    """Scale-invariant SDR in dB, with zero-mean signals, its residual computed sample by sample.
+    """SI-SDR in dB of zero-mean signals, estimate k against reference k; float64 inside.
+
+    The residual is computed sample by sample. No permutation is searched.
 
     Args:
-        references: ``(..., time)``.
+        references: ``(..., time)`` of any real type, such as ``(n_src, time)``.
         estimates: ``(..., time)``, broadcast against ``references``.
 
     Returns:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from separation.config.schema import METRICS
 from separation.errors import UserError
 from separation.evaluation import runner as evaluation
 from separation.evaluation import selfcheck as scoring_check
@@ -20,7 +19,6 @@ from separation.evaluation.score_rows import tell_unscored
 from separation.evaluation.selfcheck import ScorerCheck
 from separation.files import hash_value, read_rows
 from separation.jobs import WINDOW_PER_PROCESS, Journal, spread_evenly
-from separation.metrics.score import METRICS as SCORERS_METRICS
 from separation.metrics.score import si_sdr_db
 from separation.mixtures.signals import Mixture
 from tests.support.mixture_folders import make_sources
@@ -334,10 +332,6 @@ def test_evenly_spaced_samples():
     assert spread_evenly(3000, 3) == [0, 1000, 2000]
     assert spread_evenly(2, 5) == [0, 1]
     assert spread_evenly(0, 3) == []
-
-
-def test_the_config_knows_the_scorers_metrics():
-    assert METRICS == SCORERS_METRICS
 
 
 def test_rows_are_plain_json(tmp_path):

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 import types
 import warnings
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
+from separation import metrics
 from separation.errors import UserError
 from separation.evaluation.selfcheck import check_scorer, score_with_references
 from separation.metrics.bss_eval import BLOCK, FILTER_TAPS, correlate, sdr_db, solve_system
@@ -21,7 +23,7 @@ from separation.metrics.score import (
     score_mixture,
     si_sdr_db,
 )
-from tests.conftest import make_voice
+from tests.conftest import ROOT, make_voice
 
 SAMPLE_RATE = 8000
 BSS = ("si_sdr", "sdr", "sir", "sar")
@@ -77,7 +79,7 @@ def test_projection_on_known_delays_gives_the_known_sdr():
     reference[100] = 2.0
     estimate = np.zeros((1, 2000))
     estimate[0, [150, 611, 612]] = 3.0, 4.0, 0.5
-    assert sdr_db(reference, estimate)[0] == pytest.approx(10 * np.log10(25 / 0.25), abs=1e-9)
+    assert sdr_db(reference[None], estimate)[0] == pytest.approx(10 * np.log10(25 / 0.25), abs=1e-9)
 
 
 def test_filter_within_512_taps_is_no_distortion():
@@ -187,6 +189,38 @@ def test_one_and_three_sources_agree_with_mir_eval():
     assert check.n == 2 and check.largest_db < 1e-6
 
 
+@pytest.mark.parametrize("n_src", [1, 2, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_functions_by_themselves_agree_with_the_scorer_and_mir_eval(n_src, dtype):
+    """Estimate k against reference k; any order and type of samples, (n_src, time)."""
+    references = 0.1 * np.random.default_rng(5).normal(size=(n_src, 6000))
+    estimates = _degrade(references, 10, "noisy")
+    if dtype == np.int16:
+        references, estimates = 20000 * references, 20000 * estimates
+    references, estimates = references.astype(dtype), estimates.astype(dtype)
+    found = metrics.bss_eval_db(references, estimates)
+    found["si_sdr"] = metrics.si_sdr_db(references, estimates)
+    theirs = score_with_references(references, estimates)
+    score = _score(references, estimates)
+    for name in BSS:
+        assert found[name].shape == (n_src,) and found[name].dtype == np.float64
+        assert found[name] == EXACT(theirs[name])
+        if n_src > 1 or name != "sir":
+            assert found[name].mean() == pytest.approx(score.values[name], abs=1e-9)
+    assert metrics.sdr_db(references, estimates).tolist() == found["sdr"].tolist()
+    assert (metrics.si_sdr_db(np.roll(references, 1, 0), estimates) < 0).all() or n_src == 1
+
+
+def test_names_of_metrics_load_no_numpy():
+    """So that configs and commands name them without a second of imports."""
+    code = "import sys; from separation.metrics import METRICS; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+    assert all(getattr(metrics, name) is not None for name in metrics.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'si_snr'"):
+        metrics.si_snr  # noqa: B018 nothing by this name
+
+
 def test_check_shows_a_wrong_scorer(monkeypatch):
     references = _voices(1, 3000)
     case = (references.sum(axis=0), references, _degrade(references, 10, "noisy"))
@@ -203,7 +237,7 @@ def test_windowed_tone_whose_delays_are_dependent_gets_its_sdr():
     time = np.arange(20000)
     noise = np.random.default_rng(0).normal(size=20000)
     reference = np.hanning(20000) * np.sin(0.1 * time)
-    sdr = sdr_db(reference, (reference + 0.01 * noise)[None])[0]
+    sdr = sdr_db(reference[None], (reference + 0.01 * noise)[None])[0]
     assert sdr == pytest.approx(10 * np.log10((reference**2).sum() / (1e-4 * 20000)), abs=0.2)
 
 
