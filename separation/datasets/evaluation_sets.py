@@ -19,11 +19,13 @@ import numpy as np
 import soundfile
 
 from separation.audio.resample import resample
-from separation.datasets.open import InputOptions, MixtureList, open_mixtures
+from separation.datasets.open import MixtureList, open_mixtures
+from separation.datasets.options import MixtureOptions
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_text_file, hash_value, stamp_file
 from separation.jobs import spread_evenly
 from separation.mixtures.existing import SPLIT_FOLDERS, find_faults, tell_lengths
+from separation.mixtures.kinds import MODES
 from separation.mixtures.published_lists import add_speakers
 from separation.mixtures.reading import (
     DECODING_ERRORS,
@@ -32,7 +34,7 @@ from separation.mixtures.reading import (
     read_signals,
     shorten,
 )
-from separation.mixtures.render import MODES, render_mixture
+from separation.mixtures.render import render_mixture
 from separation.mixtures.signals import Mixture
 from separation.mixtures.table import count_sources
 from separation.text import explain_error, list_first
@@ -190,7 +192,7 @@ class TestSet:
         return dataclasses.replace(self, rows=rows, notes=(*self.notes, note))
 
 
-def open_test_set(text: str, options: InputOptions, rates: Sequence[int] = ()) -> TestSet:
+def open_test_set(text: str, options: MixtureOptions, rates: Sequence[int] = ()) -> TestSet:
     """What one text of ``--test-sets`` stands for.
 
     Args:
@@ -241,7 +243,9 @@ def _warn_of_faults(
         )
 
 
-def _open_at_some_rate(text: str, options: InputOptions, rates: Sequence[int]) -> list[MixtureList]:
+def _open_at_some_rate(
+    text: str, options: MixtureOptions, rates: Sequence[int]
+) -> list[MixtureList]:
     """A tree has a branch a rate: the first that is there, the models' rates before others."""
     if options.rate or not Path(text).expanduser().is_dir():
         return open_mixtures(text, options)

@@ -3,53 +3,29 @@
 import csv
 import math
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from separation.corpora.plugin import choose_roots
+from separation.datasets.options import MixtureOptions
 from separation.environment import ROOT
 from separation.errors import MissingInputError, UserError
 from separation.experiment.mixtures import open_corpora
 from separation.experiment.open import open_experiment
-from separation.experiment.roots import parse_corpus
 from separation.files import read_rows
 from separation.mixtures.folders import find_folders, list_files
 from separation.mixtures.published_lists import find_list_reader
 from separation.mixtures.reading import Setting
 from separation.mixtures.source_files import Corpora
 from separation.mixtures.table import list_noises, name_split, needed_gains
+from separation.options import parse_corpus
 from separation.stages.state import is_done
 
 DEFAULT_RATE = 8000
 NEEDED = re.compile(r"mixture_ID|mixture_path|noise_path|source_\d+_path")
 RECIPE = re.compile(r"([\w.-]+(?:/[\w.-]+){0,2}):(\w+)")
 NUMBERS = ("_level", "_snr_db", "_loudness_lufs", "_start", "_n_samples")
-
-
-@dataclass(frozen=True)
-class InputOptions:
-    """Options that all sets of mixtures of one call share.
-
-    Attributes:
-        corpora: ``NAME=DIR`` texts of ``--corpus``.
-        rate: of tables and trees, in Hz; None: 8000, or the recipe's.
-        mode: ``min`` or ``max``; None: ``min``, or the recipe's.
-        kind: ``mix_clean``, ``mix_both`` or ``mix``; None: what there is.
-        sets: ``KEY=VALUE`` overrides of a recipe.
-        data: where ``MIX:split`` is looked for.
-        min_s: the shortest good mixture.
-        level_tolerance_db: how far a level may be off.
-    """
-
-    corpora: list[str]
-    rate: int | None = None
-    mode: str | None = None
-    kind: str | None = None
-    sets: list[str] = field(default_factory=list)
-    data: Path = ROOT / "data"
-    n_jobs: int = 1
-    min_s: float = 1.0
-    level_tolerance_db: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -83,7 +59,7 @@ def check_text(text: str) -> None:
         )
 
 
-def open_mixtures(text: str, options: InputOptions) -> list[MixtureList]:
+def open_mixtures(text: str, options: MixtureOptions) -> list[MixtureList]:
     """The sets that one argument stands for.
 
     Raises:
@@ -102,7 +78,7 @@ def open_mixtures(text: str, options: InputOptions) -> list[MixtureList]:
 
 
 def _make_setting(
-    options: InputOptions, corpora: Corpora | None, kind: str, base: Path = Path()
+    options: MixtureOptions, corpora: Corpora | None, kind: str, base: Path = Path()
 ) -> Setting:
     limits = (options.min_s, options.level_tolerance_db)
     return Setting(
@@ -110,7 +86,7 @@ def _make_setting(
     )
 
 
-def _open_table(path: Path, text: str, options: InputOptions) -> MixtureList:
+def _open_table(path: Path, text: str, options: MixtureOptions) -> MixtureList:
     if lists := find_list_reader(path):
         speech, _ = _choose_roots(options.corpora)
         rows = lists.read_list(path.parent, *lists.parse_name(path), speech)
@@ -132,7 +108,7 @@ def _open_table(path: Path, text: str, options: InputOptions) -> MixtureList:
     return MixtureList(name_split(path), text, "table", path, rows, setting)
 
 
-def parse_roots(options: list[str]) -> dict[str, Path]:
+def parse_roots(options: Sequence[str]) -> dict[str, Path]:
     """``NAME=DIR`` texts of ``--corpus`` by name.
 
     Raises:
@@ -145,7 +121,7 @@ def parse_roots(options: list[str]) -> dict[str, Path]:
     return roots
 
 
-def _choose_roots(options: list[str]) -> tuple[Path, Path | None]:
+def _choose_roots(options: Sequence[str]) -> tuple[Path, Path | None]:
     """Roots of speech and noise."""
     return choose_roots(parse_roots(options), "a mixture table")
 
@@ -221,7 +197,7 @@ def _read_info(path: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def _find_base(rows: list[dict[str, str]], path: Path, options: list[str]) -> Path:
+def _find_base(rows: list[dict[str, str]], path: Path, options: Sequence[str]) -> Path:
     """What the paths of a table of audio are relative to: a --corpus, or a folder above it.
 
     The working directory comes last: what a table means should not depend on where one stands.
@@ -231,7 +207,7 @@ def _find_base(rows: list[dict[str, str]], path: Path, options: list[str]) -> Pa
     return next((place for place in places if (place / named).is_file()), path.parent)
 
 
-def _open_folders(path: Path, text: str, options: InputOptions) -> list[MixtureList]:
+def _open_folders(path: Path, text: str, options: MixtureOptions) -> list[MixtureList]:
     setting = _make_setting(options, None, options.kind or "")
     folders = find_folders(path, setting.sample_rate, setting.mode)
     return [
@@ -240,12 +216,12 @@ def _open_folders(path: Path, text: str, options: InputOptions) -> list[MixtureL
     ]
 
 
-def _open_recipe(recipe: str, split: str, text: str, options: InputOptions) -> MixtureList:
+def _open_recipe(recipe: str, split: str, text: str, options: MixtureOptions) -> MixtureList:
     if "/" not in recipe:
         recipe = _choose_model(recipe)
     data = options.data.resolve()
     experiment = open_experiment(
-        recipe, options.sets, corpora=options.corpora, data=data, n_jobs=options.n_jobs
+        recipe, options.overrides, corpora=options.corpora, data=data, n_jobs=options.n_jobs
     )
     splits = experiment.listed_splits
     if split not in splits:
@@ -253,7 +229,7 @@ def _open_recipe(recipe: str, split: str, text: str, options: InputOptions) -> M
     table = experiment.data.mixture_table(split)
     if not table.is_file() or not is_done(experiment, "metadata"):
         words = [f"--corpus {text}" for text in options.corpora]
-        words += [f"--set {text}" for text in options.sets]
+        words += [f"--set {text}" for text in options.overrides]
         words += [f"--data {data}"] if data != ROOT / "data" else []
         command = " ".join(["bash run.sh --recipe", recipe, "--stop-stage 2", *words])
         raise MissingInputError(f"{table}: stage 2 has not made it for this config: run {command}.")

@@ -1,7 +1,6 @@
 """From the options of one call to an :class:`~separation.experiment.experiment.Experiment`."""
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,13 +8,12 @@ from separation.config.load import load_conf
 from separation.config.schema import Conf
 from separation.corpora.plugin import check_conf_names
 from separation.environment import ROOT
-from separation.errors import UserError
 from separation.experiment.experiment import Experiment
 from separation.experiment.folder import DataFolder, ExperimentFolder
 from separation.experiment.roots import CorpusRoots, check_roots, read_roots
+from separation.options import check_tag
 
 DATA_SECTIONS = ("corpus", "splits", "metadata", "mixtures")
-TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def open_experiment(
@@ -76,12 +74,6 @@ def open_experiment(
         data=DataFolder(path, shared=data / mix),
         roots=dataclasses.replace(roots, data=path),
     )
-
-
-def check_tag(tag: str) -> None:
-    """Raise :class:`UserError` where a tag could not name a folder, or would name one elsewhere."""
-    if not TAG.fullmatch(tag):
-        raise UserError(f"--tag {tag}: use letters, digits, '.', '_', '-'.")
 
 
 def has_own_data(recipe: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from separation.config.schema import Conf
 from separation.corpora.plugin import read_info
 from separation.errors import UserError
+from separation.options import parse_corpus
 from separation.text import suggest_nearest
 
 EXISTING = ("train", "dev", "test")  # --corpus train=DIR: mixtures that exist as audio
@@ -53,18 +54,6 @@ def read_roots(conf: Conf, options: list[str]) -> dict[str, Path]:
     read_here = {conf.corpus.source, conf.metadata.lists, conf.corpus.noise} - {"speech"}
     ambient = [text for text in exported if text.split("=")[0] in read_here]
     return dict(parse_corpus(str(text)) for text in [*conf.corpus.roots, *ambient, *options])
-
-
-def parse_corpus(text: str) -> tuple[str, Path]:
-    """``NAME=DIR`` of a ``--corpus`` option.
-
-    Raises:
-        UserError: it is something else.
-    """
-    name, equals, folder = text.partition("=")
-    if not name or not equals or not folder:
-        raise UserError(f"--corpus {text}: write it as NAME=DIR.")
-    return name, Path(folder).expanduser().resolve()
 
 
 def check_roots(recipe: str, conf: Conf, roots: dict[str, Path]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from separation.files import write_json, write_text, write_whole
-from separation.mixture_checks.checks import CHECKS, Record
+from separation.mixture_checks.catalogue import CHECKS
+from separation.mixture_checks.checks import Record
 from separation.mixture_checks.sets import CheckedSet
 from separation.text import N_LINES, format_table, list_first, list_lines
 

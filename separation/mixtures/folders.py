@@ -9,9 +9,9 @@ from pathlib import Path
 from separation.errors import MissingInputError, UserError
 from separation.files import read_rows
 from separation.mixtures.existing import SPLIT_FOLDERS, SUFFIXES
+from separation.mixtures.kinds import MIX_FOLDERS
 
 logger = logging.getLogger(__name__)
-MIX_FOLDERS = ("mix", "mix_clean", "mix_both")
 STATED = ("speaker_", "level_difference_")  # columns that a table beside audio may add
 
 

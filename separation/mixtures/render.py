@@ -8,11 +8,6 @@ from separation.mixtures.signals import Mixture, name_sources
 from separation.mixtures.source_files import Corpora
 from separation.mixtures.table import count_sources
 
-TYPES = ("mix_clean", "mix_both", "mix_single")
-
-
-MODES = ("min", "max")
-
 
 def render_mixture(
     row: dict[str, str], corpora: Corpora, sample_rate: int, mode: str = "min", kind: str = ""

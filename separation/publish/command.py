@@ -3,133 +3,81 @@
 import argparse
 import re
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from separation.errors import MissingInputError, UserError
-from separation.experiment.folder import ExperimentFolder
-from separation.files import check_writable, hash_file, write_text
-from separation.models.published import HUB_FILE, read_published
-from separation.publish.card import format_card
-from separation.publish.corpora import list_notices, name_dataset
-from separation.publish.results import Results
+from separation.files import check_writable, write_text
+from separation.options import add_out
 
-# what Asteroid's published models call our columns
-METRIC_NAMES = {"si_sdr": "si_sdr", "si_sdri": "si_sdr_imp", "sdr": "sdr", "sdri": "sdr_imp"}
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def publish_experiment(args: argparse.Namespace) -> None:
-    """Write ``pytorch_model.bin`` and ``README.md``; print what is left to do.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which experiment is published, and what its card says beside what is known.
 
-    Args:
-        args: experiment, out, name, author, licence, language.
+    Attributes:
+        experiment: a folder ``exp/MIX/MODEL/TAG`` whose stage 5 is done.
+        out: folder of the model file and the card.
+        name: ``USER/NAME`` on the Hub; empty: a suggestion.
+        author: empty: none is stated.
+        licence: of the model, as the Hub writes it; empty: none is stated.
+        language: code of the speech; empty: that of the corpus where it has one.
+    """
+
+    experiment: Path
+    out: Path
+    name: str = ""
+    author: str = ""
+    licence: str = ""
+    language: str = ""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of :class:`Options`."""
+    add = parser.add_argument
+    add(
+        "experiment",
+        type=Path,
+        metavar="EXP",
+        help="folder of an experiment whose stage 5 is done: exp/MIX/MODEL/TAG",
+    )
+    add_out(parser, "folder of pytorch_model.bin and README.md", required=True)
+    add("--name", type=repository, metavar="USER/NAME", help="on the Hub (one is suggested)")
+    add("--author", metavar="NAME", help="whom the card names (nobody)")
+    add("--licence", metavar="ID", help="of the model, as the Hub writes it: cc-by-sa-4.0 (none)")
+    add("--language", metavar="CODE", help="of the speech, such as en (the corpus's)")
+
+
+def repository(text: str) -> str:
+    """The type of ``--name``."""
+    if not REPOSITORY.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text}: write it as USER/NAME, of letters, digits, . _ and -."
+        )
+    return text
+
+
+def run(options: Options) -> None:
+    """Write ``pytorch_model.bin`` and ``README.md``; print what is left to do.
 
     Raises:
         UserError: the experiment is not trained or not evaluated, or its checkpoint has changed.
     """
-    if args.name and not REPOSITORY.fullmatch(args.name):
-        raise UserError(
-            f"--name {args.name}: write it as USER/NAME, of letters, digits, . _ and -."
-        )
-    results = read_results(args.experiment)
-    check_writable(args.out, "choose another --out")
-    name = args.name or "USER/" + suggest_repository(results)
-    card = format_card(results, name, args.author, args.licence, args.language)
-    write_model(args.out / HUB_FILE, results, name, args.author, args.licence)
-    write_text(args.out / "README.md", card)
-    print(f"{args.out / HUB_FILE}\n{args.out / 'README.md'}")
+    from separation.models.published import HUB_FILE
+    from separation.publish.card import format_card
+    from separation.publish.package import read_results, suggest_repository, write_model
+
+    results = read_results(options.experiment)
+    check_writable(options.out, "choose another --out")
+    model_file, card_file = options.out / HUB_FILE, options.out / "README.md"
+    name = options.name or "USER/" + suggest_repository(results)
+    card = format_card(results, name, options.author, options.licence, options.language)
+    write_model(model_file, results, name, options.author, options.licence)
+    write_text(card_file, card)
+    print(f"{model_file}\n{card_file}")
     for option in ("author", "licence"):
-        if not getattr(args, option):
+        if not getattr(options, option):
             print(f"not stated: the {option} (--{option})")
-    upload = shlex.join(["hf", "upload", name, str(args.out), "."])
+    upload = shlex.join(["hf", "upload", name, str(options.out), "."])
     print(f"read the card, then upload: {upload}")
-
-
-def read_results(folder: Path) -> Results:
-    """Read an experiment folder whose stage 5 is done.
-
-    Raises:
-        MissingInputError: nothing trained, or nothing evaluated.
-        UserError: the scores are those of another checkpoint.
-    """
-    experiment = ExperimentFolder(folder)
-    checkpoint, run = experiment.checkpoint, experiment.read_run()
-    if run is None or not checkpoint.is_file() or not experiment.conf.is_file():
-        raise MissingInputError(
-            f"{folder}: is no experiment that stage 4 has trained; give exp/MIX/MODEL/TAG."
-        )
-    again = f"run bash run.sh --recipe {run['recipe']} --tag {folder.resolve().name} --stage 5"
-    summary = experiment.read_summary()
-    if summary is None or not _list_scored(summary):
-        raise MissingInputError(f"{folder}: stage 5 has not scored its model; {again}.")
-    known = summary["about"].get("checkpoint_sha256", "")
-    if not known or not hash_file(checkpoint).startswith(known):
-        raise UserError(f"{folder}: its scores are those of another best_model.pth; {again}.")
-    last = experiment.read_curves()[-1]
-    return Results(
-        checkpoint=checkpoint,
-        conf=experiment.read_conf(),
-        run=run,
-        summary=summary,
-        steps=int(last["step"]),
-        minutes=float(last["elapsed_s"]) / 60,
-    )
-
-
-def _list_scored(summary: dict[str, Any]) -> list[str]:
-    """The test sets on which the model was scored."""
-    return [name for name, scores in summary["scores"].items() if "model" in scores]
-
-
-def suggest_repository(results: Results) -> str:
-    """A name after Asteroid's custom: model, data, task and rate; never that of a known one."""
-    conf = results.conf
-    rate = f"{conf['audio']['sample_rate'] / 1000:g}k"
-    task = conf["mixtures"]["task"].replace("_", "")
-    model = "_".join(results.run["recipe"].split("/")[1:])
-    parts = (model, name_dataset(results.conf, results.run), task, rate)
-    name = re.sub(r"[^\w.-]+", "-", "_".join(parts))
-    taken = {known.split("/")[-1] for entry in read_published() for known in entry.names}
-    return f"{name}_retrained" if name in taken else name
-
-
-def mean_scores(summary: dict[str, Any], test_set: str) -> dict[str, float]:
-    """The model's means on a test set, under Asteroid's names; dB."""
-    scores = summary["scores"][test_set]["model"]["all"]
-    return {
-        asteroid: scores[ours]["mean"] for ours, asteroid in METRIC_NAMES.items() if ours in scores
-    }
-
-
-def write_model(path: Path, results: Results, name: str, author: str, licence: str) -> None:
-    """Write what ``asteroid.models.publisher.save_publishable`` makes, as plain values.
-
-    So ``BaseModel.from_pretrained`` loads it under torch >= 2.6 too, which refuses all else.
-    The metrics are those of the last test set; ``infos["scores"]`` has those of all.
-    """
-    from separation.models.asteroid import save_tensors
-    from separation.models.checkpoint.load import open_model
-
-    model = open_model(str(results.checkpoint)).model
-    package = model.serialize()  # type: ignore[operator]
-    versions = package["infos"]["software_versions"]
-    sets = _list_scored(results.summary)
-    scores = {test_set: mean_scores(results.summary, test_set) for test_set in sets}
-    package |= {
-        "dataset": name_dataset(results.conf, results.run),
-        "task": results.conf["mixtures"]["task"],
-        "licenses": list_notices(results.conf),
-    }
-    package["infos"] |= {
-        "software_versions": {key: str(value) for key, value in versions.items()},
-        "recipe_name": results.run["recipe"],
-        "training_config": results.conf,
-        "final_metrics": scores[sets[-1]],
-        "scores": scores,
-        "fingerprints": results.run["fingerprints"],
-        "uploader": author,
-        "upload_name": name,
-        "license_note": licence,
-    }
-    save_tensors(package, path)

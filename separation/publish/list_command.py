@@ -1,7 +1,9 @@
 """The command ``models``: the published models, for people and as JSON."""
 
+import argparse
 import dataclasses
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from separation.models.published import PublishedModel, find_cached, read_published
@@ -9,10 +11,24 @@ from separation.models.published import PublishedModel, find_cached, read_publis
 SCORES = {"si_sdr": "SI-SDR", "si_sdri": "SI-SDRi", "sdr": "SDR", "sdri": "SDRi", "stoi": "STOI"}
 
 
-def print_models(*, as_json: bool) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """In which form the list is printed."""
+
+    as_json: bool = False
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of :class:`Options`."""
+    parser.add_argument(
+        "--json", action="store_true", dest="as_json", help="print the list as JSON"
+    )
+
+
+def run(options: Options) -> None:
     """Print the list with what is cached here; no network is asked."""
     entries = [describe_model(entry) for entry in read_published()]
-    print(json.dumps(entries, indent=2) if as_json else format_models(entries))
+    print(json.dumps(entries, indent=2) if options.as_json else format_models(entries))
 
 
 def describe_model(entry: PublishedModel) -> dict[str, Any]:

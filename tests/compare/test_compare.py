@@ -16,7 +16,7 @@ import torch
 from separation import __main__
 from separation.compare.scores import name_files
 from separation.datasets.evaluation_sets import TestSet, open_test_set
-from separation.datasets.open import InputOptions
+from separation.datasets.options import MixtureOptions
 from separation.datasets.standard_sets import judge_set
 from separation.errors import UnscoredError
 from separation.evaluation.breakdown import read_scores
@@ -324,7 +324,7 @@ def librimix(tmp_path, monkeypatch):
         monkeypatch.setattr("local.librimix.recognise", lambda _: (name, True))
         anchors = {(name, own, hz): (db, 0.01) for (own, hz), db in expected_db.items()}
         monkeypatch.setattr("local.librimix.INPUT_SI_SDR_DB", anchors)
-        return open_test_set(str(folder), InputOptions([]), [8000])
+        return open_test_set(str(folder), MixtureOptions(), [8000])
 
     return make
 
@@ -369,7 +369,7 @@ def test_what_is_not_checked_is_said(librimix, tmp_path, monkeypatch):
         name = f"672-122797-000{number}_3570-5694-0009"
         sources = make_sources(number, 2, 8000, 0.3)
         write_mixture(tmp_path / "part", name, sources.sum(axis=0), sources, 8000)
-    found = open_test_set(str(tmp_path / "part"), InputOptions([]), [8000])
+    found = open_test_set(str(tmp_path / "part"), MixtureOptions(), [8000])
     (note,) = judge_set(found, {"mixture": INPUTS}, {"mixture": 8000}).notes
     assert "2 of 3,000 mixtures" in note and "not checked" in note
     # official trees have no table of speakers, but names that hold them

@@ -9,7 +9,7 @@ import soundfile
 
 from local import librimix
 from separation.datasets.evaluation_sets import open_test_set
-from separation.datasets.open import InputOptions
+from separation.datasets.options import MixtureOptions
 from separation.errors import MissingInputError, UserError
 from separation.experiment.fingerprints import read_fingerprints
 from separation.experiment.open import open_experiment
@@ -23,7 +23,7 @@ from tests.support.librimix_tree import DATA, read_reference_rows, write_tree
 from tests.support.mixture_folders import make_sources, write_folder, write_mixture
 from tests.support.wsj0_tree import LISTS, write_wsj0
 
-NOTHING = InputOptions(corpora=[])
+NOTHING = MixtureOptions()
 
 
 def test_folder_gives_the_files_samples(tmp_path):
@@ -92,7 +92,7 @@ def test_rates_that_differ_are_named_and_a_fault_is_told_alone(tmp_path):
 
 
 def test_a_corpus_folder_that_is_not_there_is_named():
-    options = InputOptions(["librispeech=/no/such/folder"])
+    options = MixtureOptions(corpora=["librispeech=/no/such/folder"])
     with pytest.raises(MissingInputError, match="librispeech=/no/such/folder: no such folder"):
         open_test_set(str(DATA / "libri2mix_test-clean.csv"), options, [8000])
 
@@ -130,7 +130,7 @@ def test_a_table_is_rendered_at_the_models_rate(kind, corpora, tmp_path):
     table.write_text(format_rows(rows))
     names = ("librispeech", "wham") if kind == "mix_both" else ("librispeech",)
     texts = [f"{name}={root}" for name, root in zip(names, corpora, strict=False)]
-    found = open_test_set(str(table), InputOptions(corpora=texts), [16000])
+    found = open_test_set(str(table), MixtureOptions(corpora=texts), [16000])
     assert (found.kind, found.own_rate, found.n_src) == ("table", 0, 2)
     assert ("mix_both" in found.name) == (kind == "mix_both")
     for rate in (8000, 16000):
@@ -143,7 +143,7 @@ def test_a_table_is_rendered_at_the_models_rate(kind, corpora, tmp_path):
 def test_a_table_asked_for_at_a_rate_is_rendered_at_it_and_resampled(corpora, tmp_path):
     table = tmp_path / "two.csv"
     table.write_text(format_rows(read_reference_rows(2)[:2]))
-    options = InputOptions(corpora=[f"librispeech={corpora[0]}"], rate=8000)
+    options = MixtureOptions(corpora=[f"librispeech={corpora[0]}"], rate=8000)
     found = open_test_set(str(table), options, [16000])
     low, high = found.at(8000)[0], found.at(16000)[0]
     assert len(high.mixture) == 2 * len(low.mixture)
@@ -155,7 +155,7 @@ def test_a_faulty_line_is_one_unusable_mixture(corpora, tmp_path):
     rows[1]["source_1_gain"] = "loud"
     table = tmp_path / "three.csv"
     table.write_text(format_rows(rows))
-    found = open_test_set(str(table), InputOptions([f"librispeech={corpora[0]}"]), [8000])
+    found = open_test_set(str(table), MixtureOptions(corpora=[f"librispeech={corpora[0]}"]), [8000])
     assert found.at(8000)[2].mixture_id == rows[2]["mixture_ID"]
     with pytest.raises(UserError, match="line 3: source_1_gain='loud' is not a gain"):
         found.at(8000)[1]
@@ -168,7 +168,7 @@ def test_a_table_without_its_corpus_says_what_to_add():
 
 def test_wsj0mix_list(tmp_path):
     write_wsj0(tmp_path, 2)
-    options = InputOptions(corpora=[f"wsj0={tmp_path}"])
+    options = MixtureOptions(corpora=[f"wsj0={tmp_path}"])
     found = open_test_set(str(LISTS / "mix_2_spk_tt.txt"), options, [8000])
     assert (found.kind, found.n_src, found.setting.kind) == ("table", 2, "mix")
     assert len(found.at(8000)[0].mixture) > 7000
@@ -195,7 +195,7 @@ def test_a_recipes_split(tmp_path):
     for split in ("train", "dev", "test"):
         write_folder(tmp_path / split, 2)
     corpora = [f"{split}={tmp_path / split}" for split in ("train", "dev", "test")]
-    options = InputOptions(corpora, data=tmp_path / "data")
+    options = MixtureOptions(corpora=corpora, data=tmp_path / "data")
     with pytest.raises(MissingInputError, match="--recipe folder/ConvTasNet --stop-stage 2"):
         open_test_set("folder/ConvTasNet:test", options, [16000])
     experiment = open_experiment("folder/ConvTasNet", corpora=corpora, data=options.data)

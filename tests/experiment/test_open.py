@@ -8,7 +8,7 @@ import pytest
 
 from separation.errors import UserError
 from separation.experiment.open import open_experiment
-from separation.experiment.roots import parse_corpus
+from separation.options import parse_corpus
 from tests.conftest import ROOT
 
 

@@ -16,11 +16,12 @@ from separation.audio.resample import resample
 from separation.corpora.pack import ExactPack, pack_speakers
 from separation.errors import UserError
 from separation.files import read_rows
-from separation.mixtures.render import TYPES, render_mixture
+from separation.mixtures.kinds import TYPES
+from separation.mixtures.render import render_mixture
 from separation.mixtures.render_librimix import count_sources
 from separation.mixtures.source_files import Corpora, list_clips
 from separation.mixtures.table import read_mixture_table
-from separation.mixtures.wav_tree import Tree, render_tree
+from separation.wav_trees.tree import Tree, render_tree
 from tests.support.librimix_tree import DATA, hash_folder, read_reference_rows, write_tree
 from tests.support.wsj0_tree import LISTS, write_wsj0
 

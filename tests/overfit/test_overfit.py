@@ -8,13 +8,13 @@ import sys
 import pytest
 import torch
 
-import separation.overfit.command as overfit_module
+import separation.overfit.loop as overfit_module
 from separation.__main__ import main
 from separation.config.load import load_conf
 from separation.errors import UserError
 from separation.models.asteroid import build_model
 from separation.overfit.checks import check_items, check_loss, check_round_trip
-from separation.overfit.command import FirstItems, overfit, shorten
+from separation.overfit.loop import FirstItems, overfit, shorten
 from separation.training.module import SeparationModule
 from separation.training.step import TrainStep
 from tests.conftest import ROOT, make_voice
@@ -236,7 +236,7 @@ def test_command_from_a_folder_of_speech(speech_folder, tmp_path, monkeypatch, c
     verdict = json.loads((folder / "overfit.json").read_text())
     assert not verdict["passed"] and verdict["n_mixtures"] == 10 and verdict["commit"]
     code, told = run("overfit", "--n", "1")
-    assert code == 2 and "--n of 2 or more" in told
+    assert code == 2 and "--n 1: should be a whole number, 2 or more" in told
 
 
 def test_short_training_keeps_the_rest_of_the_recipe():

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from separation.files import format_rows, read_rows
-from separation.mixtures.wav_tree import Tree
+from separation.wav_trees.tree import Tree
 from tests.conftest import ROOT
 from tests.support.librimix_tree import DATA, hash_folder, read_reference_rows, write_tree
 

@@ -8,7 +8,8 @@ from torch import nn
 
 from separation.errors import UserError
 from separation.models import inference
-from separation.separate import separate
+from separation.recordings import waveform
+from separation.recordings.files import separate_file
 from tests.conftest import make_voice
 
 CPU = torch.device("cpu")
@@ -30,7 +31,7 @@ def test_outputs_have_the_rate_length_and_level_of_the_input(rate, suffix, tmp_p
     voice = make_voice(1, 150, 2.03, rate)
     path = tmp_path / f"in.{suffix}"
     soundfile.write(path, voice, rate)
-    outputs = separate.separate_file(Halves(), path, tmp_path, CPU)
+    outputs = separate_file(Halves(), path, tmp_path, CPU)
     samples = [soundfile.read(output) for output in outputs]
     mixture = soundfile.read(path)[0]
     assert [output.name for output in outputs] == ["in_s1.wav", "in_s2.wav"]
@@ -56,11 +57,11 @@ def test_long_files_keep_their_speakers_across_chunks(monkeypatch):
             parts = [torch.fft.irfft(s, n=mixtures.shape[-1]) for s in (low, high)]
             return torch.stack(parts[:: -1 if self.calls % 2 else 1], dim=1)
 
-    monkeypatch.setattr(separate, "CHUNK_S", 2.0)
-    monkeypatch.setattr(separate, "OVERLAP_S", 0.5)
+    monkeypatch.setattr(waveform, "CHUNK_S", 2.0)
+    monkeypatch.setattr(waveform, "OVERLAP_S", 0.5)
     time = np.arange(8 * 8000) / 8000
     tones = np.stack([np.sin(2 * np.pi * f * time) for f in (300, 2500)]).astype(np.float32)
-    estimates = separate.separate_long(Swapping(), tones.sum(axis=0), 8000, CPU)
+    estimates = waveform.separate_long(Swapping(), tones.sum(axis=0), 8000, CPU)
     correlations = np.abs(np.corrcoef(np.concatenate([tones, estimates]))[:2, 2:])
     assert correlations.max(axis=1).min() > 0.98
 
@@ -86,4 +87,4 @@ def test_bad_inputs_are_named(samples, message, tmp_path):
     path = tmp_path / "bad.wav"
     soundfile.write(path, samples, 8000)
     with pytest.raises(UserError, match=message):
-        separate.separate_file(Halves(), path, tmp_path, CPU)
+        separate_file(Halves(), path, tmp_path, CPU)

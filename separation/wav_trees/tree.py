@@ -1,4 +1,4 @@
-"""The command ``render``: mixture tables -> WAV trees in LibriMix's layout.
+"""A mixture table rendered to a tree of WAV files in LibriMix's layout.
 
 A journal in the tree holds one line for every finished mixture, written after its files, so
 that a killed run goes on where it was; the CSV files come last.

@@ -1,0 +1,50 @@
+"""Every command of ``python -m separation``: a name, its module, and what it does."""
+
+from dataclasses import dataclass, field
+
+from separation.stages.table import STAGES
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Attributes:
+        module: a :class:`separation.options.CommandModule`, imported when the command is called.
+        help: what it does, in a few words.
+        fixed: fields of the module's ``Options`` that follow from the command's name.
+    """
+
+    module: str
+    help: str
+    fixed: dict[str, str] = field(default_factory=dict)
+
+
+STAGE_COMMANDS = {
+    stage.name: Command(
+        "separation.stages.command", f"stage {stage.number}: {stage.help}", {"stage": stage.name}
+    )
+    for stage in STAGES
+}
+TOOL_COMMANDS = {
+    "separate": Command("separation.recordings.command", "recordings -> one WAV file per speaker"),
+    "compare": Command(
+        "separation.compare.command", "score models on test sets; exit 1: some mixtures could not"
+    ),
+    "validate": Command(
+        "separation.mixture_checks.command", "check sets of mixtures; exit 1: they have faults"
+    ),
+    "render": Command(
+        "separation.wav_trees.command", "mixture tables -> WAV trees in LibriMix's layout"
+    ),
+    "overfit": Command(
+        "separation.overfit.command", "overfit to ten training mixtures; exit 1: it cannot"
+    ),
+    "models": Command(
+        "separation.publish.list_command", "published models: scores, licence, where, cached"
+    ),
+    "publish": Command(
+        "separation.publish.command", "experiment -> model file and card for the Hub"
+    ),
+}
+COMMANDS = STAGE_COMMANDS | TOOL_COMMANDS

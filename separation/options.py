@@ -1,0 +1,222 @@
+"""Options of the command line: what a word may be, and the options that several commands share.
+
+The module of a command has three parts: ``Options``, a dataclass whose defaults are those of the
+options; ``add_options(parser)``, where each option has its help text and the check of its words;
+and ``run(options)``. :mod:`separation.cli.main` joins them; Python code makes ``Options`` itself.
+"""
+
+import argparse
+import difflib
+import math
+import os
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+from separation.environment import ROOT
+from separation.errors import UserError
+
+DEFAULT_RECIPE = "mini/ConvTasNet"
+DATA, EXP = ROOT / "data", ROOT / "exp"
+DEVICES = ("auto", "cpu", "cuda")
+ALL_CORES = os.cpu_count() or 1
+MODEL_HELP = "file, experiment folder, Hub name[@revision], published name or URL (see `models`)"
+TRUST_HELP = "unpickle freely, which runs whatever the file says"
+TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+OVERRIDE = re.compile(r"([^.=]+)\.([^=]+)=(.*)", re.DOTALL)
+
+
+class CommandModule(Protocol):
+    """What the module of a command holds."""
+
+    Options: Callable[..., Any]
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options; a destination is the name of a field of ``Options``."""
+        ...
+
+    def run(self, options: Any) -> int | None:
+        """Do it; returns the exit code where it is not 0."""
+        ...
+
+
+def suggest_name(name: str, known: Iterable[str]) -> str:
+    """``; did you mean train?`` where one of the known names is near, else empty.
+
+    >>> suggest_name("trian", ["train", "report"])
+    '; did you mean train?'
+    """
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def one_of(*names: str) -> Callable[[str], str]:
+    """The type of an option that takes one of these names."""
+
+    def convert(text: str) -> str:
+        if text not in names:
+            listed = ", ".join(names)
+            raise argparse.ArgumentTypeError(f"{text}: choose of {listed}.")
+        return text
+
+    return convert
+
+
+def whole_number(minimum: int) -> Callable[[str], int]:
+    """The type of an option that takes a whole number from ``minimum`` on."""
+
+    def convert(text: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]+", text) or int(text) < minimum:
+            raise argparse.ArgumentTypeError(
+                f"{text}: should be a whole number, {minimum} or more."
+            )
+        return int(text)
+
+    return convert
+
+
+def number_from(minimum: float, *, above: bool = False) -> Callable[[str], float]:
+    """The type of an option that takes a finite number from ``minimum`` on, or above it."""
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and (value > minimum or (value == minimum and not above))):
+            wanted = f"above {minimum:g}" if above else f"{minimum:g} or more"
+            raise argparse.ArgumentTypeError(f"{text}: should be a number, {wanted}.")
+        return value
+
+    return convert
+
+
+def sample_rate(text: str) -> int:
+    """The type of an option that takes a sample rate in Hz."""
+    if not text.isdecimal() or not 4000 <= int(text) <= 48000:
+        raise argparse.ArgumentTypeError(f"{text}: give Hz within 4000..48000, such as 8000.")
+    return int(text)
+
+
+def check_tag(text: str) -> str:
+    """The name of an experiment's folder, which must lie where experiments lie.
+
+    Raises:
+        UserError: it could name no folder, or one elsewhere.
+    """
+    if not TAG.fullmatch(text):
+        raise UserError(
+            f"--tag {text}: use letters, digits, '.', '_', '-', a letter or digit first."
+        )
+    return text
+
+
+def parse_corpus(text: str) -> tuple[str, Path]:
+    """Name and folder of ``NAME=DIR``.
+
+    Raises:
+        UserError: it is something else.
+    """
+    name, equals, folder = text.partition("=")
+    if not name or not equals or not folder:
+        raise UserError(f"--corpus {text}: write it as NAME=DIR.")
+    return name, Path(folder).expanduser().resolve()
+
+
+def parse_override(text: str) -> tuple[str, str, str]:
+    """Section, key and value of ``section.key=value``.
+
+    Raises:
+        UserError: it is something else.
+    """
+    parts = OVERRIDE.fullmatch(text)
+    if parts is None:
+        raise UserError(f"--set {text}: write it as section.key=value.")
+    return parts[1], parts[2], parts[3]
+
+
+def kept_if(check: Callable[[str], object]) -> Callable[[str], str]:
+    """The type of an option whose text stays as it is where ``check`` raises no UserError."""
+
+    def convert(text: str) -> str:
+        try:
+            check(text)
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        return text
+
+    return convert
+
+
+def add_recipe(parser: argparse._ActionsContainer) -> None:
+    """``--recipe`` and ``--set``: a config."""
+    parser.add_argument(
+        "--recipe",
+        metavar="MIX/MODEL",
+        help=f"folder under egs/, or MIX/MODEL/VARIANT for a VARIANT.yml in it ({DEFAULT_RECIPE})",
+    )
+    add_overrides(parser)
+
+
+def add_overrides(parser: argparse._ActionsContainer) -> None:
+    """``--set``, any number of times."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        dest="overrides",
+        type=kept_if(parse_override),
+        metavar="KEY=VALUE",
+        help="overrides the recipe's config, such as training.budget_min=60; repeatable",
+    )
+
+
+def add_corpora(parser: argparse._ActionsContainer, text: str) -> None:
+    """``--corpus``, any number of times."""
+    parser.add_argument(
+        "--corpus",
+        action="append",
+        dest="corpora",
+        type=kept_if(parse_corpus),
+        metavar="NAME=DIR",
+        help=f"{text}; repeatable",
+    )
+
+
+def add_data(parser: argparse._ActionsContainer, text: str) -> None:
+    """``--data``."""
+    parser.add_argument("--data", type=Path, metavar="DIR", help=f"{text} (data)")
+
+
+def add_jobs(parser: argparse._ActionsContainer) -> None:
+    """``--nj``."""
+    parser.add_argument(
+        "--nj",
+        dest="n_jobs",
+        type=whole_number(1),
+        metavar="N",
+        help=f"processes (all cores: {ALL_CORES})",
+    )
+
+
+def add_device(parser: argparse._ActionsContainer) -> None:
+    """``--device``."""
+    names = "|".join(DEVICES)
+    parser.add_argument(
+        "--device", type=one_of(*DEVICES), metavar=names, help="where the model runs (auto)"
+    )
+
+
+def add_out(parser: argparse._ActionsContainer, text: str, *, required: bool = False) -> None:
+    """``--out``."""
+    parser.add_argument("--out", type=Path, required=required, metavar="DIR", help=text)
+
+
+def add_model(parser: argparse._ActionsContainer) -> None:
+    """``--model``."""
+    parser.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
+
+
+def add_trust(parser: argparse._ActionsContainer) -> None:
+    """``--trust-checkpoint``."""
+    parser.add_argument("--trust-checkpoint", action="store_true", dest="trust", help=TRUST_HELP)

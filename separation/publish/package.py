@@ -1,0 +1,104 @@
+"""An experiment's model as the file that Asteroid loads, with what is known of it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from separation.errors import MissingInputError, UserError
+from separation.experiment.folder import ExperimentFolder
+from separation.files import hash_file
+from separation.models.published import read_published
+from separation.publish.corpora import list_notices, name_dataset
+from separation.publish.results import Results
+
+# what Asteroid's published models call our columns
+METRIC_NAMES = {"si_sdr": "si_sdr", "si_sdri": "si_sdr_imp", "sdr": "sdr", "sdri": "sdr_imp"}
+
+
+def read_results(folder: Path) -> Results:
+    """Read an experiment folder whose stage 5 is done.
+
+    Raises:
+        MissingInputError: nothing trained, or nothing evaluated.
+        UserError: the scores are those of another checkpoint.
+    """
+    experiment = ExperimentFolder(folder)
+    checkpoint, run = experiment.checkpoint, experiment.read_run()
+    if run is None or not checkpoint.is_file() or not experiment.conf.is_file():
+        raise MissingInputError(
+            f"{folder}: is no experiment that stage 4 has trained; give exp/MIX/MODEL/TAG."
+        )
+    again = f"run bash run.sh --recipe {run['recipe']} --tag {folder.resolve().name} --stage 5"
+    summary = experiment.read_summary()
+    if summary is None or not _list_scored(summary):
+        raise MissingInputError(f"{folder}: stage 5 has not scored its model; {again}.")
+    known = summary["about"].get("checkpoint_sha256", "")
+    if not known or not hash_file(checkpoint).startswith(known):
+        raise UserError(f"{folder}: its scores are those of another best_model.pth; {again}.")
+    last = experiment.read_curves()[-1]
+    return Results(
+        checkpoint=checkpoint,
+        conf=experiment.read_conf(),
+        run=run,
+        summary=summary,
+        steps=int(last["step"]),
+        minutes=float(last["elapsed_s"]) / 60,
+    )
+
+
+def _list_scored(summary: dict[str, Any]) -> list[str]:
+    """The test sets on which the model was scored."""
+    return [name for name, scores in summary["scores"].items() if "model" in scores]
+
+
+def suggest_repository(results: Results) -> str:
+    """A name after Asteroid's custom: model, data, task and rate; never that of a known one."""
+    conf = results.conf
+    rate = f"{conf['audio']['sample_rate'] / 1000:g}k"
+    task = conf["mixtures"]["task"].replace("_", "")
+    model = "_".join(results.run["recipe"].split("/")[1:])
+    parts = (model, name_dataset(results.conf, results.run), task, rate)
+    name = re.sub(r"[^\w.-]+", "-", "_".join(parts))
+    taken = {known.split("/")[-1] for entry in read_published() for known in entry.names}
+    return f"{name}_retrained" if name in taken else name
+
+
+def mean_scores(summary: dict[str, Any], test_set: str) -> dict[str, float]:
+    """The model's means on a test set, under Asteroid's names; dB."""
+    scores = summary["scores"][test_set]["model"]["all"]
+    return {
+        asteroid: scores[ours]["mean"] for ours, asteroid in METRIC_NAMES.items() if ours in scores
+    }
+
+
+def write_model(path: Path, results: Results, name: str, author: str, licence: str) -> None:
+    """Write what ``asteroid.models.publisher.save_publishable`` makes, as plain values.
+
+    So ``BaseModel.from_pretrained`` loads it under torch >= 2.6 too, which refuses all else.
+    The metrics are those of the last test set; ``infos["scores"]`` has those of all.
+    """
+    from separation.models.asteroid import save_tensors
+    from separation.models.checkpoint.load import open_model
+
+    model = open_model(str(results.checkpoint)).model
+    package = model.serialize()  # type: ignore[operator]
+    versions = package["infos"]["software_versions"]
+    sets = _list_scored(results.summary)
+    scores = {test_set: mean_scores(results.summary, test_set) for test_set in sets}
+    package |= {
+        "dataset": name_dataset(results.conf, results.run),
+        "task": results.conf["mixtures"]["task"],
+        "licenses": list_notices(results.conf),
+    }
+    package["infos"] |= {
+        "software_versions": {key: str(value) for key, value in versions.items()},
+        "recipe_name": results.run["recipe"],
+        "training_config": results.conf,
+        "final_metrics": scores[sets[-1]],
+        "scores": scores,
+        "fingerprints": results.run["fingerprints"],
+        "uploader": author,
+        "upload_name": name,
+        "license_note": licence,
+    }
+    save_tensors(package, path)

@@ -1,0 +1,1 @@
+"""The command ``separate``: any recording -> one signal a speaker."""

@@ -1,0 +1,1 @@
+"""The command ``render``: mixture tables -> WAV trees."""
