@@ -259,7 +259,7 @@ def test_mistakes_are_one_sentence_before_anything_is_scored(tmp_path, compare):
         ({"--models": [tmp_path / "nothing.pth"]}, "nothing.pth"),
         ({"--metrics": ["snr"]}, "--metrics snr: choose of si_sdr"),
         ({"--oracles": ["iam"]}, "--oracles iam: choose of ibm"),
-        ({"--limit": [0]}, "--limit 0: should be 1 or more"),
+        ({"--limit": [0]}, "--limit 0: should be a whole number, 1 or more"),
         ({"--rate": [100]}, "--rate 100"),
         ({"--mode": ["mid"]}, "--mode mid: choose of min, max"),
         ({"--out": [tmp_path / "file"]}, "cannot be written"),
