@@ -59,6 +59,15 @@ def test_a_planted_upward_import_is_named(tmp_path):
     assert find_upward_imports(tmp_path) == ["audio/files.py -> separation.stages.run"]
 
 
+def test_metrics_need_errors_only():
+    """So they can be taken out and used by themselves."""
+    for path in sorted((ROOT / "separation" / "metrics").glob("*.py")):
+        for module in list_imports(ast.parse(path.read_text(encoding="utf-8"))):
+            parts = module.split(".")
+            assert parts[0] != "local", path
+            assert parts[0] != "separation" or parts[1] in ("metrics", "errors"), (path, module)
+
+
 def test_a_corpus_needs_no_more_than_mixture_tables():
     """So a file in local/ can be loaded by any layer from the corpora on."""
     allowed = {*LAYERS[: LAYERS.index("mixtures") + 1]}
