@@ -1,8 +1,11 @@
 """Every import of the package points down the list of layers, those inside functions too."""
 
 import ast
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import ROOT
 
@@ -50,6 +53,35 @@ def find_upward_imports(package: Path) -> list[str]:
 
 def test_imports_point_down():
     assert find_upward_imports(ROOT / "separation") == []
+
+
+def map_modules(package: Path) -> dict[str, list[str]]:
+    """Every module of the package -> what it imports, in names that may be a module or its parts."""
+    graph = {}
+    for path in package.rglob("*.py"):
+        name = ".".join(["separation", *path.relative_to(package).with_suffix("").parts])
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        parts = [
+            f"{node.module}.{alias.name}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module
+            for alias in node.names
+        ]
+        graph[name.removesuffix(".__init__")] = [*list_imports(tree), *parts]
+    return {name: [m for m in found if m in graph and m != name] for name, found in graph.items()}
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graphlib.TopologicalSorter(map_modules(ROOT / "separation")).prepare()  # CycleError names them
+
+
+def test_a_planted_cycle_is_named(tmp_path):
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio" / "clips.py").write_text("from separation.audio import files\n")
+    text = "def read():\n    from separation.audio.clips import Clip\n    return Clip\n"
+    (tmp_path / "audio" / "files.py").write_text(text)
+    with pytest.raises(graphlib.CycleError, match=r"separation\.audio\.clips"):
+        graphlib.TopologicalSorter(map_modules(tmp_path)).prepare()
 
 
 def test_a_planted_upward_import_is_named(tmp_path):
