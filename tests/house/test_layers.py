@@ -56,7 +56,7 @@ def test_imports_point_down():
 
 
 def map_modules(package: Path) -> dict[str, list[str]]:
-    """Every module of the package -> what it imports, in names that may be a module or its parts."""
+    """Every module of the package -> what it imports: modules of the package."""
     graph = {}
     for path in package.rglob("*.py"):
         name = ".".join(["separation", *path.relative_to(package).with_suffix("").parts])
