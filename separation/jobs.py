@@ -1,4 +1,4 @@
-"""Running many independent jobs over processes: in order, bounded, resumable."""
+"""Many independent jobs over processes: in order, in bounded memory, resumed by a journal."""
 
 import collections
 import contextlib
@@ -13,9 +13,6 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
-
 from separation.files import write_text
 
 WINDOW_PER_PROCESS = 4
@@ -25,7 +22,7 @@ KEPT_BYTES = 1 << 30
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to reuse large arrays' memory: mapping it anew costs more than mixing does.
+    """Make glibc reuse the memory of large arrays: mapping it anew costs more than mixing does.
 
     Elsewhere than in glibc nothing happens.
     """
@@ -36,11 +33,13 @@ def keep_freed_memory() -> None:
 
 
 def _prepare_worker() -> None:
-    """A worker whose parent was killed would otherwise wait for work for ever."""
+    """End with the parent, which a worker would otherwise wait for for ever; one thread each."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     keep_freed_memory()
+    from threadpoolctl import threadpool_limits
+
     threadpool_limits(1)  # as many processes as cores: threads within them only cost
 
 
@@ -65,6 +64,8 @@ def run_jobs(
         chunk: jobs handed to a process at a time; more than 1 where a job takes
             less than a few milliseconds.
     """
+    from tqdm import tqdm  # a tenth of what `--help` may take
+
     bar = tqdm(total=total, desc=label, unit=unit, disable=total == 0)
     with bar:
         if n_jobs <= 1 or total <= 1:

@@ -56,23 +56,28 @@ def open_experiment(
     mix, model, *variant = recipe.split("/")
     if variant and tag == "default":
         tag = variant[0]
-    roots = CorpusRoots(given=given, shared=data / "corpora", data=data / mix)
     experiment = Experiment(
         recipe=recipe,
         conf=conf,
         data=DataFolder(data / mix, shared=data / mix),
         folder=ExperimentFolder(exp / mix / model / tag),
-        roots=roots,
+        roots=CorpusRoots(given=given, shared=data / "corpora", data=data / mix),
         n_jobs=n_jobs,
         device=device,
     )
-    path = data / mix / name_data(experiment)
-    if variant and has_own_data(recipe):
+    return _place_data(experiment, variant)
+
+
+def _place_data(experiment: Experiment, variant: list[str]) -> Experiment:
+    """The experiment with its own data folder, below that which its data set shares."""
+    shared = experiment.data.shared
+    path = shared / name_data(experiment)
+    if variant and has_own_data(experiment.recipe):
         path /= variant[0]
     return dataclasses.replace(
         experiment,
-        data=DataFolder(path, shared=data / mix),
-        roots=dataclasses.replace(roots, data=path),
+        data=DataFolder(path, shared=shared),
+        roots=dataclasses.replace(experiment.roots, data=path),
     )
 
 
