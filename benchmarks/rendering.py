@@ -35,6 +35,7 @@ from separation.jobs import keep_freed_memory
 from separation.mixtures.dynamic.host import DynamicMixtures
 from separation.mixtures.render import render_mixture
 from separation.mixtures.source_files import Corpora, list_clips
+from separation.mixtures.table import MixtureRow, parse_row
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL = ("mix_clean", "mix_both", "mix_single")
@@ -134,7 +135,7 @@ def count_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def rate_rows(rows, corpora: Corpora, repeats: int) -> list[float]:
+def rate_rows(rows: list[MixtureRow], corpora: Corpora, repeats: int) -> list[float]:
     """Seconds of mixture rendered in a second of CPU: 8 kHz, min, clean."""
     rates = []
     for _ in range(repeats):
@@ -176,7 +177,7 @@ def rate_plain(rows, speech: Path) -> float:
 def rate_dynamic(rows, work: Path, repeats: int) -> list[float]:
     """Seconds of 4-s mixtures drawn from the pack at 8 kHz in a second of CPU."""
     clips = []
-    for clip in list_clips(rows):
+    for clip in list_clips(map(parse_row, rows)):
         samples, rate = soundfile.read(work / "speech" / clip.path, dtype="float32")
         speaker = Path(clip.path).stem.split("-")[0]
         loudness = measure_loudness_lufs(samples, rate)
@@ -199,12 +200,13 @@ def rate_dynamic(rows, work: Path, repeats: int) -> list[float]:
 def measure_on_the_fly(rows, work: Path, repeats: int) -> dict[str, dict]:
     keep_freed_memory()
     speech = work / "speech"
-    pack_speakers(list_clips(rows), speech, work / "exact", None, 1)
+    typed = [parse_row(row) for row in rows]
+    pack_speakers(list_clips(typed), speech, work / "exact", None, 1)
     rates = {"plain NumPy, whole files": [rate_plain(rows, speech) for _ in range(repeats)]}
     rates["FLAC decoding alone"] = [rate_decoding(rows, speech) for _ in range(repeats)]
-    rates["exact row from FLAC"] = rate_rows(rows, Corpora(speech), repeats)
+    rates["exact row from FLAC"] = rate_rows(typed, Corpora(speech), repeats)
     packed = Corpora(speech, None, ExactPack(work / "exact"))
-    rates["exact row from a 16 kHz pack"] = rate_rows(rows, packed, repeats)
+    rates["exact row from a 16 kHz pack"] = rate_rows(typed, packed, repeats)
     rates["dynamic mixing at 8 kHz, 4-s segments"] = rate_dynamic(rows, work, repeats)
     disk = {name: count_bytes(work / name) for name in ("exact", "packed")}
     used = {row[f"source_{k}_path"] for row in rows for k in (1, 2)}

@@ -17,7 +17,7 @@ from separation.download.fetch import download_file, hash_git_blob
 from separation.environment import ROOT
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_text, read_json, read_rows, write_text
-from separation.mixtures.table import count_sources, read_mixture_table
+from separation.mixtures.table import MixtureRow, read_mixture_table
 
 INFO = CorpusInfo(
     name="librimix",
@@ -101,7 +101,7 @@ def list_path(root: Path, n_src: int, name: str) -> Path:
     return folder / f"Libri{n_src}Mix" / f"libri{n_src}mix_{SUBSETS[name]}.csv"
 
 
-def read_list(root: Path, n_src: int, name: str, speech: Path | None = None) -> list[dict]:
+def read_list(root: Path, n_src: int, name: str, speech: Path | None = None) -> list[MixtureRow]:
     """One published list with the speakers of its ``_info.csv``; ``speech`` plays no part.
 
     Raises:
@@ -115,25 +115,22 @@ def read_list(root: Path, n_src: int, name: str, speech: Path | None = None) -> 
             "--corpus librimix=DIR."
         )
     rows = read_mixture_table(path)
-    if count_sources(rows[0]) != n_src:
+    if rows[0].n_src != n_src:
         raise UserError(
-            f"{path}: has {count_sources(rows[0])} sources a mixture where mixtures.n_src={n_src}."
+            f"{path}: has {rows[0].n_src} sources a mixture where mixtures.n_src={n_src}."
         )
-    return [row | speakers for row, speakers in zip(rows, _read_speakers(path, rows), strict=True)]
-
-
-def _read_speakers(path: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """``speaker_i_ID`` and ``speaker_i_sex``; the published IDs are floats such as ``4077.0``."""
     info = path.with_name(f"{path.stem}_info.csv")
-    table = {row["mixture_ID"]: row for row in read_rows(info)} if info.is_file() else {}
-    speakers = []
-    for row in rows:
-        known, columns = table.get(row["mixture_ID"], {}), {}
-        for k in range(1, count_sources(row) + 1):
-            columns[f"speaker_{k}_ID"] = Path(row[f"source_{k}_path"]).stem.split("-")[0]
-            columns[f"speaker_{k}_sex"] = known.get(f"speaker_{k}_sex", "")
-        speakers.append(columns)
-    return speakers
+    known = {line["mixture_ID"]: line for line in read_rows(info)} if info.is_file() else {}
+    return [row.with_columns(_name_speakers(row, known.get(row.mixture_id, {}))) for row in rows]
+
+
+def _name_speakers(row: MixtureRow, known: dict[str, str]) -> dict[str, str]:
+    """Speakers and sexes; the published IDs are floats such as ``4077.0``, the paths' are not."""
+    columns = {}
+    for k, source in enumerate(row.sources, 1):
+        columns[f"speaker_{k}_ID"] = Path(source.path).stem.split("-")[0]
+        columns[f"speaker_{k}_sex"] = known.get(f"speaker_{k}_sex", "")
+    return columns
 
 
 def name_subsets(train: str) -> tuple[str, ...]:
@@ -222,22 +219,23 @@ INPUT_SI_SDR_DB = {
 }
 
 
-def fingerprint_list(rows: list[dict[str, str]]) -> dict[str, str]:
+def fingerprint_list(rows: list[MixtureRow]) -> dict[str, str]:
     """Fingerprints of a list: of the ``rows`` in LibriMix's own columns, and of the sorted ``ids``.
 
     Columns that other tables add, such as speakers, and the order of rows change neither.
     """
+    is_own = COLUMN.fullmatch
     own = [
-        ",".join(f"{key}={row[key]}" for key in sorted(row) if key and COLUMN.fullmatch(key))
+        ",".join(f"{key}={text}" for key, text in sorted(row.columns.items()) if is_own(key))
         for row in rows
     ]
-    names = [row["mixture_ID"] for row in rows]
+    names = [row.mixture_id for row in rows]
     return {
         key: hash_text("\n".join(sorted(part))) for key, part in (("rows", own), ("ids", names))
     }
 
 
-def recognise(rows: list[dict[str, str]]) -> tuple[str, bool]:
+def recognise(rows: list[MixtureRow]) -> tuple[str, bool]:
     """The published list whose mixtures these are, by their IDs.
 
     Args:
@@ -247,12 +245,12 @@ def recognise(rows: list[dict[str, str]]) -> tuple[str, bool]:
         the list, such as ``libri2mix_test-clean``, or empty; and whether the rows say the same
         as the published ones: False where the IDs are the same but paths or gains are not.
     """
-    if any("row_fault" in row for row in rows):
+    if any(row.fault for row in rows):
         return "", False
     own = fingerprint_list(rows)
     for name, known in (read_json(FINGERPRINTS) or {}).get("lists", {}).items():
         if known["ids"] == own["ids"]:
-            return name, "mixture_path" in rows[0] or known["rows"] == own["rows"]
+            return name, rows[0].origin == "existing" or known["rows"] == own["rows"]
     return "", False
 
 
@@ -265,23 +263,22 @@ def parse_utterances(mixture_id: str) -> tuple[str, ...]:
     return tuple(mixture_id.split("_")) if MIXTURE_ID.fullmatch(mixture_id) else ()
 
 
-def has_ids(rows: list[dict[str, str]]) -> bool:
+def has_ids(rows: list[MixtureRow]) -> bool:
     """Whether every mixture is called as LibriMix calls it: its utterances' names, joined."""
-    return bool(rows) and all(parse_utterances(row["mixture_ID"]) for row in rows)
+    return bool(rows) and all(parse_utterances(row.mixture_id) for row in rows)
 
 
-def add_speakers(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+def add_speakers(rows: list[MixtureRow]) -> list[MixtureRow]:
     """Rows with their speakers, which LibriMix's mixture IDs hold, where no table states any."""
-    if not has_ids([row for row in rows if "row_fault" not in row]):
+    if not has_ids([row for row in rows if not row.fault]):
         return rows
-    return [row if "row_fault" in row else _parse_speakers(row) | row for row in rows]
+    return [row if row.fault else _add_speakers(row) for row in rows]
 
 
-def _parse_speakers(row: dict[str, str]) -> dict[str, str]:
-    utterances = parse_utterances(row["mixture_ID"])
-    return {
-        f"speaker_{k}_ID": librispeech.parse_speaker(name) for k, name in enumerate(utterances, 1)
-    }
+def _add_speakers(row: MixtureRow) -> MixtureRow:
+    speakers = map(librispeech.parse_speaker, parse_utterances(row.mixture_id))
+    columns = {f"speaker_{k}_ID": name for k, name in enumerate(speakers, 1)}
+    return row.with_columns({key: columns[key] for key in columns if key not in row.columns})
 
 
 class InputComparison(NamedTuple):
@@ -327,7 +324,9 @@ def compare_input(name: str, kind: str, sample_rate: int, mean_db: float) -> Inp
 def fingerprint_lists(root: Path) -> dict[str, dict[str, str]]:
     """Fingerprints of every published list under ``root``, by the list's file name."""
     paths = [list_path(root, n_src, name) for n_src, name in COUNTS if name in SUBSETS]
-    return {path.stem: fingerprint_list(read_rows(path)) for path in paths if path.is_file()}
+    return {
+        path.stem: fingerprint_list(read_mixture_table(path)) for path in paths if path.is_file()
+    }
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from local.wsj0 import UTTERANCE, index_corpus, name_utterance
 from separation.corpora.plugin import CorpusInfo, Licence
 from separation.download.fetch import hash_git_blob
 from separation.errors import MissingInputError, UserError
+from separation.mixtures.table import MixtureRow, parse_row
 
 INFO = CorpusInfo(
     name="wsj0mix",
@@ -61,8 +62,8 @@ def list_path(root: Path, n_src: int, name: str) -> Path:
     return folder / f"mix_{n_src}_spk_{name}.txt"
 
 
-def read_list(root: Path, n_src: int, name: str, speech: Path) -> list[dict[str, str]]:
-    """One list as rows ``mixture_ID, source_i_path, source_i_level, source_i_snr_db``.
+def read_list(root: Path, n_src: int, name: str, speech: Path) -> list[MixtureRow]:
+    """One list as rows ``mixture_ID, source_k_path, source_k_level, source_k_snr_db``.
 
     The paths are those under which this copy of WSJ0 holds the files.
 
@@ -92,7 +93,10 @@ def read_list(root: Path, n_src: int, name: str, speech: Path) -> list[dict[str,
             "si_et_05)?"
         )
     levels = read_levels(path.parent / "activlev")
-    return [_make_row(names, snrs, files, levels, path) for names, snrs in entries]
+    try:
+        return [_make_row(names, snrs, files, levels, path) for names, snrs in entries]
+    except ValueError as error:  # a number that is none, or a UserError of the row
+        raise UserError(f"{path}: {str(error).rstrip('.')}; fetch the list again.") from error
 
 
 def _read_entries(path: Path, n_src: int) -> list[tuple[list[str], list[str]]]:
@@ -120,20 +124,20 @@ def read_lengths(root: Path, names: list[str]) -> dict[str, int]:
 
 def _make_row(
     names: list[str], snrs: list[str], files: dict[str, str], levels: dict[str, str], path: Path
-) -> dict[str, str]:
+) -> MixtureRow:
     stems = [Path(name).stem for name in names]
     missing = [stem for stem in stems if stem not in levels]
     if missing:
-        raise UserError(f"{path.parent / 'activlev'}: has no active level of {missing[0]}.")
-    row = {"mixture_ID": name_mixture(stems, [float(snr) for snr in snrs])}
+        raise UserError(f"{path.parent / 'activlev'} has no active level of {missing[0]}")
+    columns = {"mixture_ID": name_mixture(stems, [float(snr) for snr in snrs])}
     for k, (name, stem, snr) in enumerate(zip(names, stems, snrs, strict=True), 1):
-        row[f"source_{k}_path"] = files[name_utterance(name)]
-        row[f"source_{k}_level"] = levels[stem]
-        row[f"source_{k}_snr_db"] = snr
+        columns[f"source_{k}_path"] = files[name_utterance(name)]
+        columns[f"source_{k}_level"] = levels[stem]
+        columns[f"source_{k}_snr_db"] = snr
     for k, stem in enumerate(stems, 1):
-        row[f"speaker_{k}_ID"] = stem[:3]
-        row[f"speaker_{k}_sex"] = ""
-    return row
+        columns[f"speaker_{k}_ID"] = stem[:3]
+        columns[f"speaker_{k}_sex"] = ""
+    return parse_row(columns)
 
 
 def parse_utterances(mixture_id: str) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from separation.errors import MissingInputError, UserError
 from separation.files import format_rows, hash_text, write_text
 from separation.mixtures.draw.librimix import draw_librimix
 from separation.mixtures.source_files import Corpora
+from separation.mixtures.table import write_mixture_table
 
 ADULT_YEARS = 15
 N_HELD = 4  # utterances of each of the speakers of rung (a)
@@ -172,7 +173,7 @@ def _draw_sets(
         mixtures = draw_librimix(
             *(rows, [], name, sizes.n_mixtures, conf.mixtures, corpora, n_jobs), sample_rate=16000
         )
-        write_text(folder / "tests" / f"{name}.csv", format_rows(mixtures))
+        write_mixture_table(folder / "tests" / f"{name}.csv", mixtures)
 
 
 def list_test_sets(folder: Path) -> list[Path]:

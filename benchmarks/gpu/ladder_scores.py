@@ -13,9 +13,10 @@ from separation.evaluation.runner import Scoring, evaluate_set
 from separation.evaluation.score_rows import tell_unscored
 from separation.evaluation.summary import summarise
 from separation.experiment.experiment import Experiment
-from separation.files import fingerprint_file, read_rows
-from separation.mixtures.dataset import MixtureSet
+from separation.files import fingerprint_file
+from separation.mixtures.dataset import MixtureDataset, ReadOptions
 from separation.mixtures.source_files import Corpora
+from separation.mixtures.table import read_mixture_table
 from separation.models.asteroid import save_model
 from separation.models.checkpoint.load import load_model
 
@@ -30,9 +31,10 @@ def score_rung(experiment: Experiment, work: Path) -> dict[str, Any]:
     checkpoint = experiment.folder.checkpoint
     model = load_model(checkpoint)
     estimator = make_model_estimator(model, choose_device(experiment.device))
-    corpora, found = Corpora(work / "corpus"), {}
+    rate, found = experiment.conf.audio.sample_rate, {}
+    options = ReadOptions(corpora=Corpora(work / "corpus"), sample_rate=rate)
     for table in list_test_sets(work):
-        mixtures = MixtureSet(read_rows(table), corpora, experiment.conf.audio.sample_rate)
+        mixtures = MixtureDataset(read_mixture_table(table), options)
         path = experiment.folder.path / "ladder_tests" / f"{table.stem}.csv"
         mixtures.keep(experiment.n_jobs, f"render {table.stem}")
         key, scoring = fingerprint_file(checkpoint), Scoring(n_jobs=experiment.n_jobs)

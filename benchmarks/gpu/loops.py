@@ -10,9 +10,8 @@ import torch
 from benchmarks.gpu.material import Material
 from benchmarks.gpu.steps import Batch, Step
 from separation.files import read_rows
-from separation.mixtures.dataset import MixtureSet
-from separation.mixtures.existing import list_mixtures
-from separation.mixtures.source_files import Corpora
+from separation.mixtures.dataset import MixtureDataset, ReadOptions
+from separation.mixtures.layout import list_mixtures
 from separation.training.loop import train
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def measure_training(bench: "Bench", conf_name: str) -> dict[str, Any]:
     )
     conf = dataclasses.replace(conf, training=short)
     rows = list_mixtures(bench.material.wavs, 2, "sep_clean")[: settings.quality_dev]
-    dev = MixtureSet(rows, Corpora(bench.material.wavs), settings.sample_rate)
+    dev = MixtureDataset(rows, ReadOptions(corpora=None, sample_rate=settings.sample_rate))
     folder = bench.material.folder / f"train_{conf_name}"
     train(conf, bench.material.open_training(0), dev, folder, bench.device)
     last = read_rows(folder / "curves.csv")[-1]

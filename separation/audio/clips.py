@@ -81,7 +81,7 @@ class FileClip:
         try:
             self._file = soundfile.SoundFile(path)
         except soundfile.LibsndfileError as error:
-            raise UserError(f"{explain(path, error)}.") from error
+            raise UserError(f"{path}: {explain_decoding(path, error)}.") from error
         self.path, self.channel = path, channel
         self.n_samples, self.sample_rate = self._file.frames, self._file.samplerate
         if self._file.channels > 1 and channel == "mono":
@@ -92,7 +92,7 @@ class FileClip:
         try:
             samples = self._decode(wanted)
         except (soundfile.LibsndfileError, OSError) as error:
-            raise UserError(f"{explain(self.path, error)}.") from error
+            raise UserError(f"{self.path}: {explain_decoding(self.path, error)}.") from error
         if len(samples) < wanted:
             raise UserError(
                 f"{self.path}: is truncated: {len(samples)} samples where {wanted} are said "
@@ -118,17 +118,17 @@ class FileClip:
             raise OSError(str(error)) from error
 
 
-def explain(path: Path, error: Exception) -> str:
-    """Why libsndfile cannot read a file, and what to do."""
+def explain_decoding(path: Path, error: BaseException) -> str:
+    """Why libsndfile cannot read a file: the end of a sentence that begins with its name."""
     with open(path, "rb") as handle:
         head = handle.read(1024)
     if head.startswith(b"NIST_1A") and b"shorten" in head:
         return (
-            f"{path}: is Shorten-compressed NIST sphere, which libsndfile does not read; convert "
+            "is Shorten-compressed NIST sphere, which libsndfile does not read; convert "
             "the corpus once with sph2pipe -f wav IN.wv1 OUT.wav (LDC's tool)"
         )
     reason = str(error).split(": ")[-1].rstrip(".") or "it is truncated or corrupt"
-    return f"{path}: cannot be decoded ({reason}); fetch it again"
+    return f"cannot be decoded ({reason}); fetch it again"
 
 
 def open_clip(path: Path, channel: str = "mono") -> Clip:

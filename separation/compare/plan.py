@@ -13,7 +13,7 @@ from separation.compare.comparison import Comparison, ModelInfo
 from separation.compare.options import Options
 from separation.compare.scores import Estimators, name_files, score_set
 from separation.config.load import load_conf
-from separation.datasets.evaluation_sets import TestSet, open_test_set
+from separation.datasets.evaluation_sets import EvalSet, open_eval_set
 from separation.environment import (
     PACKAGES,
     ROOT,
@@ -36,7 +36,7 @@ class Plan:
     """What one call compares, all of it checked."""
 
     models: list[LoadedModel]
-    sets: list[TestSet]
+    sets: list[EvalSet]
     estimators: Estimators
     scoring: Scoring
     out: Path
@@ -49,13 +49,13 @@ class Plan:
             scores, or scores that differ from mir_eval's.
         """
         keep_freed_memory()
-        files = name_files([test_set.name for test_set in self.sets])
+        files = name_files([eval_set.name for eval_set in self.sets])
         sets, complaints = [], []
-        for test_set in self.sets:
-            folder = self.out / files[test_set.name]
-            scored, unscored = score_set(test_set, self.estimators, self.scoring, folder)
+        for eval_set in self.sets:
+            folder = self.out / files[eval_set.name]
+            scored, unscored = score_set(eval_set, self.estimators, self.scoring, folder)
             sets.append(scored)
-            complaints += [f"{test_set.name}, {text}" for text in tell_unscored(unscored)]
+            complaints += [f"{eval_set.name}, {text}" for text in tell_unscored(unscored)]
         checks = self.estimators.checks
         complaints += [f"{label}: {text}" for label in checks for text in checks[label].doubts]
         models = [_describe_model(model) for model in self.models]
@@ -85,10 +85,10 @@ def make_plan(options: Options) -> Plan:
     metrics = tuple(dict.fromkeys(["si_sdr", *options.metrics]))
     for rate in rates:
         check_metrics(metrics, rate)
-    sets = [open_test_set(text, options, rates) for text in options.test_sets]
+    sets = [open_eval_set(text, options, rates) for text in options.test_sets]
     _compare_speakers(models, sets)
     if options.limit:
-        sets = [test_set.limit(options.limit) for test_set in sets]
+        sets = [eval_set.limit(options.limit) for eval_set in sets]
     conf = load_conf(ROOT, DEFAULT_RECIPE, []).evaluation  # conf/default.yml's, of the masks
     named = {model.name: model for model in models}
     return Plan(
@@ -100,23 +100,23 @@ def make_plan(options: Options) -> Plan:
     )
 
 
-def _compare_speakers(models: list[LoadedModel], sets: list[TestSet]) -> None:
+def _compare_speakers(models: list[LoadedModel], sets: list[EvalSet]) -> None:
     for model in models:
-        for test_set in sets:
-            if model.n_src != test_set.n_src:
+        for eval_set in sets:
+            if model.n_src != eval_set.n_src:
                 raise UserError(
                     f"{model.name} separates {model.n_src} speakers but the mixtures of "
-                    f"{test_set.name} have {test_set.n_src}: leave {test_set.name} out, or give a "
-                    f"model of {test_set.n_src} speakers."
+                    f"{eval_set.name} have {eval_set.n_src}: leave {eval_set.name} out, or give a "
+                    f"model of {eval_set.n_src} speakers."
                 )
 
 
-def _name_apart(sets: list[TestSet], texts: Sequence[str]) -> list[TestSet]:
+def _name_apart(sets: list[EvalSet], texts: Sequence[str]) -> list[EvalSet]:
     """Sets of one name are called what the user wrote."""
-    names = [test_set.name for test_set in sets]
+    names = [eval_set.name for eval_set in sets]
     return [
-        dataclasses.replace(test_set, name=text) if names.count(test_set.name) > 1 else test_set
-        for test_set, text in zip(sets, texts, strict=True)
+        dataclasses.replace(eval_set, name=text) if names.count(eval_set.name) > 1 else eval_set
+        for eval_set, text in zip(sets, texts, strict=True)
     ]
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from separation.compare.comparison import FLOOR, ScoredSet
 from separation.config.schema import EvaluationConf
-from separation.datasets.evaluation_sets import TestSet, tell_type
-from separation.datasets.standard_sets import judge_set
+from separation.datasets.evaluation_sets import EvalSet
+from separation.datasets.standard_sets import compare_with_published
 from separation.evaluation.estimators import (
     estimate_mixture,
     make_model_estimator,
@@ -76,10 +76,10 @@ class Estimators:
             return estimate_mixture
         return make_oracle_mask(name, self.conf, self.base_rate)
 
-    def separate(self, test_set: TestSet, name: str, mixture_id: str) -> tuple[Mixture, np.ndarray]:
+    def separate(self, eval_set: EvalSet, name: str, mixture_id: str) -> tuple[Mixture, np.ndarray]:
         """One mixture and an estimator's ``(n_src, time)``, at the estimator's rate."""
-        names = [row["mixture_ID"] for row in test_set.rows]
-        mixture = test_set.at(self.rate(name))[names.index(mixture_id)]
+        names = [row.mixture_id for row in eval_set.rows]
+        mixture = eval_set.at(self.rate(name))[names.index(mixture_id)]
         return mixture, self.open(name)(mixture)
 
     def tell_checks(self) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _make_safe(name: str) -> str:
 
 
 def score_set(
-    test_set: TestSet, estimators: Estimators, scoring: Scoring, folder: Path
+    eval_set: EvalSet, estimators: Estimators, scoring: Scoring, folder: Path
 ) -> tuple[ScoredSet, Unscored]:
     """Score all estimators on one set, each into ``folder/<estimator>.csv``.
 
@@ -127,29 +127,29 @@ def score_set(
     unscored: Unscored = {}
     for name in estimators.names():
         rate = estimators.rate(name)
-        label, path = f"{test_set.name} {name}", folder / f"{files[name]}.csv"
+        label, path = f"{eval_set.name} {name}", folder / f"{files[name]}.csv"
         n_checked = scoring.n_checked if name in estimators.models else 0
         found = evaluate_set(
-            *(test_set.at(rate), estimators.open(name), path),
+            *(eval_set.at(rate), estimators.open(name), path),
             *(dataclasses.replace(scoring, n_checked=n_checked), label, estimators.key(name)),
         )
         rows[name] = found.rows
-        notes_of[name] = test_set.tell_rate(rate)
+        notes_of[name] = eval_set.describe_resampling(rate)
         unscored[name] = found.unscored()
         _keep_check(estimators, label, found)
     rates = {name: estimators.rate(name) for name in rows}
-    judged = judge_set(test_set, rows, rates)
+    judged = compare_with_published(eval_set, rows, rates)
     scored = ScoredSet(
-        *(test_set.name, test_set.kind, estimators.base_rate, test_set.n_src),
-        *(len(test_set.rows), test_set.fingerprint),
-        (*test_set.notes, *_tell_rates(estimators), *judged.notes),
+        *(eval_set.name, eval_set.form, estimators.base_rate, eval_set.n_src),
+        *(len(eval_set.rows), eval_set.fingerprint),
+        (*eval_set.notes, *_tell_rates(estimators), *judged.notes),
         rows=rows,
         notes_of=notes_of,
         standard=judged.standard,
         audio=hash_audio_of(rows, rates),
-        mode=test_set.tell_mode(),
-        type=tell_type(test_set.rows, test_set.setting),
-        n_whole=test_set.n_whole,
+        mode=eval_set.mode,
+        type=eval_set.mixture_type,
+        n_whole=eval_set.n_whole,
     )
     return scored, unscored
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from separation.audio.headers import DECODING_ERRORS
 from separation.audio.pcm16 import quantise, to_float
 from separation.environment import find_version
 from separation.errors import UserError
@@ -24,10 +25,8 @@ from separation.evaluation.selfcheck import Checker, ScorerCheck, join_checks
 from separation.files import format_rows, hash_value, write_text
 from separation.jobs import WINDOW_PER_PROCESS, Journal, run_jobs, spread_evenly
 from separation.metrics.score import Score, score_mixture, si_sdr_db
-from separation.mixtures.draw.teams import tell_pair
-from separation.mixtures.reading import DECODING_ERRORS
 from separation.mixtures.signals import Mixture
-from separation.mixtures.table import count_sources
+from separation.mixtures.table import MixtureRow
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +41,10 @@ CLIPPED = np.float32(32767 / 32768)  # the largest sample that 16 bits hold
 class Mixtures(Protocol):
     """What can be evaluated: mixtures that are rendered or read when they are asked for."""
 
-    rows: list[dict[str, str]]
-    sample_rate: int
+    rows: list[MixtureRow]
+
+    @property
+    def sample_rate(self) -> int: ...
 
     def __len__(self) -> int: ...
 
@@ -95,7 +96,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Job:
-    row: dict[str, str]
+    row: MixtureRow
     sample_rate: int
     scoring: Scoring
     mixture: Mixture | None = None
@@ -132,7 +133,7 @@ def evaluate_set(
         key: of the estimator, such as a checkpoint's sha256.
     """
     journal = _open_journal(path, scoring, mixtures.sample_rate, key)
-    names = [f"{row['mixture_ID']} {mixtures.stamp(i)}" for i, row in enumerate(mixtures.rows)]
+    names = [f"{row.mixture_id} {mixtures.stamp(i)}" for i, row in enumerate(mixtures.rows)]
     done = journal.done
     todo = [i for i, name in enumerate(names) if _is_open(done.get(name))]
     if len(todo) < len(names):
@@ -257,10 +258,10 @@ def score_row(job: _Job) -> dict[str, Any]:
         return row | {"problems": SCORE_FAILED, "error": " ".join(_tell(error).split())}
 
 
-def _start_row(table_row: dict[str, str]) -> dict[str, Any]:
-    row = {"mixture_ID": table_row["mixture_ID"], "pair": tell_pair(table_row)}
-    for number in range(1, count_sources(table_row) + 1):
-        row[f"speaker_{number}_ID"] = table_row.get(f"speaker_{number}_ID", "")
+def _start_row(mixture: MixtureRow) -> dict[str, Any]:
+    row = {"mixture_ID": mixture.mixture_id, "pair": mixture.sex_pair}
+    for number, source in enumerate(mixture.sources, 1):
+        row[f"speaker_{number}_ID"] = source.speaker
     return row
 
 

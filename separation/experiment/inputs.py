@@ -10,11 +10,11 @@ from separation.corpora.plugin import Recording, find_root, fingerprint_recordin
 from separation.errors import UserError
 from separation.experiment.roots import EXISTING, CorpusRoots
 from separation.files import hash_value
-from separation.mixtures.existing import find_splits, list_mixtures
+from separation.mixtures.layout import find_splits, list_mixtures
 from separation.mixtures.published_lists import keep_subsets, list_utterances, read_published
+from separation.mixtures.table import MixtureRow
 
 Origin = Literal["drawn", "published", "existing"]
-Rows = list[dict[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Inputs:
         return keep_subsets(recordings, metadata.lists, metadata.train)
 
     @cached_property
-    def published(self) -> dict[str, Rows]:
+    def published(self) -> dict[str, list[MixtureRow]]:
         """The published lists of train, dev and test."""
         metadata = self.conf.metadata
         root = self.roots.find(metadata.lists)
@@ -62,7 +62,7 @@ class Inputs:
         return read_published(metadata.lists, root, self.speech_root, n_src, metadata.train)
 
     @cached_property
-    def existing(self) -> dict[str, Rows]:
+    def existing(self) -> dict[str, list[MixtureRow]]:
         """Rows of audio that exists already, by split."""
         conf, given = self.conf, self.roots.given
         folders = {}
@@ -82,8 +82,13 @@ class Inputs:
     def fingerprint(self) -> str:
         """Hash of names and sizes of what the first stages read; of audio that exists the names."""
         if self.origin == "existing":
-            return hash_value(self.existing)
+            return _hash_lists(self.existing)
         listing = fingerprint_recordings(self.recordings, self.speech_root)
-        lists = hash_value(self.published) if self.origin == "published" else ""
+        lists = _hash_lists(self.published) if self.origin == "published" else ""
         noise = str(self.noise_root) if self.noisy else ""
         return hash_value([self.origin, listing, lists, noise])
+
+
+def _hash_lists(lists: dict[str, list[MixtureRow]]) -> str:
+    """Fingerprint of the text of mixture lists by split."""
+    return hash_value({split: [row.columns for row in rows] for split, rows in lists.items()})

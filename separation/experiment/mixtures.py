@@ -6,10 +6,10 @@ from separation.corpora.pack import ExactPack, PackedAudio
 from separation.corpora.table import read_table
 from separation.errors import UserError
 from separation.experiment.experiment import Experiment
-from separation.files import read_rows
-from separation.mixtures.dataset import MixtureSet
+from separation.mixtures.dataset import MixtureDataset, ReadOptions
 from separation.mixtures.dynamic.host import DynamicMixtures, ListedSegments
 from separation.mixtures.source_files import Corpora
+from separation.mixtures.table import read_mixture_table
 
 
 def open_corpora(experiment: Experiment) -> Corpora:
@@ -19,14 +19,25 @@ def open_corpora(experiment: Experiment) -> Corpora:
     return Corpora(inputs.speech_root, inputs.noise_root if experiment.noisy else None, pack)
 
 
-def open_split(experiment: Experiment, split: str) -> MixtureSet:
+def open_split(experiment: Experiment, split: str) -> MixtureDataset:
     """The fixed mixtures of one split, rendered when they are asked for."""
-    conf = experiment.conf
-    return MixtureSet(
-        read_rows(experiment.data.mixture_table(split)),
-        open_corpora(experiment),
-        sample_rate=conf.audio.sample_rate,
-        mode=conf.mixtures.mode,
+    table, options = experiment.data.mixture_table(split), choose_read_options(experiment)
+    return MixtureDataset(
+        read_mixture_table(table, allow_repeats=True),
+        options,
+        name=split,
+        form="recipe",
+        source=table,
+        own_rate=options.sample_rate,
+    )
+
+
+def choose_read_options(experiment: Experiment) -> ReadOptions:
+    """How the rows of the recipe's mixture tables become signals."""
+    return ReadOptions(
+        corpora=None if experiment.origin == "existing" else open_corpora(experiment),
+        sample_rate=experiment.conf.audio.sample_rate,
+        mode=experiment.conf.mixtures.mode,
         kind="mix_both" if experiment.noisy else "",
     )
 

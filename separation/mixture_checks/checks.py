@@ -13,12 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
+from separation.audio.headers import DECODING_ERRORS
 from separation.audio.loudness import measure_loudness_lufs
 from separation.metrics.score import si_sdr_db
 from separation.mixture_checks.names import find_repeated, name_parts
-from separation.mixtures.reading import DECODING_ERRORS, Setting, Signals, read_signals
-from separation.mixtures.signals import name_sources
-from separation.mixtures.table import count_sources
+from separation.mixture_checks.reading import read_with_faults
+from separation.mixtures.dataset import ReadOptions
+from separation.mixtures.signals import Mixture, name_sources
+from separation.mixtures.source_files import Corpora
+from separation.mixtures.table import MixtureRow, SourceRef
 from separation.text import explain_error
 
 SILENT_PEAK = 1e-4  # three steps of 16 bits
@@ -68,88 +71,96 @@ class Record:
             self.findings[check] = outcome
 
 
-def examine(row: dict[str, str], setting: Setting) -> Record:
+@dataclass(frozen=True)
+class Limits:
+    """Where what is good ends.
+
+    Attributes:
+        min_s: the shortest good mixture.
+        level_tolerance_db: how far a level may be off.
+    """
+
+    min_s: float = 1.0
+    level_tolerance_db: float = 0.1
+
+
+def examine(row: MixtureRow, options: ReadOptions, limits: Limits) -> Record:
     """Check and measure one mixture by itself.
 
     Whatever is wrong with its files is a finding and never an error.
     """
-    record = Record(row["mixture_ID"])
-    if "row_fault" in row:
-        record.add("bad-row", row["row_fault"])
+    record = Record(row.mixture_id)
+    if row.fault or row.origin != "existing":
+        record.add("bad-row", row.fault)
+    if row.fault:
         return record
-    if "mixture_path" not in row:
-        record.add("bad-row", "")
-    root = setting.corpora.speech if setting.corpora is not None else Path()
+    root = options.corpora.speech if options.corpora is not None else Path()
     names = name_parts(row, root)
     record.speakers, record.sexes = names.speakers, names.sexes
     record.utterances, record.sources = names.utterances, names.sources
     record.add("same-speaker", find_repeated(names.speakers) if names.speakers else None)
-    signals, faults = read_signals(row, setting)
+    mixture, faults = read_with_faults(row, options)
     for check in ("unreadable", "wrong-rate", "wrong-channels", "non-finite"):
         if check in faults or check != "non-finite":
             record.add(check, "; ".join(faults.get(check, ())))
-    if signals is not None:
-        _check_signals(record, signals, row, setting)
+    if mixture is not None:
+        lengths = faults.get("length-mismatch") or [find_stated_length(mixture)]
+        record.add("length-mismatch", "; ".join(lengths))
+        _check_signals(record, mixture, options, limits)
     return record
 
 
-def _check_signals(record: Record, signals: Signals, row: dict[str, str], setting: Setting) -> None:
-    record.add("length-mismatch", find_length_mismatch(signals))
-    record.add("too-short", find_too_short(signals, setting.min_s))
-    record.add("non-finite", find_non_finite(signals))
-    record.duration_s = len(signals.mixture) / signals.sample_rate
+def _check_signals(record: Record, mixture: Mixture, options: ReadOptions, limits: Limits) -> None:
+    record.add("too-short", find_too_short(mixture, limits.min_s))
+    record.add("non-finite", find_non_finite(mixture))
+    record.duration_s = len(mixture.mixture) / mixture.sample_rate
     if record.findings.get("non-finite"):
         return
-    common = signals.cut()
     for name, check in SIGNAL_CHECKS.items():
-        record.add(name, check(common))
-    twice = find_same_source(common) or find_repeated(record.sources)
+        record.add(name, check(mixture))
+    twice = find_same_source(mixture) or find_repeated(record.sources)
     record.add("same-source-twice", twice)
-    record.peak = float(np.abs(signals.mixture).max())
+    record.peak = float(np.abs(mixture.mixture).max())
     if record.findings.get("silent"):
         return
-    record.audio_hash = hashlib.blake2b(signals.mixture.tobytes(), digest_size=12).hexdigest()
-    record.level_differences_db = measure_level_differences(common)
+    record.audio_hash = hashlib.blake2b(mixture.mixture.tobytes(), digest_size=12).hexdigest()
+    record.level_differences_db = measure_level_differences(mixture)
     record.input_si_sdr_db = float(
-        np.mean([si_sdr_db(source, common.mixture) for source in common.sources])
+        np.mean([si_sdr_db(source, mixture.mixture) for source in mixture.sources])
     )
     try:
-        errors = measure_level_errors(row, record.level_differences_db, setting)
+        errors = measure_level_errors(mixture.row, record.level_differences_db, options)
     except DECODING_ERRORS as error:  # a fault behind the part that the mixture is made of
         record.add("unreadable", explain_error(error))
         return
     record.level_errors_db = tuple(errors.values())
-    record.add("level-error", find_level_error(errors, setting.level_tolerance_db))
+    record.add("level-error", find_level_error(errors, limits.level_tolerance_db))
 
 
-def find_length_mismatch(signals: Signals) -> str:
-    """Whether all parts are as long as the mixture, and as the table says."""
-    lengths = {name: len(samples) for name, samples in signals.all().items()}
-    if signals.stated_length is not None:
-        lengths["table"] = signals.stated_length
-    if len(set(lengths.values())) == 1:
-        return ""
-    return ", ".join(f"{name} {length}" for name, length in lengths.items()) + " samples"
+def find_stated_length(mixture: Mixture) -> str:
+    """Whether the mixture is as long as its table says, where that says anything."""
+    stated, found = mixture.row.length, len(mixture.mixture)
+    return "" if stated in (None, found) else f"{found} samples where the table says {stated}"
 
 
-def find_too_short(signals: Signals, min_s: float) -> str:
+def find_too_short(mixture: Mixture, min_s: float) -> str:
     """Whether the mixture lasts ``min_s``."""
-    duration_s = len(signals.mixture) / signals.sample_rate
+    duration_s = len(mixture.mixture) / mixture.sample_rate
     return f"{duration_s:.3f} s" if duration_s < min_s else ""
 
 
-def find_non_finite(signals: Signals) -> str:
+def find_non_finite(mixture: Mixture) -> str:
     """NaN or infinite samples in anything."""
-    counts = {name: int((~np.isfinite(part)).sum()) for name, part in signals.all().items()}
+    counts = {name: int((~np.isfinite(part)).sum()) for name, part in mixture.signals().items()}
     return ", ".join(f"{name}: {count} samples" for name, count in counts.items() if count)
 
 
-def find_silent(signals: Signals) -> str:
+def find_silent(mixture: Mixture) -> str:
     """A mixture or source below 1e-4, or a source 60 dB below the mixture."""
-    named = zip(name_sources(len(signals.sources)), signals.sources, strict=True)
-    power = _measure_power(signals.mixture)
+    named = zip(name_sources(len(mixture.sources)), mixture.sources, strict=True)
+    power = _measure_power(mixture.mixture)
     found = []
-    for name, part in [("mixture", signals.mixture), *named]:
+    for name, part in [("mixture", mixture.mixture), *named]:
         level_db = 10 * math.log10(max(_measure_power(part), ENERGY_FLOOR) / max(power, 1e-20))
         if np.abs(part).max() < SILENT_PEAK:
             found.append(f"{name}: peak {np.abs(part).max():.1e}")
@@ -158,13 +169,13 @@ def find_silent(signals: Signals) -> str:
     return ", ".join(found)
 
 
-def find_clipped(signals: Signals) -> str:
+def find_clipped(mixture: Mixture) -> str:
     """Runs at full scale, or samples above it."""
-    told = {name: _tell_clipping(part) for name, part in signals.all().items()}
-    return ", ".join(f"{name}: {text}" for name, text in told.items() if text)
+    clipped = {name: _describe_clipping(part) for name, part in mixture.signals().items()}
+    return ", ".join(f"{name}: {text}" for name, text in clipped.items() if text)
 
 
-def _tell_clipping(samples: np.ndarray) -> str:
+def _describe_clipping(samples: np.ndarray) -> str:
     size = np.abs(samples)
     hot = size >= FULL_SCALE
     if size.max() > 1.0:
@@ -174,38 +185,38 @@ def _tell_clipping(samples: np.ndarray) -> str:
     return ""
 
 
-def find_dc_offset(signals: Signals) -> str:
-    """A mean that no microphone should leave; clipping leaves one too, which is told apart."""
-    means = {name: float(part.mean(dtype=np.float64)) for name, part in signals.all().items()}
+def find_dc_offset(mixture: Mixture) -> str:
+    """A mean that no microphone should leave; clipping leaves one too, which is found apart."""
+    means = {name: float(part.mean(dtype=np.float64)) for name, part in mixture.signals().items()}
     return ", ".join(
         f"{name}: mean {mean:+.4f}"
         for name, mean in means.items()
-        if abs(mean) > DC_OFFSET and not _tell_clipping(signals.all()[name])
+        if abs(mean) > DC_OFFSET and not _describe_clipping(mixture.signals()[name])
     )
 
 
-def find_not_the_sum(signals: Signals) -> str | None:
+def find_not_the_sum(mixture: Mixture) -> str | None:
     """The largest difference from the sum, where that is more than a step of 16 bits a part.
 
     Samples at full scale may have been clipped, which is another check's matter. None where the
     noise is not there.
     """
-    if not signals.adds_up:
+    if mixture.noise is None and mixture.row.mixture_type == "mix_both":
         return None
-    parts = list(signals.parts().values())
+    parts = list(mixture.parts().values())
     total = np.sum(parts, axis=0, dtype=np.float64)
-    whole = np.abs(signals.mixture) < FULL_SCALE
+    whole = np.abs(mixture.mixture) < FULL_SCALE
     for part in parts:
         whole &= np.abs(part) < FULL_SCALE
-    worst = float(np.abs(signals.mixture - total)[whole].max(initial=0.0))
+    worst = float(np.abs(mixture.mixture - total)[whole].max(initial=0.0))
     if worst <= (len(parts) + 0.01) * STEP:
         return ""
     return f"differs by up to {worst:.5f} ({worst / STEP:.0f} steps of 16 bits)"
 
 
-def find_same_source(signals: Signals) -> str:
+def find_same_source(mixture: Mixture) -> str:
     """Two references that are one signal, at whatever gain."""
-    named = list(zip(name_sources(len(signals.sources)), signals.sources, strict=True))
+    named = list(zip(name_sources(len(mixture.sources)), mixture.sources, strict=True))
     for (first, a), (second, b) in combinations(named, 2):
         if max(np.abs(a).max(), np.abs(b).max()) < SILENT_PEAK:
             continue  # two silent references are silent, no more
@@ -216,7 +227,7 @@ def find_same_source(signals: Signals) -> str:
     return ""
 
 
-SIGNAL_CHECKS: dict[str, Callable[[Signals], str | None]] = {
+SIGNAL_CHECKS: dict[str, Callable[[Mixture], str | None]] = {
     "silent": find_silent,
     "clipped": find_clipped,
     "dc-offset": find_dc_offset,
@@ -228,14 +239,14 @@ def _measure_power(samples: np.ndarray) -> float:
     return float(np.mean(np.square(samples, dtype=np.float64)))
 
 
-def measure_level_differences(signals: Signals) -> tuple[float, ...]:
+def measure_level_differences(mixture: Mixture) -> tuple[float, ...]:
     """``10 log10(power of source 1 / power of source k)`` for k = 2, 3."""
-    first, *others = [_measure_power(source) for source in signals.sources]
+    first, *others = [_measure_power(source) for source in mixture.sources]
     return tuple(10 * math.log10(first / other) for other in others)
 
 
 def measure_level_errors(
-    row: dict[str, str], differences_db: tuple[float, ...], setting: Setting
+    row: MixtureRow, differences_db: tuple[float, ...], options: ReadOptions
 ) -> dict[str, float]:
     """Measured minus asked for, in dB, of every level that the row states.
 
@@ -244,26 +255,26 @@ def measure_level_errors(
     file's own rate).
     """
     errors = {}
-    for number, measured_db in enumerate(differences_db, 2):
-        asked_db = row.get(f"level_difference_{number}_db")
-        if asked_db:
-            errors[f"level difference {number}"] = measured_db - float(asked_db)
-    for number in range(1, count_sources(row) + 1):
-        asked_lufs = row.get(f"source_{number}_loudness_lufs")
-        if asked_lufs and setting.corpora is not None and "mixture_path" not in row:
-            measured_lufs = _measure_source_lufs(row, number, setting)
+    stated = zip(row.level_differences_db, differences_db, strict=False)
+    for number, (asked_db, measured_db) in enumerate(stated, 2):
+        if asked_db is not None:
+            errors[f"level difference {number}"] = measured_db - asked_db
+    if options.corpora is None or row.origin == "existing":
+        return errors
+    for number, source in enumerate(row.sources, 1):
+        if source.loudness_lufs is not None:
+            measured_lufs = _measure_source_lufs(source, options.corpora)
             if math.isfinite(measured_lufs):
-                errors[f"loudness of s{number}"] = measured_lufs - float(asked_lufs)
+                errors[f"loudness of s{number}"] = measured_lufs - source.loudness_lufs
     return errors
 
 
-def _measure_source_lufs(row: dict[str, str], number: int, setting: Setting) -> float:
+def _measure_source_lufs(source: SourceRef, corpora: Corpora) -> float:
     """Loudness of a whole source file after its gain; -inf where it cannot be told."""
-    assert setting.corpora is not None
-    clip = setting.corpora.open_listed(row, number)
+    clip = corpora.open_source(source)
     samples = clip.read(clip.n_samples, 1.0)
     loudness_lufs = measure_loudness_lufs(samples, clip.sample_rate)
-    return loudness_lufs + 20 * math.log10(float(row[f"source_{number}_gain"]))
+    return loudness_lufs + 20 * math.log10(1.0 if source.gain is None else source.gain)
 
 
 def find_level_error(errors: dict[str, float], tolerance_db: float) -> str | None:

@@ -36,7 +36,12 @@ def read_marks(path: Path, text: str, tolerance_db: float) -> list[CheckedSet]:
         )
     several = len(found) > 1
     return [
-        CheckedSet(f"{path.stem}:{key}" if several else path.stem, text, records, audio=False)
+        CheckedSet(
+            name=f"{path.stem}:{key}" if several else path.stem,
+            origin=text,
+            records=records,
+            audio=False,
+        )
         for key, records in ((key, _read(rows, tolerance_db)) for key, rows in found)
     ]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from separation.corpora.plugin import list_functions
-from separation.mixtures.table import count_sources, split_paths
+from separation.mixtures.table import JOINT, MixtureRow, SourceRef
 
 
 @dataclass(frozen=True)
@@ -24,30 +24,28 @@ class Names:
     sources: tuple[str, ...]
 
 
-def name_parts(row: dict[str, str], root: Path) -> Names:
+def name_parts(row: MixtureRow, root: Path) -> Names:
     """Names of speakers and utterances of one row.
 
-    Speakers come from ``speaker_i_ID``, else from the names of LibriSpeech's and WSJ0's
+    Speakers come from the row, else from the names of LibriSpeech's and WSJ0's
     utterances, where a table's paths or the mixture's ID have exactly that form.
 
     Args:
         row: of a table, or of audio that exists.
         root: that a table's paths are relative to; keeps apart equal names of two corpora.
     """
-    numbers = range(1, count_sources(row) + 1)
-    ids = parse_utterances(row["mixture_ID"])
-    groups: list[tuple[str, ...]] = [(name,) for name in ids] if len(ids) == len(numbers) else []
-    if "mixture_path" not in row:
-        groups = [_name_utterances(row, number, root) for number in numbers]
-    starts = [row.get(f"source_{number}_start") or "" for number in numbers]
+    ids = parse_utterances(row.mixture_id)
+    groups: list[tuple[str, ...]] = [(name,) for name in ids] if len(ids) == row.n_src else []
+    if row.origin != "existing":
+        groups = [_name_utterances(source, root) for source in row.sources]
     sources = tuple(
-        "|".join(group) + (f" from {start}" if start else "")
-        for group, start in zip(groups, starts, strict=False)
+        JOINT.join(group) + (f" from {source.start}" if source.start is not None else "")
+        for group, source in zip(groups, row.sources, strict=False)
     )
-    speakers = [_trim(row.get(f"speaker_{number}_ID") or "") for number in numbers]
+    speakers = [_trim(source.speaker) for source in row.sources]
     if not all(speakers):
         speakers = [name_speaker(group[0]) for group in groups]
-    sexes = tuple(row.get(f"speaker_{number}_sex") or "" for number in numbers)
+    sexes = tuple(source.sex for source in row.sources)
     utterances = tuple(dict.fromkeys(name for group in groups for name in group))
     return Names(tuple(speakers) if all(speakers) else (), sexes, utterances, sources)
 
@@ -84,9 +82,9 @@ def name_utterance(path: str) -> str:
     return next((name for name in parsed if name), "")
 
 
-def _name_utterances(row: dict[str, str], number: int, root: Path) -> tuple[str, ...]:
+def _name_utterances(source: SourceRef, root: Path) -> tuple[str, ...]:
     """Utterances' own names where these are unique (LibriSpeech's), or paths, of a source."""
-    return tuple(name_utterance(path) or str(root / path) for path in split_paths(row, number))
+    return tuple(name_utterance(path) or str(root / path) for path in source.paths)
 
 
 def _trim(speaker: str) -> str:

@@ -9,7 +9,7 @@ from separation.mixture_checks.checks import Record
 from separation.text import N_LINES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CheckedSet:
     """One set, looked at.
 

@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from separation.datasets.open import MixtureList, open_mixtures
+from separation.datasets.open import open_datasets
 from separation.datasets.options import MixtureOptions
 from separation.jobs import keep_freed_memory, run_jobs
-from separation.mixture_checks.checks import examine
+from separation.mixture_checks.checks import Limits, examine
 from separation.mixture_checks.marks import read_marks
 from separation.mixture_checks.report import sum_up
 from separation.mixture_checks.sets import CheckedSet, compare_sets
+from separation.mixtures.dataset import MixtureDataset
 
 
 def validate_sets(
@@ -37,29 +38,32 @@ def validate_sets(
         UserError: an argument that is no set of mixtures.
     """
     keep_freed_memory()
-    opened = [inputs for text in texts for inputs in _open(text, options)]
-    checked = _name_apart([_look_at(inputs, options.n_jobs) for inputs in opened])
-    limits = {"min_s": options.min_s, "level_tolerance_db": options.level_tolerance_db}
-    return sum_up(checked, compare_sets(checked), limits, [*allowed]), checked
+    limits = Limits(options.min_s, options.level_tolerance_db)
+    opened = [(text, found) for text in texts for found in _open(text, options)]
+    checked = _name_apart([_look_at(found, text, limits, options.n_jobs) for text, found in opened])
+    shared = compare_sets(checked)
+    return sum_up(checked, shared, dataclasses.asdict(limits), [*allowed]), checked
 
 
-def _open(text: str, options: MixtureOptions) -> list[MixtureList] | list[CheckedSet]:
+def _open(text: str, options: MixtureOptions) -> list[MixtureDataset] | list[CheckedSet]:
     path = Path(text).expanduser()
     if path.suffix == ".json" and path.is_file():
         return read_marks(path, text, options.level_tolerance_db)
-    return open_mixtures(text, options)
+    return open_datasets(text, options)
 
 
-def _look_at(inputs: MixtureList | CheckedSet, n_jobs: int) -> CheckedSet:
-    """Read every mixture of a set, in parallel; what has been judged already stays as it is."""
-    if isinstance(inputs, CheckedSet):
-        return inputs
-    work = partial(examine, setting=inputs.setting)
-    label = f"validate {inputs.name}"
+def _look_at(
+    found: MixtureDataset | CheckedSet, text: str, limits: Limits, n_jobs: int
+) -> CheckedSet:
+    """Read every mixture of a set, in parallel; what was checked elsewhere stays as it is."""
+    if isinstance(found, CheckedSet):
+        return found
+    work = partial(examine, options=found.options, limits=limits)
+    label = f"validate {found.name}"
     results = run_jobs(
-        work, inputs.rows, n_jobs, total=len(inputs.rows), label=label, unit="mixture", chunk=8
+        work, found.rows, n_jobs, total=len(found.rows), label=label, unit="mixture", chunk=8
     )
-    return CheckedSet(inputs.name, inputs.origin, list(results))
+    return CheckedSet(name=found.name, origin=text, records=list(results))
 
 
 def _name_apart(sets: list[CheckedSet]) -> list[CheckedSet]:

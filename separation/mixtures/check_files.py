@@ -3,9 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import soundfile
-
-from separation.audio.clips import explain
+from separation.audio.headers import ABSENT, read_header
 from separation.errors import MissingInputError, UserError
 from separation.jobs import run_jobs
 from separation.text import list_lines
@@ -51,7 +49,7 @@ def check_files(
 
 
 def _sum_up(complaints: list[str], n_files: int) -> UserError:
-    absent = all(complaint.endswith("is not there") for complaint in complaints)
+    absent = all(complaint.endswith(ABSENT) for complaint in complaints)
     kind = MissingInputError if absent else UserError
     return kind(
         f"{list_lines(complaints)}\n{len(complaints)} of {n_files} files cannot be used: "
@@ -62,31 +60,12 @@ def _sum_up(complaints: list[str], n_files: int) -> UserError:
 def _check_file(job: tuple[Path, str, int | None, int | None, int]) -> tuple[int, int] | str:
     """Samples and rate, or what is wrong with the file."""
     path, channel, sample_rate, length, min_samples = job
-    if not path.is_file():
-        return f"{path}: is not there"
-    try:
-        with soundfile.SoundFile(path) as file:
-            if sample_rate and file.samplerate != sample_rate:
-                return f"{path}: has {file.samplerate} Hz in place of {sample_rate}"
-            if file.channels > 1 and channel == "mono":
-                return f"{path}: has {file.channels} channels in place of one"
-            if length and file.frames != length:
-                return f"{path}: has {file.frames} samples where the list says {length}"
-            if file.frames < min_samples:
-                return f"{path}: has {file.frames} samples, fewer than {min_samples}"
-            if _is_cut(file):
-                return f"{path}: is truncated"
-            return file.frames, file.samplerate
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        return explain(path, error)
-
-
-def _is_cut(file: soundfile.SoundFile) -> bool:
-    """Whether the last samples that the header promises are missing."""
-    if "should be" in file.extra_info:  # libsndfile's remark on a RIFF size beyond the file
-        return True
-    try:
-        file.seek(file.frames - 1)
-        return len(file.read(1, dtype="float32")) < 1
-    except soundfile.LibsndfileError:
-        return True
+    header = read_header(path)
+    faults = list(header.list_faults(channel, sample_rate).values())
+    if faults:
+        return f"{path}: {', '.join(faults)}"
+    if length and header.n_samples != length:
+        return f"{path}: has {header.n_samples} samples where the list says {length}"
+    if header.n_samples < min_samples:
+        return f"{path}: has {header.n_samples} samples, fewer than {min_samples}"
+    return header.n_samples, header.sample_rate

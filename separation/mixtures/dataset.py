@@ -1,69 +1,117 @@
-"""A split's mixtures as a sequence: rendered when asked for, or kept where they are few."""
+"""A set of mixtures as a sequence: read or rendered when asked for, or kept where they are few."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
+from separation.audio.headers import DECODING_ERRORS
+from separation.errors import UserError
 from separation.files import hash_value, stamp_file
 from separation.jobs import run_jobs
-from separation.mixtures.reading import DECODING_ERRORS, Setting, list_files_of
+from separation.mixtures.existing import read_existing
 from separation.mixtures.render import render_mixture
 from separation.mixtures.signals import Mixture
 from separation.mixtures.source_files import Corpora
+from separation.mixtures.table import MixtureRow
 
 FEW = 600  # mixtures that may stay in memory
 
 
-class MixtureSet(Sequence[Mixture]):
-    """Mixtures of one table, rendered exactly and on the fly.
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How the rows of one set become signals.
+
+    Attributes:
+        corpora: roots of a mixture table; None where the mixtures exist as audio.
+        sample_rate: that is asked for, in Hz.
+        mode: ``min`` or ``max``, of a table.
+        kind: mixture type of a table: ``mix_clean``, ``mix_both``, ``mix_single``, ``mix``
+            (wsj0-mix); empty: see :func:`separation.mixtures.render.render_mixture`.
+        base: what paths of audio that exists are relative to.
+    """
+
+    corpora: Corpora | None
+    sample_rate: int
+    mode: str = "min"
+    kind: str = ""
+    base: Path = Path()
+
+    def list_files(self, row: MixtureRow) -> list[Path]:
+        """Every file that a row is read or rendered from, but for those in a pack."""
+        if row.origin == "existing":
+            return [self.base / path for path in row.list_audio()]
+        if self.corpora is None:  # a line of a table of audio that cannot be used
+            return []
+        pack, speech, noise = self.corpora.pack, self.corpora.speech, self.corpora.noise
+        paths = [path for source in row.sources for path in source.paths]
+        files = [speech / path for path in paths if pack is None or pack.find(path) is None]
+        if self.kind == "mix_both" and noise is not None and row.noise is not None:
+            files.append(noise / row.noise.path)
+        return files
+
+
+class MixtureDataset(Sequence[Mixture]):
+    """Mixtures of one set: rows, and how they become signals; read anew each time they are taken.
 
     Args:
-        rows: of any kind of mixture table.
-        corpora: roots of their paths.
-        sample_rate: Hz.
-        mode: ``min`` or ``max``.
-        kind: the mixture type, see :func:`separation.mixtures.render.render_mixture`.
+        rows: of any kind of mixture table, or of a folder of audio.
+        options: how they are read.
+        name: of the set, such as ``test``.
+        form: what it was opened from: a ``table``, a folder of ``audio``, a ``recipe``'s split.
+        source: that table or folder.
+        own_rate: Hz, that audio must have and tables are rendered at, before they are resampled
+            to the options' rate; 0: audio may have any, tables are rendered at the options' rate.
+        stamped: what stamps depend on beside rows and files; journals of scores hold stamps.
     """
 
     def __init__(
         self,
-        rows: list[dict[str, str]],
-        corpora: Corpora,
-        sample_rate: int,
-        mode: str = "min",
-        kind: str = "",
+        rows: Sequence[MixtureRow],
+        options: ReadOptions,
+        *,
+        name: str = "",
+        form: Literal["table", "audio", "recipe"] = "table",
+        source: Path = Path(),
+        own_rate: int = 0,
+        stamped: Sequence[Any] = (),
     ) -> None:
-        self.rows, self.sample_rate = rows, sample_rate
-        self._depends = [sample_rate, mode, kind]
-        self._setting = Setting(corpora, sample_rate, mode, kind)
-        self._render = partial(
-            render_mixture, corpora=corpora, sample_rate=sample_rate, mode=mode, kind=kind
-        )
+        self.rows, self.options, self.own_rate = list(rows), options, own_rate
+        self.name, self.form, self.source = name, form, source
+        self._stamped = list(stamped) or [options.sample_rate, options.mode, options.kind]
         self._kept: list[Mixture | Exception] | None = None
 
-    def keep(self, n_jobs: int, label: str) -> "MixtureSet":
+    @property
+    def sample_rate(self) -> int:
+        """Hz, of every mixture."""
+        return self.options.sample_rate
+
+    def keep(self, n_jobs: int, label: str) -> "MixtureDataset":
         """Render all of them once, in parallel, where they are few; returns itself.
 
         One that cannot be read raises when it is asked for, as it would if it were not kept.
         """
         if self._kept is None and len(self.rows) <= FEW:
-            render = partial(_render_or_catch, render=self._render)
+            read = partial(_read_or_catch, read=self._read_at_rate())
             results = run_jobs(
-                render, self.rows, n_jobs, total=len(self), label=label, unit="mixture"
+                read, self.rows, n_jobs, total=len(self), label=label, unit="mixture"
             )
             self._kept = list(results)
         return self
 
     def stamp(self, index: int) -> str:
         """Hash of what one mixture is made from: its row, and its files' sizes and times."""
-        files = list_files_of(self.rows[index], self._setting)
-        return hash_value([self.rows[index], self._depends, [stamp_file(path) for path in files]])
+        row = self.rows[index]
+        files = [stamp_file(path) for path in self.options.list_files(row)]
+        return hash_value([row.columns, self._stamped, files])
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index):  # type: ignore[override]
         if self._kept is None:
-            return self._render(self.rows[index])
+            return self._read_at_rate()(self.rows[index])
         kept = self._kept[index]
         if isinstance(kept, Exception):
             raise kept
@@ -72,11 +120,41 @@ class MixtureSet(Sequence[Mixture]):
     def __iter__(self) -> Iterator[Mixture]:
         return (self[index] for index in range(len(self)))
 
+    def _read_at_rate(self) -> Callable[[MixtureRow], Mixture]:
+        return partial(read_at_rate, options=self.options, own_rate=self.own_rate)
 
-def _render_or_catch(
-    row: dict[str, str], render: Callable[[dict[str, str]], Mixture]
-) -> Mixture | Exception:
+
+def read_at_rate(row: MixtureRow, options: ReadOptions, own_rate: int = 0) -> Mixture:
+    """One mixture at the options' rate, see :class:`MixtureDataset`.
+
+    Raises:
+        UserError, OSError, RuntimeError: a file of it cannot be used.
+    """
+    return read_at_own_rate(row, options, own_rate).at_rate(options.sample_rate)
+
+
+def read_at_own_rate(row: MixtureRow, options: ReadOptions, own_rate: int = 0) -> Mixture:
+    """One mixture before it is resampled: audio as it is, a table's rendered at ``own_rate``.
+
+    Raises:
+        UserError, OSError, RuntimeError: a file of it cannot be used, or has another rate.
+    """
+    if row.fault:
+        raise UserError(row.fault)
+    if row.origin == "existing":
+        mixture = read_existing(row, options.base)
+        if own_rate not in (0, mixture.sample_rate):
+            raise UserError(
+                f"{row.mixture_path}: has {mixture.sample_rate} Hz where {own_rate} Hz are "
+                "expected, as most of the set has; bring all to one rate"
+            )
+        return mixture
+    rate = own_rate or options.sample_rate
+    return render_mixture(row, options.corpora, rate, options.mode, options.kind)
+
+
+def _read_or_catch(row: MixtureRow, read: Callable[[MixtureRow], Mixture]) -> Mixture | Exception:
     try:
-        return render(row)
+        return read(row)
     except DECODING_ERRORS as error:
         return error

@@ -1,168 +1,158 @@
-"""Mixtures that exist as audio: LibriMix trees, wsj0-mix trees, folders mix/ s1/ s2/ (s3/)."""
+"""Mixtures that exist as audio: reading one, and looking at the headers of many before work."""
 
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import soundfile
+import numpy as np
 
-from separation.errors import MissingInputError, UserError
+from separation.audio.headers import AudioHeader, read_header, read_samples
+from separation.errors import UserError
 from separation.jobs import run_jobs
+from separation.mixtures.signals import Mixture
+from separation.mixtures.table import MixtureRow
 from separation.text import list_lines
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from separation.mixtures.signals import Mixture
-
-MIX_FOLDERS = {"sep_clean": ("mix_clean", "mix"), "sep_noisy": ("mix_both", "mix")}
-SPLIT_FOLDERS = {
-    "train": ("train", "train-100", "train-360", "tr"),
-    "dev": ("dev", "cv", "valid", "val"),
-    "test": ("test", "tt"),
-}
-SUFFIXES = (".wav", ".flac")
+Faults = dict[str, list[str]]  # by the name of the check, what is wrong with which file
 
 
-def find_splits(tree: Path, sample_rate: int, mode: str, train: str) -> dict[str, Path]:
-    """Find the folders of train, dev and test below a tree of mixtures.
+def read_existing(
+    row: MixtureRow,
+    base: Path = Path(),
+    sample_rate: int | None = None,
+    *,
+    with_noise: bool = False,
+) -> Mixture:
+    """Read one row's mixture and sources as they are, strictly.
 
     Args:
-        tree: a LibriMix tree (``Libri2Mix`` or a folder in it), a wsj0-mix tree, or any folder
-            with ``train``, ``dev`` and ``test`` in it.
-        train: the preferred name of the training folder, such as ``train-100``.
+        row: of audio that exists.
+        base: what its paths are relative to.
+        sample_rate: that all files should have, in Hz; None: any, but one.
+        with_noise: also read the noise, where the row names one.
 
     Raises:
-        MissingInputError: no such folder, or a split is not there.
+        UserError: names every file that cannot be used.
     """
-    branch = f"wav{sample_rate // 1000}k/{mode}"
-    places = ["", branch, f"Libri2Mix/{branch}", f"Libri3Mix/{branch}"]
-    places += [f"2speakers/{branch}", f"3speakers/{branch}", mode]
-    for place in places:
-        found = {}
-        for split, names in SPLIT_FOLDERS.items():
-            wanted = (train, *names) if split == "train" else names
-            folders = [tree / place / name for name in wanted if (tree / place / name).is_dir()]
-            if folders:
-                found[split] = folders[0]
-        if len(found) == len(SPLIT_FOLDERS):
-            return found
-    raise MissingInputError(
-        f"--corpus mixtures={tree}: it should hold train (or train-100, train-360, tr), dev "
-        f"(or cv) and test (or tt), directly or in {branch}, each with mix/ (or mix_clean/, "
-        "mix_both/), s1/ and s2/; or name them with --corpus train=DIR --corpus dev=DIR "
-        "--corpus test=DIR."
+    mixture, faults = read_leniently(row, base, sample_rate, with_noise=with_noise)
+    if faults or mixture is None:
+        raise UserError("; ".join(text for texts in faults.values() for text in texts))
+    return mixture
+
+
+def read_leniently(
+    row: MixtureRow,
+    base: Path = Path(),
+    sample_rate: int | None = None,
+    *,
+    with_noise: bool = False,
+) -> tuple[Mixture | None, Faults]:
+    """Read one row's files; what is wrong with them is a finding and no error.
+
+    Returns:
+        the signals, None where a file cannot be used or rates differ, cut to the shortest where
+        lengths differ; and what is wrong, under ``unreadable``, ``wrong-channels``,
+        ``wrong-rate`` and ``length-mismatch``.
+    """
+    paths = _list_paths(row, with_noise=with_noise)
+    files = [read_samples(base / path) for path in paths]
+    headers = {path: header for path, (_, header) in zip(paths, files, strict=True)}
+    faults = compare_headers(headers, sample_rate)
+    rates = {header.sample_rate for header in headers.values()}
+    if len(rates) > 1 or faults.keys() & {"unreadable", "wrong-channels"}:
+        return None, faults
+    shortest = min(len(samples) for samples, _ in files)
+    mixture, *parts = [np.ascontiguousarray(samples[:shortest, 0]) for samples, _ in files]
+    signals = Mixture(
+        row=row,
+        sample_rate=rates.pop(),
+        mixture=mixture,
+        sources=np.stack(parts[: row.n_src]),
+        noise=parts[row.n_src] if len(parts) > row.n_src else None,
     )
+    return signals, faults
 
 
-def list_mixtures(folder: Path, n_src: int, task: str) -> list[dict[str, str]]:
-    """Rows ``mixture_ID, mixture_path, source_i_path`` of one split's folder, sorted by name.
+def _list_paths(row: MixtureRow, *, with_noise: bool = False) -> list[str]:
+    noise = [row.noise.path] if with_noise and row.noise is not None else []
+    return [row.mixture_path, *(source.path for source in row.sources), *noise]
 
-    Raises:
-        UserError: folders are missing, are those of another number of speakers, or hold
-            different files.
+
+def compare_headers(headers: dict[str, AudioHeader], sample_rate: int | None) -> Faults:
+    """What keeps the files of one mixture from being used together.
+
+    Files that differ in length are not cut to the shortest: nobody can tell whether they begin
+    together.
+
+    Args:
+        headers: by path, the mixture's first.
+        sample_rate: that all should have, in Hz; None: any, but one.
     """
-    mix = next((folder / name for name in MIX_FOLDERS[task] if (folder / name).is_dir()), None)
-    if mix is None:
-        raise MissingInputError(f"{folder}: holds no {' or '.join(MIX_FOLDERS[task])} for {task}.")
-    sources = sorted(p for p in folder.glob("s[1-9]") if p.is_dir())
-    if [p.name for p in sources] != [f"s{number}" for number in range(1, n_src + 1)]:
-        raise UserError(
-            f"{folder}: holds {', '.join(p.name for p in sources) or 'no s1, s2'} where "
-            f"mixtures.n_src={n_src}; set --set mixtures.n_src={max(2, len(sources))}."
-        )
-    names = _list_audio(mix)
-    if not names:
-        raise UserError(f"{mix}: holds no WAV or FLAC files.")
-    for source in sources:
-        odd = sorted(set(names) ^ set(_list_audio(source)))
-        if odd:
-            raise UserError(
-                f"{source}: its files differ from those of {mix.name}: {len(odd)} are in one "
-                f"only, {odd[0]} the first; was it made whole?"
-            )
-    return [
-        {"mixture_ID": Path(name).stem, "mixture_path": str(mix / name)}
-        | {f"source_{k}_path": str(source / name) for k, source in enumerate(sources, 1)}
-        for name in names
-    ]
+    faults: Faults = defaultdict(list)
+    for path, header in headers.items():
+        for check, text in header.list_faults(sample_rate=sample_rate).items():
+            faults[check].append(f"{shorten(path)}: {text}")
+    usable = not faults.keys() & {"unreadable", "wrong-channels"}
+    rates = {header.sample_rate for header in headers.values()}
+    if usable and len(rates) > 1 and sample_rate is None:
+        listed = [f"{shorten(path)} {header.sample_rate} Hz" for path, header in headers.items()]
+        text = f"mixture and references differ in sample rate: {', '.join(listed)}"
+        faults["wrong-rate"].append(text)
+    lengths = [header.n_samples for header in headers.values()]
+    if usable and len(rates) == 1 and len(set(lengths)) > 1:
+        name = shorten(next(iter(headers)))
+        text = f"{name}: mixture and sources differ in length: {', '.join(map(str, lengths))}"
+        faults["length-mismatch"].append(f"{text} samples")
+    return dict(faults)
 
 
-def _list_audio(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-
-
-def check_mixtures(rows: list[dict[str, str]], sample_rate: int, n_jobs: int, label: str) -> None:
-    """Look at every file's header: rate, channels, equal lengths within a mixture.
+def check_mixtures(rows: Sequence[MixtureRow], sample_rate: int, n_jobs: int, label: str) -> None:
+    """Look at every file's header, strictly: whole, one channel, one rate, one length a mixture.
 
     Raises:
         UserError: lists the mixtures that cannot be used.
     """
-    complaints = find_faults(rows, sample_rate, n_jobs, label)
-    if complaints:
+    faults = list_faults(rows, sample_rate, n_jobs, label)
+    if faults:
+        folder = Path(rows[0].mixture_path).parent.parent
         raise UserError(
-            f"{list_lines(complaints)}\n{len(complaints)} of {len(rows)} mixtures cannot be used "
-            f"at audio.sample_rate={sample_rate}."
+            f"{list_lines(faults)}\n{folder}: {len(faults)} of {len(rows)} mixtures cannot be "
+            f"used at audio.sample_rate={sample_rate}; make them again, or remove them."
         )
 
 
-def find_faults(rows: list[dict[str, str]], sample_rate: int, n_jobs: int, label: str) -> list[str]:
-    """What the headers of audio tell of mixtures that cannot be used; a sentence each.
+def list_faults(
+    rows: Sequence[MixtureRow],
+    sample_rate: int | None,
+    n_jobs: int,
+    label: str,
+    base: Path = Path(),
+) -> list[str]:
+    """What headers tell of mixtures that cannot be used; a sentence each.
 
     Args:
-        rows: with absolute paths.
-        sample_rate: Hz, that all should have.
+        rows: of audio that exists.
+        sample_rate: that all should have, in Hz; None: any, but one a mixture.
         n_jobs: processes.
         label: for the progress bar.
+        base: what their paths are relative to.
     """
-    jobs = [(row, sample_rate) for row in rows]
-    results = run_jobs(
-        _check_row, jobs, n_jobs, total=len(jobs), label=label, unit="mixture", chunk=16
-    )
+    work = partial(_find_faults, base=base, sample_rate=sample_rate)
+    results = run_jobs(work, rows, n_jobs, total=len(rows), label=label, unit="mixture", chunk=16)
     return [text for text in results if text]
 
 
-def _check_row(job: tuple[dict[str, str], int]) -> str:
-    row, sample_rate = job
-    lengths = {}
-    for key, path in row.items():
-        if not key.endswith("_path"):
-            continue
-        try:
-            with soundfile.SoundFile(path) as file:
-                lengths[path] = file.frames
-                if file.samplerate != sample_rate:
-                    return f"{path}: has {file.samplerate} Hz where {sample_rate} Hz are expected"
-                if file.channels > 1 or file.frames == 0:
-                    return f"{path}: has {file.channels} channels and {file.frames} samples"
-        except soundfile.LibsndfileError as error:
-            return f"{path}: cannot be decoded ({str(error).split(': ')[-1]})"
-    return tell_lengths(row["mixture_path"], [*lengths.values()])
+def _find_faults(row: MixtureRow, base: Path, sample_rate: int | None) -> str:
+    headers = {path: read_header(base / path) for path in _list_paths(row)}
+    faults = compare_headers(headers, sample_rate)
+    return "; ".join(text for texts in faults.values() for text in texts)
 
 
-def tell_lengths(path: str, lengths: list[int]) -> str:
-    """What is wrong where a mixture and its sources differ in length; else empty.
+def shorten(path: str) -> str:
+    """The folder and the name of a file.
 
-    They are not cut to the shortest: nobody can tell whether they begin together.
+    >>> shorten("/data/dev/s1/a.wav")
+    's1/a.wav'
     """
-    return f"{path}: mixture and sources differ in length {lengths}" * (len(set(lengths)) > 1)
-
-
-def read_existing(row: dict[str, str], sample_rate: int) -> "Mixture":
-    """Read one row's mixture and sources as they are, float32."""
-    import numpy as np
-
-    from separation.mixtures.signals import Mixture
-
-    sources = [row[key] for key in row if key.startswith("source_") and key.endswith("_path")]
-    signals = [_read(path, sample_rate) for path in (row["mixture_path"], *sources)]
-    complaint = tell_lengths(row["mixture_path"], [len(signal) for signal in signals])
-    if complaint:
-        raise UserError(f"{complaint}; make them again.")
-    return Mixture(row, signals[0], np.stack(signals[1:]))
-
-
-def _read(path: str, sample_rate: int) -> "np.ndarray":
-    samples, rate = soundfile.read(path, dtype="float32")
-    if rate != sample_rate:
-        raise UserError(f"{path}: has {rate} Hz where audio.sample_rate={sample_rate}.")
-    return samples
+    return "/".join(Path(path).parts[-2:])

@@ -2,4 +2,5 @@
 
 MODES = ("min", "max")  # cut to the shortest source, or zero-padded to the longest
 TYPES = ("mix_clean", "mix_both", "mix_single")  # without noise, with it, one speaker with it
-MIX_FOLDERS = ("mix", "mix_clean", "mix_both")  # where the mixtures of a folder of audio lie
+# Where the mixtures of a folder of audio lie; of several the first is taken.
+MIX_FOLDERS = ("mix_clean", "mix", "mix_both")

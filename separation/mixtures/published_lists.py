@@ -8,14 +8,14 @@ from types import ModuleType
 
 from separation.corpora.plugin import Recording, list_names, load, read_info
 from separation.errors import UserError
-from separation.mixtures.table import count_sources
+from separation.mixtures.table import MixtureRow
 
 logger = logging.getLogger(__name__)
 
 
 def read_published(
     name: str, root: Path, speech: Path, n_src: int, train: str
-) -> dict[str, list[dict[str, str]]]:
+) -> dict[str, list[MixtureRow]]:
     """The lists of train, dev and test.
 
     Args:
@@ -34,7 +34,7 @@ def read_published(
     }
 
 
-def check_speakers(name: str, lists: dict[str, list[dict[str, str]]]) -> None:
+def check_speakers(name: str, lists: dict[str, list[MixtureRow]]) -> None:
     """Check that splits share no speaker and no mixture has one twice.
 
     Raises:
@@ -43,9 +43,7 @@ def check_speakers(name: str, lists: dict[str, list[dict[str, str]]]) -> None:
     speakers = {}
     for split, rows in lists.items():
         teams = [_list_speakers(row) for row in rows]
-        twice = [
-            row["mixture_ID"] for row, t in zip(rows, teams, strict=True) if len(set(t)) < len(t)
-        ]
+        twice = [row.mixture_id for row, t in zip(rows, teams, strict=True) if len(set(t)) < len(t)]
         if twice:
             raise UserError(
                 f"{split}: mixture {twice[0]} has one speaker twice; fetch the list again."
@@ -60,22 +58,20 @@ def check_speakers(name: str, lists: dict[str, list[dict[str, str]]]) -> None:
             )
 
 
-def _list_speakers(row: dict[str, str]) -> list[str]:
-    return [row[f"speaker_{number}_ID"] for number in range(1, count_sources(row) + 1)]
+def _list_speakers(row: MixtureRow) -> list[str]:
+    return [source.speaker for source in row.sources]
 
 
-def list_utterances(rows: list[dict[str, str]]) -> list[Recording]:
+def list_utterances(rows: list[MixtureRow]) -> list[Recording]:
     """The utterances that a list names, each once, for dynamic mixing; sorted by path."""
     found = {}
     for row in rows:
-        for k in range(1, count_sources(row) + 1):
-            path = row[f"source_{k}_path"]
-            speaker, sex = row[f"speaker_{k}_ID"], row[f"speaker_{k}_sex"]
-            found[path] = Recording(
-                speaker=speaker,
-                sex=sex,
-                path=path,
-                prompt=Path(path).stem,
+        for source in row.sources:
+            found[source.path] = Recording(
+                speaker=source.speaker,
+                sex=source.sex,
+                path=source.path,
+                prompt=Path(source.path).stem,
                 channel="first",
                 subset="train",
             )
@@ -120,7 +116,7 @@ class PublishedMatch:
     is_same: bool
 
 
-def recognise(rows: list[dict[str, str]]) -> PublishedMatch | None:
+def recognise(rows: list[MixtureRow]) -> PublishedMatch | None:
     """The published list whose mixtures these are, if any.
 
     Args:
@@ -133,12 +129,12 @@ def recognise(rows: list[dict[str, str]]) -> PublishedMatch | None:
     return None
 
 
-def find_lists_by_ids(rows: list[dict[str, str]]) -> str:
+def find_lists_by_ids(rows: list[MixtureRow]) -> str:
     """The published lists whose kind of mixture IDs all rows have, such as ``librimix``."""
     return next((name for name in _list_recognisable() if load(name).has_ids(rows)), "")
 
 
-def add_speakers(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+def add_speakers(rows: list[MixtureRow]) -> list[MixtureRow]:
     """Rows with the speakers that their mixture IDs hold, where no table states any."""
     for name in _list_recognisable():
         rows = load(name).add_speakers(rows)
@@ -155,7 +151,7 @@ def find_list_reader(path: Path) -> ModuleType | None:
     return load(names[0]) if names else None
 
 
-def describe(rows: list[dict[str, str]]) -> str:
+def describe(rows: list[MixtureRow]) -> str:
     """Counts of a list in a few words."""
     speakers = Counter(speaker for row in rows for speaker in _list_speakers(row))
     return f"{len(rows)} mixtures of {len(speakers)} speakers"

@@ -1,8 +1,6 @@
-"""Rendering: one row of a mixture table -> its samples. The only place that mixes fixed sets.
+"""Rendering rows of LibriMix and of drawn tables: gains, LibriMix's order of operations.
 
-Rows of drawn and of LibriMix's published tables (``source_i_gain``) are rendered here in
-LibriMix's order of operations, those of wsj0-mix in :mod:`separation.mixtures.render_wsj0`, and
-rows that name audio which exists already in :mod:`separation.mixtures.existing`.
+:mod:`separation.mixtures.render` chooses who renders a row.
 """
 
 from collections.abc import Sequence
@@ -15,13 +13,13 @@ from separation.audio.resample import count_resampled, resample
 from separation.errors import UserError
 from separation.mixtures.signals import Rendered, measure_snrs, name_sources
 from separation.mixtures.source_files import Corpora
-from separation.mixtures.table import count_sources
+from separation.mixtures.table import MixtureRow
 
 FADE_SAMPLES = 8001
 
 
-def render_row(
-    row: dict[str, str],
+def render_librimix_row(
+    row: MixtureRow,
     corpora: Corpora,
     rates: Sequence[int],
     modes: Sequence[str],
@@ -40,11 +38,6 @@ def render_row(
     Raises:
         MissingInputError, UserError: a source that is absent or cannot be read.
     """
-    if "source_1_level" in row:
-        from separation.mixtures.render_wsj0 import render_wsj0_row
-
-        return render_wsj0_row(row, corpora, rates, modes, with_snrs=with_snrs)
-    n_src = count_sources(row)
     parts = _read_parts(row, corpora, rates, modes, with_noise=bool(set(types) - {"mix_clean"}))
     outputs = {}
     for rate in rates:
@@ -52,35 +45,37 @@ def render_row(
         lengths = [count_resampled(length, own, rate) for _, own, length in parts]
         for mode in modes:
             fitted = fit_lengths(resampled, min(lengths) if mode == "min" else max(lengths))
-            outputs[rate, mode] = _mix(fitted, n_src, types)
+            outputs[rate, mode] = _mix(fitted, row.n_src, types)
             if with_snrs:
-                outputs[rate, mode].snrs_db = measure_snrs(fitted, n_src, types)
+                outputs[rate, mode].snrs_db = measure_snrs(fitted, row.n_src, types)
     return outputs
 
 
 def _read_parts(
-    row: dict[str, str], corpora: Corpora, rates: Sequence[int], modes: Sequence[str], with_noise
+    row: MixtureRow, corpora: Corpora, rates: Sequence[int], modes: Sequence[str], with_noise: bool
 ) -> list[tuple[np.ndarray, int, int]]:
     """``(samples times gain, sample rate, whole length)`` of every source, then the noise.
 
     In ``min`` mode no more is decoded than the shortest source needs.
     """
-    clips = [corpora.open_listed(row, number) for number in range(1, count_sources(row) + 1)]
-    gains = [float(row[f"source_{number}_gain"]) for number in range(1, len(clips) + 1)]
+    clips = [corpora.open_source(source) for source in row.sources]
     shortest_s = min(clip.n_samples / clip.sample_rate for clip in clips)
     parts = []
-    for clip, gain in zip(clips, gains, strict=True):
+    for clip, source in zip(clips, row.sources, strict=True):
+        assert source.gain is not None
         n_samples = clip.n_samples
         if "max" not in modes:
             n_samples = min(n_samples, _reach(shortest_s, clip.sample_rate, rates))
-        parts.append((clip.read(n_samples, gain), clip.sample_rate, clip.n_samples))
+        parts.append((clip.read(n_samples, source.gain), clip.sample_rate, clip.n_samples))
     if with_noise:
-        clip = corpora.open_noise(row["noise_path"])
+        if row.noise is None or row.noise.gain is None:
+            raise UserError(f"{row.mixture_id}: the table names no noise; ask for mix_clean.")
+        clip = corpora.open_noise(row.noise.path)
         rate = clip.sample_rate
         longest = max(count_resampled(own.n_samples, own.sample_rate, rate) for own in clips)
         n_samples = longest if "max" in modes else min(longest, _reach(shortest_s, rate, rates))
-        noise = read_noise(clip, longest, n_samples, row)
-        parts.append((noise * float(row["noise_gain"]), rate, longest))
+        noise = read_noise(clip, longest, n_samples, row.noise.path)
+        parts.append((noise * row.noise.gain, rate, longest))
     return parts
 
 
@@ -91,17 +86,17 @@ def _reach(duration_s: float, own_rate: int, rates: Sequence[int]) -> int:
     return int(np.ceil(duration_s * own_rate + filter_reach + slack)) + 2
 
 
-def read_noise(clip: Clip, longest: int, n_samples: int, row: dict[str, str]) -> np.ndarray:
+def read_noise(clip: Clip, longest: int, n_samples: int, path: str) -> np.ndarray:
     """The first ``n_samples`` of a noise that is made ``longest`` samples long.
 
     A noise shorter than the longest source is repeated with a cross-fade of half a second,
-    which makes it float64; ``(time,)``.
+    which makes it float64; ``(time,)``. ``path`` is for the complaint.
     """
     if clip.n_samples >= longest:
         return clip.read(n_samples, 1.0)
     if clip.n_samples <= FADE_SAMPLES:
         raise UserError(
-            f"{row['noise_path']}: the noise has {clip.n_samples} samples; more than "
+            f"{path}: the noise has {clip.n_samples} samples; more than "
             f"{FADE_SAMPLES} (half a second) are needed to repeat it; remove it from the table."
         )
     return extend_noise(clip.read(clip.n_samples, 1.0), longest)[:n_samples]

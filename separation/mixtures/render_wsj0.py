@@ -7,13 +7,13 @@ import numpy as np
 from separation.audio.resample import resample
 from separation.mixtures.signals import Rendered, measure_snrs, name_sources
 from separation.mixtures.source_files import Corpora
-from separation.mixtures.table import count_sources
+from separation.mixtures.table import MixtureRow, SourceRef
 
 PEAK_MAX = 0.9
 
 
 def render_wsj0_row(
-    row: dict[str, str],
+    row: MixtureRow,
     corpora: Corpora,
     rates: Sequence[int],
     modes: Sequence[str],
@@ -27,31 +27,32 @@ def render_wsj0_row(
     below 0.9, for ``min`` and ``max`` apart.
 
     Args:
-        row: ``source_i_path``, ``source_i_level`` (active level, power), ``source_i_snr_db``.
+        row: its sources have ``level`` (active level, power) and ``snr_db``.
 
     Returns:
         ``{(rate, mode): Rendered}`` with signals ``s1``, ``s2``, ``mix``.
     """
-    numbers = range(1, count_sources(row) + 1)
-    clips = [corpora.open_source(row[f"source_{number}_path"], "first") for number in numbers]
-    sources = [(clip.read(clip.n_samples, 1.0), clip.sample_rate) for clip in clips]
-    levels = [float(row[f"source_{number}_level"]) for number in numbers]
-    snrs_db = [float(row[f"source_{number}_snr_db"]) for number in numbers]
+    clips = [corpora.open_source(source) for source in row.sources]
+    samples = [(clip.read(clip.n_samples, 1.0), clip.sample_rate) for clip in clips]
     outputs = {}
     for rate in rates:
-        resampled = [resample(samples, own_rate, rate) for samples, own_rate in sources]
+        resampled = [resample(part, own_rate, rate) for part, own_rate in samples]
         lengths = list(map(len, resampled))
         scaled = [
-            np.pad(samples.astype(np.float64), (0, max(lengths) - len(samples)))
-            / np.sqrt(level)
-            * 10 ** (snr_db / 20)
-            for samples, level, snr_db in zip(resampled, levels, snrs_db, strict=True)
+            _set_level(part, max(lengths), source)
+            for part, source in zip(resampled, row.sources, strict=True)
         ]
         for mode in modes:
             length = min(lengths) if mode == "min" else max(lengths)
             parts = [samples[:length] for samples in scaled]
             outputs[rate, mode] = _normalise(parts, with_snrs)
     return outputs
+
+
+def _set_level(samples: np.ndarray, n_samples: int, source: SourceRef) -> np.ndarray:
+    assert source.level is not None and source.snr_db is not None
+    padded = np.pad(samples.astype(np.float64), (0, n_samples - len(samples)))
+    return padded / np.sqrt(source.level) * 10 ** (source.snr_db / 20)
 
 
 def _normalise(parts: list[np.ndarray], with_snrs: bool) -> Rendered:

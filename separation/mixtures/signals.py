@@ -1,36 +1,68 @@
-"""The signals of a mixture: mixture, sources and noise, and their SNRs."""
+"""The signals of a mixture: mixture, sources and noise; their names in a tree, and their SNRs."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from separation.audio.resample import resample
+from separation.mixtures.table import MixtureRow
+
 SNR_FLOOR = 1e-10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """A rendered mixture, with the samples that a 16-bit WAV file of it holds.
+    """One mixture and what it consists of, with the samples that 16-bit WAV files of it hold.
 
     Attributes:
-        row: the row of the mixture table it was made from.
+        row: what it was rendered or read from.
+        sample_rate: Hz.
         mixture: float32 ``(time,)``.
-        sources: float32 ``(n_src, time)``; their sum may differ from the mixture by
-            ``n_src - 1`` steps of 16 bits, as in the published sets.
+        sources: float32 ``(n_src, time)``; with the noise their sum may differ from the mixture by
+            a step of 16 bits a part, as in the published sets.
+        noise: float32 ``(time,)``; None where there is none, or nobody asked for it.
     """
 
-    row: dict[str, str]
+    row: MixtureRow
+    sample_rate: int
     mixture: np.ndarray
     sources: np.ndarray
+    noise: np.ndarray | None = None
 
     @property
     def mixture_id(self) -> str:
-        return self.row["mixture_ID"]
+        return self.row.mixture_id
+
+    def parts(self) -> dict[str, np.ndarray]:
+        """Everything the mixture is the sum of, by LibriMix's names."""
+        named = dict(zip(name_sources(len(self.sources)), self.sources, strict=True))
+        return named if self.noise is None else named | {"noise": self.noise}
+
+    def signals(self) -> dict[str, np.ndarray]:
+        """The mixture, then its parts."""
+        return {"mixture": self.mixture} | self.parts()
+
+    def at_rate(self, sample_rate: int) -> "Mixture":
+        """Mixture and sources alike resampled to a rate in Hz."""
+        if sample_rate == self.sample_rate:
+            return self
+        rates = (self.sample_rate, sample_rate)
+        return dataclasses.replace(
+            self,
+            sample_rate=sample_rate,
+            mixture=resample(self.mixture, *rates),
+            sources=np.stack([resample(source, *rates) for source in self.sources]),
+            noise=None if self.noise is None else resample(self.noise, *rates),
+        )
 
 
 @dataclass
 class Rendered:
-    """What one row becomes at one rate and in one mode.
+    """All that one row becomes at one rate and in one mode, as a tree of WAV files holds it.
+
+    Several types of mixture share their sources here; :class:`Mixture` is one of them.
 
     Attributes:
         signals: int16 ``(time,)`` by folder name: ``s1``, ``s2``, ``noise``, ``mix_clean``, ...

@@ -1,19 +1,14 @@
 """The files that a mixture table's paths stand for, opened where they lie."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from separation.audio.clips import Clip, JoinedClip, open_clip
 from separation.corpora.pack import ListedClip
-
-try:  # decodes FLAC about 1.5 times as fast as libsndfile, to the same samples
-    import miniaudio
-except ImportError:  # pragma: no cover
-    miniaudio = None
-
 from separation.errors import UserError
-from separation.mixtures.table import count_sources, split_paths
+from separation.mixtures.table import MixtureRow, SourceRef
 
 
 @dataclass
@@ -30,22 +25,21 @@ class Corpora:
     noise: Path | None = None
     pack: "ExactSource | None" = field(default=None, repr=False)
 
-    def open_source(self, path: str, channel: str = "mono") -> Clip:
-        """Open a source by its path in a mixture table."""
+    def open_recording(self, path: str, channel: str = "mono") -> Clip:
+        """Open a recording by its path in a table."""
         if self.pack is not None:
             clip = self.pack.find(path)
             if clip is not None:
                 return clip
         return open_clip(self.speech / path, channel)
 
-    def open_listed(self, row: dict[str, str], number: int) -> Clip:
-        """Open source ``number`` of a mixture table's row, whole or the piece that it names."""
-        channel = row.get(f"source_{number}_channel") or "mono"
-        clips = [self.open_source(path, channel) for path in split_paths(row, number)]
-        start = row.get(f"source_{number}_start")
-        if not start:
+    def open_source(self, source: SourceRef) -> Clip:
+        """Open a source of a mixture: a whole recording, or the piece that the row names."""
+        clips = [self.open_recording(path, source.channel) for path in source.paths]
+        if source.start is None:
             return clips[0]
-        return JoinedClip(clips, int(start), int(row[f"source_{number}_n_samples"]))
+        assert source.n_samples is not None
+        return JoinedClip(clips, source.start, source.n_samples)
 
     def open_noise(self, path: str) -> Clip:
         """Open a noise, channel 0 of however many."""
@@ -64,13 +58,12 @@ class ExactSource(Protocol):
         ...
 
 
-def list_clips(rows: list[dict[str, str]]) -> list[ListedClip]:
+def list_clips(rows: Iterable[MixtureRow]) -> list[ListedClip]:
     """Every source of mixture tables once, sorted by speaker and path."""
-    found = {}
-    for row in rows:
-        for k in range(1, count_sources(row) + 1):
-            speaker = row.get(f"speaker_{k}_ID") or "speaker"
-            channel = row.get(f"source_{k}_channel") or "first"
-            for path in split_paths(row, k):
-                found[path] = ListedClip(speaker=speaker, path=path, channel=channel)
+    found = {
+        path: ListedClip(speaker=source.speaker or "speaker", path=path, channel=source.channel)
+        for row in rows
+        for source in row.sources
+        for path in source.paths
+    }
     return sorted(found.values(), key=lambda clip: (clip.speaker, clip.path))

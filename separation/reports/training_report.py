@@ -175,7 +175,7 @@ def _show_examples(experiment: Experiment, split: str, rows: list[dict[str, Any]
     ranked = rank_worst(rows, "si_sdri", len(rows))
     chosen = {"best": ranked[-1], "median": ranked[len(ranked) // 2], "worst": ranked[0]}
     mixtures = open_split(experiment, split)
-    places = {row["mixture_ID"]: place for place, row in enumerate(mixtures.rows)}
+    places = {row.mixture_id: place for place, row in enumerate(mixtures.rows)}
     import torch
 
     estimator = make_model_estimator(load_model(experiment.folder.checkpoint), torch.device("cpu"))
@@ -192,5 +192,4 @@ def _show_examples(experiment: Experiment, split: str, rows: list[dict[str, Any]
 
 
 def _name_voices(mixture: Mixture) -> str:
-    numbers = range(1, len(mixture.sources) + 1)
-    return escape(" and ".join(mixture.row.get(f"speaker_{number}_ID", "?") for number in numbers))
+    return escape(" and ".join(source.speaker or "?" for source in mixture.row.sources))

@@ -10,15 +10,21 @@ from separation.download.fetch import check_space
 from separation.errors import UserError
 from separation.experiment.experiment import Experiment
 from separation.experiment.fingerprints import compare_fingerprints, read_fingerprints
-from separation.files import format_rows, read_json, read_rows, write_json, write_text
+from separation.files import read_json, write_json, write_text
 from separation.mixtures.published_lists import check_speakers
-from separation.mixtures.table import list_noises, list_sources
+from separation.mixtures.table import (
+    MixtureRow,
+    list_noises,
+    list_sources,
+    read_mixture_table,
+    write_mixture_table,
+)
 from separation.stages.keys import audio_key, metadata_key
 
 if TYPE_CHECKING:
     from separation.corpora.table import Utterance
 
-Rows = list[dict[str, str]]
+Rows = list[MixtureRow]
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +101,7 @@ def run_metadata(experiment: Experiment) -> list[Path]:
     outputs = []
     for split in experiment.listed_splits:
         path = experiment.data.mixture_table(split)
-        write_text(path, format_rows(tables[split]))
+        write_mixture_table(path, tables[split])
         outputs.append(path)
     compared = compare_fingerprints(experiment)
     for split, fingerprint in read_fingerprints(experiment).items():
@@ -139,10 +145,8 @@ def _check_published(experiment: Experiment) -> dict[str, Rows]:
     speech = experiment.inputs.speech_root
     names = list(module.name_lists(conf.metadata.train).values())
     lengths = {speech / path: n for path, n in module.read_lengths(root, names).items()}
-    sources = {
-        (speech / path, "first") for rows in lists.values() for path, _ in list_sources(rows)
-    }
-    files = sorted(sources)
+    sources = {source for rows in lists.values() for source in list_sources(rows)}
+    files = [(speech / path, channel) for path, channel in sorted(sources)]
     if experiment.noisy:
         noise = experiment.inputs.noise_root
         rows = [row for rows in lists.values() for row in rows]
@@ -156,8 +160,8 @@ def _draw(experiment: Experiment) -> dict[str, Rows]:
     from separation.corpora.splits import check_disjoint
     from separation.corpora.table import read_table
     from separation.experiment.mixtures import open_corpora
+    from separation.mixtures.draw.combinations import draw_combinations
     from separation.mixtures.draw.librimix import draw_librimix
-    from separation.mixtures.draw.teams import draw_mixtures
 
     conf = experiment.conf
     utterances = read_table(experiment.data.table)
@@ -179,7 +183,7 @@ def _draw(experiment: Experiment) -> dict[str, Rows]:
                 sample_rate=conf.audio.sample_rate,
             )
         else:
-            tables[split] = draw_mixtures(utterances, split, count, conf.mixtures)
+            tables[split] = draw_combinations(utterances, split, count, conf.mixtures)
     return tables
 
 
@@ -221,7 +225,8 @@ def _pack_exact(experiment: Experiment) -> list[Path]:
     data = experiment.data
     _begin_pack(data.exact, metadata_key(experiment))
     tables = [data.mixture_table(split) for split in experiment.listed_splits]
-    clips = list_clips([row for table in tables for row in read_rows(table)])
+    rows = [row for table in tables for row in read_mixture_table(table, allow_repeats=True)]
+    clips = list_clips(rows)
     pack_speakers(clips, experiment.inputs.speech_root, data.exact, None, experiment.n_jobs)
     return sorted(data.exact.iterdir())
 

@@ -89,5 +89,4 @@ def _stamp_tests(experiment: "Experiment") -> list[Any]:
         return []
     existing = experiment.inputs.existing
     rows = [row for split in experiment.test_splits for row in existing[split]]
-    paths = [row[key] for row in rows for key in row if key.endswith("_path")]
-    return [stamp_file(Path(path)) for path in paths]
+    return [stamp_file(Path(path)) for row in rows for path in row.list_audio()]

@@ -45,7 +45,7 @@ def run_preflight(experiment: Experiment) -> list[Path]:
     """Stage 0: download what is missing, look at what is there."""
     if experiment.origin == "existing":
         for split, rows in experiment.inputs.existing.items():
-            folder = Path(rows[0]["mixture_path"]).parent
+            folder = Path(rows[0].mixture_path).parent
             print(f"  {split}: {len(rows)} mixtures in {folder}", flush=True)
         return []
     _fetch_corpora(experiment)

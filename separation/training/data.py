@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from separation.config.training import TrainingConf
-from separation.mixtures.dataset import MixtureSet
+from separation.mixtures.dataset import MixtureDataset
 from separation.mixtures.dynamic.device import DeviceMixer
 from separation.mixtures.dynamic.host import DynamicMixtures, FixedMixtures
 from separation.training.distributed import Process
@@ -105,7 +105,7 @@ def open_batches(
         del batches  # ends the workers now, whatever still refers to this generator
 
 
-def open_dev(conf: TrainingConf, dev: MixtureSet, numbers: list[int]) -> DataLoader:
+def open_dev(conf: TrainingConf, dev: MixtureDataset, numbers: list[int]) -> DataLoader:
     """The dev mixtures of these numbers, whole."""
     return DataLoader(
         FixedMixtures(dev),

@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import Dataset
 
 from separation.config.schema import Conf
-from separation.mixtures.dataset import MixtureSet
+from separation.mixtures.dataset import MixtureDataset
 from separation.mixtures.dynamic.device import DeviceMixer
 from separation.training.checkpoint import naming_full_disk, read_checkpoint, write_checkpoint
 from separation.training.data import Batch, count_steps, open_batches, open_mixer
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 def train(
-    conf: Conf, segments: Dataset, dev: MixtureSet, folder: Path, device: torch.device
+    conf: Conf, segments: Dataset, dev: MixtureDataset, folder: Path, device: torch.device
 ) -> None:
     """Train until the time budget, the epochs or early stopping end it; resume what was stopped.
 
@@ -101,7 +101,7 @@ class TrainingLoop:
         conf: Conf,
         module: SeparationModule,
         segments: Dataset,
-        dev: MixtureSet,
+        dev: MixtureDataset,
         folder: Path,
         distributed: Distributed,
         mixer: DeviceMixer | None = None,

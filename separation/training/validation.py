@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from separation.config.training import TrainingConf
 from separation.jobs import spread_evenly
-from separation.mixtures.dataset import MixtureSet
+from separation.mixtures.dataset import MixtureDataset
 from separation.training.data import Batch, open_dev
 from separation.training.distributed import Distributed, SignalWatch, Stopped
 from separation.training.module import SeparationModule
@@ -37,7 +37,7 @@ class Validator:
         distributed: the processes, which take turns.
     """
 
-    def __init__(self, conf: TrainingConf, dev: MixtureSet, distributed: Distributed) -> None:
+    def __init__(self, conf: TrainingConf, dev: MixtureDataset, distributed: Distributed) -> None:
         self.distributed = distributed
         numbers = spread_evenly(len(dev), conf.dev_mixtures or len(dev))
         self.n_mixtures = len(numbers)

@@ -8,7 +8,8 @@ from separation.errors import UserError
 from separation.mixtures.published_lists import find_list_reader
 from separation.mixtures.source_files import Corpora
 from separation.mixtures.table import (
-    count_sources,
+    MixtureRow,
+    Origin,
     list_noises,
     name_dataset,
     name_split,
@@ -21,7 +22,7 @@ from separation.wav_trees.tree import Tree
 class OpenTable:
     """A table that was read, and the tree that its name stands for."""
 
-    rows: list[dict[str, str]]
+    rows: list[MixtureRow]
     tree: Tree
 
 
@@ -60,18 +61,18 @@ def open_tables(
 
 def _read_table(
     path: Path, speech: Path, types: tuple[str, ...]
-) -> tuple[list[dict[str, str]], str, str, tuple[str, ...]]:
+) -> tuple[list[MixtureRow], str, str, tuple[str, ...]]:
     """Rows, the tree's folder, the split, and the mixture types that there are of them."""
     if lists := find_list_reader(path):
         n_src, condition = lists.parse_name(path)
         rows = lists.read_list(path.parent, n_src, condition, speech)
         return rows, f"{n_src}speakers", condition, ("mix",)
     rows = read_mixture_table(path)
-    if "mixture_path" in rows[0]:
+    if rows[0].origin == Origin.EXISTING:
         raise UserError(f"{path}: names audio that exists already; there is nothing to render.")
-    levelled = "source_1_level" in rows[0]
-    dataset = name_dataset(path, count_sources(rows[0]))
-    return rows, dataset, name_split(path), ("mix",) if levelled else types
+    dataset = name_dataset(path, rows[0].n_src)
+    own_types = ("mix",) if rows[0].origin == Origin.WSJ0 else types
+    return rows, dataset, name_split(path), own_types
 
 
 def _check_noise(table: OpenTable, corpora: Corpora) -> None:

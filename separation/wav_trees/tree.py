@@ -18,10 +18,10 @@ from separation.errors import UserError
 from separation.files import format_rows, hash_text, write_text
 from separation.jobs import Journal, run_jobs
 from separation.mixtures.check_files import check_files
-from separation.mixtures.render_librimix import render_row
+from separation.mixtures.render import render_row
 from separation.mixtures.signals import Rendered, list_signals, name_sources
 from separation.mixtures.source_files import Corpora
-from separation.mixtures.table import count_sources, list_noises, list_sources
+from separation.mixtures.table import MixtureRow, SourceRef, format_table, list_noises, list_sources
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Tree:
 
 
 def render_tree(
-    rows: list[dict[str, str]], corpora: Corpora, tree: Tree, n_jobs: int, *, absolute: bool = False
+    rows: list[MixtureRow], corpora: Corpora, tree: Tree, n_jobs: int, *, absolute: bool = False
 ) -> None:
     """Render every row to every output of ``tree``; goes on where an earlier run was cut.
 
@@ -71,25 +71,25 @@ def render_tree(
     Raises:
         UserError: unusable sources (all are listed) or too little disk, before anything is made.
     """
-    table = format_rows(rows)
-    journal = Journal(tree.folder / f".render_{tree.split}.jsonl", hash_text(table))
-    todo = [row for row in rows if _list_missing(tree, row, journal.done.get(row["mixture_ID"]))]
+    key = hash_text(format_table(rows))
+    journal = Journal(tree.folder / f".render_{tree.split}.jsonl", key)
+    todo = [row for row in rows if _list_missing(tree, row, journal.done.get(row.mixture_id))]
     if len(todo) < len(rows):
         logger.info("%s: %d of %d mixtures are there", tree.split, len(rows) - len(todo), len(rows))
     if todo:
         _check_inputs(todo, corpora, tree, n_jobs)
-        _make_folders(tree, count_sources(rows[0]))
+        _make_folders(tree, rows[0].n_src)
         work = partial(_render_files, corpora=corpora, tree=tree)
         results = run_jobs(
             work, todo, n_jobs, total=len(todo), label=tree.split, unit="mixture", chunk=4
         )
         for row, result in zip(todo, results, strict=True):
-            journal.add(row["mixture_ID"], _merge(journal.done.get(row["mixture_ID"]), result))
+            journal.add(row.mixture_id, _merge(journal.done.get(row.mixture_id), result))
     journal.close()
     _write_tables(rows, tree, journal.done, absolute)
 
 
-def _list_missing(tree: Tree, row: dict[str, str], done: dict[str, Any] | None) -> list[str]:
+def _list_missing(tree: Tree, row: MixtureRow, done: dict[str, Any] | None) -> list[str]:
     """Outputs of a row that are not wholly there, such as ``8000/min``."""
     missing = []
     for rate, mode in tree.outputs():
@@ -98,8 +98,8 @@ def _list_missing(tree: Tree, row: dict[str, str], done: dict[str, Any] | None) 
             missing.append(f"{rate}/{mode}")
             continue
         size = WAV_HEADER_BYTES + 2 * entry["length"]
-        signals = list_signals(count_sources(row), tree.types)
-        paths = [tree.wav(rate, mode, signal, row["mixture_ID"]) for signal in signals]
+        signals = list_signals(row.n_src, tree.types)
+        paths = [tree.wav(rate, mode, signal, row.mixture_id) for signal in signals]
         if not all(path.is_file() and path.stat().st_size == size for path in paths):
             missing.append(f"{rate}/{mode}")
     return missing
@@ -114,7 +114,7 @@ def _merge(before: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _check_inputs(rows: list[dict[str, str]], corpora: Corpora, tree: Tree, n_jobs: int) -> None:
+def _check_inputs(rows: list[MixtureRow], corpora: Corpora, tree: Tree, n_jobs: int) -> None:
     """All files usable, all names different, enough disk."""
     files = [(corpora.speech / path, channel) for path, channel in list_sources(rows)]
     if "noise" in list_signals(2, tree.types):
@@ -137,18 +137,23 @@ def _check_inputs(rows: list[dict[str, str]], corpora: Corpora, tree: Tree, n_jo
 
 
 def _count_bytes(
-    row: dict[str, str], root: Path, sizes: dict[Path, tuple[int, int]], tree: Tree
+    row: MixtureRow, root: Path, sizes: dict[Path, tuple[int, int]], tree: Tree
 ) -> int:
     """Bytes that a row's files take."""
-    numbers = range(1, count_sources(row) + 1)
-    paths = [root / row[f"source_{number}_path"] for number in numbers]
-    n_signals = len(list_signals(len(paths), tree.types))
+    known = [_measure(source, root, sizes) for source in row.sources]
+    n_signals = len(list_signals(row.n_src, tree.types))
     total = 0
     for rate, mode in tree.outputs():
-        counts = [count_resampled(*sizes[path], rate) for path in paths]
+        counts = [count_resampled(n_samples, own_rate, rate) for n_samples, own_rate in known]
         length = min(counts) if mode == "min" else max(counts)
         total += n_signals * (WAV_HEADER_BYTES + 2 * length)
     return total
+
+
+def _measure(source: SourceRef, root: Path, sizes: dict[Path, tuple[int, int]]) -> tuple[int, int]:
+    """Samples and rate in Hz of a source, whole or a piece."""
+    found = [sizes[root / path] for path in source.paths]
+    return source.n_samples or sum(n_samples for n_samples, _ in found), found[0][1]
 
 
 def _make_folders(tree: Tree, n_src: int) -> None:
@@ -158,12 +163,12 @@ def _make_folders(tree: Tree, n_src: int) -> None:
             (tree.branch(rate, mode) / tree.split / signal).mkdir(parents=True, exist_ok=True)
 
 
-def _render_files(row: dict[str, str], corpora: Corpora, tree: Tree) -> dict[str, Any]:
+def _render_files(row: MixtureRow, corpora: Corpora, tree: Tree) -> dict[str, Any]:
     """Render one row and write its files; what the CSV files need to know of it."""
     rendered = render_row(row, corpora, tree.rates, tree.modes, tree.types, with_snrs=True)
     result = {}
     for (rate, mode), output in rendered.items():
-        _write_signals(output, row["mixture_ID"], tree, rate, mode)
+        _write_signals(output, row.mixture_id, tree, rate, mode)
         length = len(output.signals["s1"])
         result[f"{rate}/{mode}"] = {"length": length, "snrs_db": output.snrs_db}
     return result
@@ -174,18 +179,16 @@ def _write_signals(output: Rendered, mixture_id: str, tree: Tree, rate: int, mod
         soundfile.write(tree.wav(rate, mode, signal, mixture_id), samples, rate, "PCM_16")
 
 
-def _write_tables(
-    rows: list[dict[str, str]], tree: Tree, done: dict[str, Any], absolute: bool
-) -> None:
+def _write_tables(rows: list[MixtureRow], tree: Tree, done: dict[str, Any], absolute: bool) -> None:
     """``mixture_<split>_<type>.csv`` and ``metrics_<split>_<type>.csv`` of every branch."""
     base = Path() if absolute else tree.folder.resolve().parent
     for rate, mode in tree.outputs():
         metadata = tree.branch(rate, mode) / "metadata"
         for kind in tree.types:
-            parts = _name_parts(count_sources(rows[0]), kind)
+            parts = _name_parts(rows[0].n_src, kind)
             mixtures, metrics = [], []
             for row in rows:
-                name = row["mixture_ID"]
+                name = row.mixture_id
                 entry = done[name][f"{rate}/{mode}"]
                 paths = {
                     part: (tree.wav(rate, mode, folder, name).resolve())

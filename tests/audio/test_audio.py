@@ -12,7 +12,7 @@ from separation.corpora.plugin import list_recordings
 from separation.corpora.splits import assign_splits
 from separation.corpora.table import format_table, read_table, scan_recordings
 from separation.errors import UserError
-from separation.mixtures.draw.teams import draw_mixtures
+from separation.mixtures.draw.combinations import draw_combinations
 from separation.mixtures.dynamic.host import DynamicMixtures
 from separation.mixtures.render import render_mixture
 from separation.mixtures.source_files import Corpora
@@ -36,14 +36,12 @@ def test_table_survives_the_file(table, tmp_path):
 
 
 def test_rendering_follows_librimix_order_of_operations(table, speech_folder, tmp_path):
-    row = draw_mixtures(table, "test_unseen", 1, CONF.mixtures)[0]
+    row = draw_combinations(table, "test_unseen", 1, CONF.mixtures)[0]
     mixture = render_mixture(row, Corpora(speech_folder), 8000)
     sources = []
-    for number in (1, 2):
-        samples, rate = soundfile.read(
-            speech_folder / row[f"source_{number}_path"], dtype="float32"
-        )
-        samples = samples * float(row[f"source_{number}_gain"])
+    for source in row.sources:
+        samples, rate = soundfile.read(speech_folder / source.path, dtype="float32")
+        samples = samples * source.gain
         sources.append(resample_poly(samples, 8000, rate) if rate != 8000 else samples)
     shortest = min(map(len, sources))
     expected = np.stack([s[:shortest] for s in sources])

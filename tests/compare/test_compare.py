@@ -15,16 +15,17 @@ import torch
 
 from separation import __main__
 from separation.compare.scores import name_files
-from separation.datasets.evaluation_sets import TestSet, open_test_set
+from separation.datasets.evaluation_sets import EvalSet, open_eval_set
 from separation.datasets.options import MixtureOptions
-from separation.datasets.standard_sets import judge_set
+from separation.datasets.standard_sets import compare_with_published
 from separation.errors import UnscoredError
 from separation.evaluation.breakdown import read_scores
 from separation.experiment.experiment import Experiment
 from separation.experiment.open import open_experiment
 from separation.files import read_json
-from separation.mixtures.dataset import MixtureSet
+from separation.mixtures.dataset import MixtureDataset, ReadOptions
 from separation.mixtures.source_files import Corpora
+from separation.mixtures.table import parse_row
 from separation.models.asteroid import import_asteroid
 from separation.models.checkpoint.load import load_model
 from separation.stages.data import run_metadata
@@ -301,7 +302,7 @@ def test_a_published_set_is_compared_with_what_it_should_measure(
     expected_db, kind, said, tmp_path, librimix, caplog
 ):
     found = librimix(kind, {(own, 8000): db for own, db in expected_db.items()})
-    verdict = judge_set(found, {"mixture": INPUTS}, {"mixture": 8000})
+    verdict = compare_with_published(found, {"mixture": INPUTS}, {"mixture": 8000})
     assert said in verdict.notes[-1]
     loud = said.isupper()
     assert ("NOT THE STANDARD MIXTURES" in caplog.text) == loud
@@ -316,7 +317,7 @@ INPUTS = [{"input_si_sdr": value} for value in (0.05, 0.15)]
 def librimix(tmp_path, monkeypatch):
     """A set of two mixtures that has the IDs of a published list, with anchors of our own."""
 
-    def make(kind: str, expected_db: dict, rate: int = 8000) -> TestSet:
+    def make(kind: str, expected_db: dict, rate: int = 8000) -> EvalSet:
         folder = write_folder(tmp_path / "test", 2, rate=rate)
         if kind != "mix":
             (folder / "mix").rename(folder / kind)
@@ -324,7 +325,7 @@ def librimix(tmp_path, monkeypatch):
         monkeypatch.setattr("local.librimix.recognise", lambda _: (name, True))
         anchors = {(name, own, hz): (db, 0.01) for (own, hz), db in expected_db.items()}
         monkeypatch.setattr("local.librimix.INPUT_SI_SDR_DB", anchors)
-        return open_test_set(str(folder), MixtureOptions(), [8000])
+        return open_eval_set(str(folder), MixtureOptions(), [8000])
 
     return make
 
@@ -334,18 +335,20 @@ def test_the_anchor_is_that_of_the_audio_and_not_of_the_first_model(librimix, ca
     found = librimix("mix_both", {("mix_both", 8000): 0.1, ("mix_both", 16000): -5.0})
     rates = {"mixture": 16000, "high": 16000}
     rows = {"mixture": INPUTS, "high": INPUTS}
-    verdict = judge_set(found, rows, rates)
+    verdict = compare_with_published(found, rows, rates)
     assert "above its own 8000 Hz only" in verdict.notes[-1] and not caplog.text
     assert verdict.standard == ()
     # where a model works at the audio's rate, its rows are what counts
     other = [{"input_si_sdr": 9.0}] * 2
-    verdict = judge_set(found, {"mixture": other, "low": INPUTS}, {"mixture": 16000, "low": 8000})
+    verdict = compare_with_published(
+        found, {"mixture": other, "low": INPUTS}, {"mixture": 16000, "low": 8000}
+    )
     assert verdict.standard == ("Libri2Mix test, min, 8 kHz, sep_noisy",) and not caplog.text
 
 
 def test_audio_brought_to_a_lower_rate_has_that_rates_anchor(librimix):
     found = librimix("mix_both", {("mix_both", 8000): 0.1, ("mix_both", 16000): -5.0}, 16000)
-    verdict = judge_set(found, {"mixture": INPUTS}, {"mixture": 8000})
+    verdict = compare_with_published(found, {"mixture": INPUTS}, {"mixture": 8000})
     assert "(min, 8000 Hz)" in verdict.notes[-1] and "mix_both within" in verdict.notes[-1]
     assert verdict.standard == ()  # the published one of 8 kHz has files of 8 kHz
 
@@ -353,7 +356,9 @@ def test_audio_brought_to_a_lower_rate_has_that_rates_anchor(librimix):
 def test_a_set_is_standard_only_at_rates_at_which_it_was_measured(librimix):
     found = dataclasses.replace(librimix("mix_clean", {("mix_clean", 8000): 0.1}), own_rate=0)
     whole, part = INPUTS, [INPUTS[0], {"problems": "model-failed"}]
-    verdict = judge_set(found, {"mixture": whole, "high": part}, {"mixture": 8000, "high": 16000})
+    verdict = compare_with_published(
+        found, {"mixture": whole, "high": part}, {"mixture": 8000, "high": 16000}
+    )
     assert verdict.standard == ("Libri2Mix test, min, 8 kHz, sep_clean",)
 
 
@@ -361,7 +366,7 @@ def test_what_is_not_checked_is_said(librimix, tmp_path, monkeypatch):
     """One unreadable mixture, --limit or a part of a copy switched the check off in silence."""
     found = librimix("mix_clean", {("mix_clean", 8000): 0.1})
     part = [INPUTS[0], {"problems": "unreadable"}]
-    verdict = judge_set(found, {"mixture": part}, {"mixture": 8000})
+    verdict = compare_with_published(found, {"mixture": part}, {"mixture": 8000})
     assert "not checked" in verdict.notes[-1] and "could not be measured" in verdict.notes[-1]
     assert verdict.standard == ()
     monkeypatch.undo()
@@ -369,11 +374,11 @@ def test_what_is_not_checked_is_said(librimix, tmp_path, monkeypatch):
         name = f"672-122797-000{number}_3570-5694-0009"
         sources = make_sources(number, 2, 8000, 0.3)
         write_mixture(tmp_path / "part", name, sources.sum(axis=0), sources, 8000)
-    found = open_test_set(str(tmp_path / "part"), MixtureOptions(), [8000])
-    (note,) = judge_set(found, {"mixture": INPUTS}, {"mixture": 8000}).notes
+    found = open_eval_set(str(tmp_path / "part"), MixtureOptions(), [8000])
+    (note,) = compare_with_published(found, {"mixture": INPUTS}, {"mixture": 8000}).notes
     assert "2 of 3,000 mixtures" in note and "not checked" in note
     # official trees have no table of speakers, but names that hold them
-    assert [found.rows[0][f"speaker_{k}_ID"] for k in (1, 2)] == ["672", "3570"]
+    assert [source.speaker for source in found.rows[0].sources] == ["672", "3570"]
 
 
 def test_fingerprints_do_not_depend_on_the_order_of_the_models(tmp_path, compare):
@@ -426,7 +431,8 @@ def test_a_table_whose_recordings_change_is_rendered_and_scored_anew(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(800), 16000)
     row = {"mixture_ID": "m", "source_1_path": "a.wav", "source_1_gain": "1"}
     row |= {"source_2_path": "a.wav", "source_2_gain": "1"}
-    mixtures = MixtureSet([row], Corpora(tmp_path), 8000)
+    options = ReadOptions(corpora=Corpora(tmp_path), sample_rate=8000)
+    mixtures = MixtureDataset([parse_row(row)], options)
     before = mixtures.stamp(0)
     assert mixtures.stamp(0) == before
     soundfile.write(tmp_path / "a.wav", np.zeros(900), 16000)

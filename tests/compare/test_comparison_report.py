@@ -12,6 +12,7 @@ from separation.compare.summary import choose_metric, sum_up
 from separation.compare.text import name_metric, tell_how_good
 from separation.errors import UserError
 from separation.mixtures.signals import Mixture
+from separation.mixtures.table import parse_row
 from separation.models.published import PublishedModel
 from separation.reports.page import Block, blocks_to_html, format_blocks, make_table
 
@@ -62,9 +63,15 @@ def compare(sets: list[ScoredSet], models: list[ModelInfo], **kwargs) -> Compari
     return Comparison(sets, models, ("si_sdr", "sdr"), {"commit": "abc", **kwargs})
 
 
+def mix(mixture_id: str, sources: np.ndarray) -> tuple[Mixture, np.ndarray]:
+    row = parse_row({"mixture_ID": mixture_id})
+    mixture = sources.sum(axis=0)
+    return Mixture(row=row, sample_rate=RATE, mixture=mixture, sources=sources), sources
+
+
 def render(set_name: str, estimator: str, mixture_id: str) -> tuple[Mixture, np.ndarray]:
     sources = np.random.default_rng(0).normal(size=(2, 800)).astype(np.float32) / 10
-    return Mixture({"mixture_ID": mixture_id}, sources.sum(axis=0), sources), sources
+    return mix(mixture_id, sources)
 
 
 def write(tmp_path, comparison: Comparison, **kwargs) -> tuple[str, dict, str]:
@@ -207,7 +214,7 @@ def test_worst_mixture_whose_audio_has_gone(tmp_path, kind):
 def test_long_and_very_short_mixtures_have_players(tmp_path):
     def render_of(n_samples):
         signals = np.random.default_rng(0).normal(size=(2, n_samples)).astype(np.float32) / 9
-        return lambda *names: (Mixture({"mixture_ID": "a"}, signals.sum(axis=0), signals), signals)
+        return lambda *names: mix("a", signals)
 
     comparison = compare([make_set(n=1)], make_models("A"))
     _, _, page = write(tmp_path, comparison, n_worst=1, render=render_of(20 * RATE))
@@ -224,7 +231,7 @@ def test_three_speakers_one_mixture_and_other_metrics(tmp_path):
 
     def render_three(*names):
         signals = np.random.default_rng(0).normal(size=(3, 400)).astype(np.float32) / 10
-        return Mixture({"mixture_ID": "m00"}, signals.sum(axis=0), signals), signals
+        return mix("m00", signals)
 
     markdown, figures, page = write(tmp_path, comparison, n_worst=1, render=render_three)
     assert "| voice1, voice2, voice3 |" in markdown and page.count("estimate 3</figcaption>") == 2

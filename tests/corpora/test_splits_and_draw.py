@@ -9,7 +9,8 @@ from separation.config.load import load_conf
 from separation.corpora.splits import assign_splits, check_disjoint
 from separation.corpora.table import Utterance
 from separation.errors import UserError
-from separation.mixtures.draw.teams import draw_mixtures, tell_pair
+from separation.mixtures.draw.combinations import draw_combinations
+from separation.mixtures.table import make_existing_row
 from tests.conftest import ROOT
 
 CONF = load_conf(ROOT, "mini/ConvTasNet", ["splits.unseen_speakers=[]"])
@@ -49,9 +50,9 @@ def test_splits_and_lists_do_not_depend_on_file_order(
     first, second = (assign_splits(rows, CONF.splits) for rows in (table, shuffled))
     assert first == second
     check_disjoint(first)
-    draws = [draw_mixtures(rows, "test_seen", 30, CONF.mixtures) for rows in (first, second)]
+    draws = [draw_combinations(rows, "test_seen", 30, CONF.mixtures) for rows in (first, second)]
     assert draws[0] == draws[1]
-    pairs = Counter(frozenset((r["speaker_1_ID"], r["speaker_2_ID"])) for r in draws[0])
+    pairs = Counter(frozenset(source.speaker for source in row.sources) for row in draws[0])
     assert len(set(pairs.values())) == 1 and all(len(pair) == 2 for pair in pairs)
 
 
@@ -78,12 +79,13 @@ def test_too_few_speakers_are_refused():
 
 
 def test_pairs_are_told_by_sex():
-    rows = draw_mixtures(assign_splits(make_table(6, 20), CONF.splits), "dev", 6, CONF.mixtures)
+    rows = draw_combinations(assign_splits(make_table(6, 20), CONF.splits), "dev", 6, CONF.mixtures)
     for row in rows:
-        expected = "same-sex" if row["speaker_1_sex"] == row["speaker_2_sex"] else "different-sex"
-        assert tell_pair(row) == expected
+        first, second = row.sources
+        expected = "same-sex" if first.sex == second.sex else "different-sex"
+        assert row.sex_pair == expected
 
 
 def test_a_row_without_speakers_is_of_no_pair():
     """It was called a pair of different sexes."""
-    assert tell_pair({"mixture_ID": "a", "mixture_path": "mix/a.wav"}) == "unknown"
+    assert make_existing_row("a", "mix/a.wav", ["s1/a.wav", "s2/a.wav"]).sex_pair == "unknown"

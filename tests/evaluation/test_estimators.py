@@ -1,5 +1,7 @@
 """Oracle masks: their definitions, noise, any number of sources."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from separation.evaluation.estimators import (
 )
 from separation.metrics.score import si_sdr_db
 from separation.mixtures.signals import Mixture
+from separation.mixtures.table import parse_row
 from separation.models.inference import separate_samples
 from tests.conftest import ROOT, make_voice
 
@@ -28,7 +31,12 @@ def make_mixture(n_src: int = 2, noise: float = 0.0, duration_s: float = 1.0) ->
     total = np.sum(voices, axis=0) / 2 + added
     rounded = [np.rint(v * 32768) / 32768 for v in (total, *(v / 2 for v in voices))]
     signals = np.array(rounded, np.float32)
-    return Mixture({"mixture_ID": "a"}, signals[0], signals[1:])
+    return Mixture(
+        row=parse_row({"mixture_ID": "a"}),
+        sample_rate=RATE,
+        mixture=signals[0],
+        sources=signals[1:],
+    )
 
 
 def test_ratio_mask_of_clean_mixtures_is_what_it_was():
@@ -93,7 +101,8 @@ def test_a_mixture_shorter_than_a_window_and_a_silent_source(name):
     short = make_mixture(duration_s=0.01)
     assert make_oracle_mask(name, CONF, RATE)(short).shape == (2, 80)
     mixture = make_mixture()
-    silent = Mixture(mixture.row, mixture.sources[0], mixture.sources * [[1], [0]])
+    sources = mixture.sources * [[1], [0]]
+    silent = dataclasses.replace(mixture, mixture=sources[0], sources=sources)
     assert np.isfinite(make_oracle_mask(name, CONF, RATE)(silent)).all()
 
 

@@ -21,6 +21,7 @@ from separation.files import hash_value, read_rows
 from separation.jobs import WINDOW_PER_PROCESS, Journal, spread_evenly
 from separation.metrics.score import si_sdr_db
 from separation.mixtures.signals import Mixture
+from separation.mixtures.table import parse_row
 from tests.support.mixture_folders import make_sources
 
 RATE = 8000
@@ -33,7 +34,7 @@ class Voices(Sequence):
     sample_rate = RATE
 
     def __init__(self, n_mixtures: int, n_src: int = 2, broken: Sequence[int] = ()) -> None:
-        self.rows = [{"mixture_ID": f"v{number}"} for number in range(n_mixtures)]
+        self.rows = [parse_row({"mixture_ID": f"v{number}"}) for number in range(n_mixtures)]
         self.n_src, self.broken = n_src, set(broken)
         self.alive: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
         self.most_alive, self.asked = 0, []
@@ -46,13 +47,18 @@ class Voices(Sequence):
         if index in self.broken:
             raise UserError(f"v{index}.wav: is truncated")
         sources = make_sources(index, self.n_src, RATE, 0.25)
-        mixture = Mixture(self.rows[index], sources.sum(axis=0), sources)
+        mixture = Mixture(
+            row=self.rows[index],
+            sample_rate=RATE,
+            mixture=sources.sum(axis=0),
+            sources=sources,
+        )
         self.alive[index] = mixture
         self.most_alive = max(self.most_alive, len(self.alive))
         return mixture
 
     def stamp(self, index: int) -> str:
-        return hash_value(self.rows[index])
+        return hash_value(self.rows[index].columns)
 
 
 def leak(mixture: Mixture) -> np.ndarray:
@@ -163,7 +169,7 @@ def test_rows_are_scored_anew_when_what_they_depend_on_changes(tmp_path):
         mixtures.asked = []
         evaluate_set(mixtures, leak, path, scoring, "v", key)
         assert mixtures.asked == expected
-    mixtures.rows[1] = {"mixture_ID": "v1", "source_1_gain": "2"}
+    mixtures.rows[1] = parse_row({"mixture_ID": "v1", "source_1_gain": "2"})
     mixtures.asked = []
     evaluate_set(mixtures, leak, path, PLAIN, "v", "a")
     assert mixtures.asked == [1]
@@ -266,7 +272,7 @@ def test_a_model_that_fails_on_one_mixture_leaves_the_others(case, n_checked, tm
 
 def die_on_v2(job) -> dict:
     """A scoring process that the system kills for lack of memory."""
-    if job.row["mixture_ID"] == "v2":
+    if job.row.mixture_id == "v2":
         os._exit(9)
     return score_row(job)
 

@@ -14,8 +14,9 @@ from separation.config.load import load_conf
 from separation.corpora.splits import assign_splits, check_disjoint
 from separation.corpora.table import Utterance
 from separation.errors import UserError
-from separation.mixtures.draw.librimix import assign_noises, draw_librimix, draw_teams
-from separation.mixtures.render_librimix import render_row
+from separation.mixtures.draw.librimix import assign_noises, draw_librimix
+from separation.mixtures.draw.speaker_groups import draw_groups
+from separation.mixtures.render import render_row
 from separation.mixtures.source_files import Corpora
 from tests.conftest import ROOT, make_voice
 
@@ -60,9 +61,8 @@ def test_properties_of_the_draw(n_speakers, n_each, n_src, seed, shuffler: rando
     assert draws[0] == draws[1]
     used: Counter = Counter()
     for row in draws[0]:
-        team = [row[f"speaker_{k}_ID"] for k in range(1, n_src + 1)]
-        assert len(set(team)) == n_src
-        used.update(row[f"source_{k}_path"] for k in range(1, n_src + 1))
+        assert len({source.speaker for source in row.sources}) == n_src
+        used.update(source.path for source in row.sources)
     assert set(used.values()) <= {1}
     durations = {row.path: row.duration_s for row in first}
     assert all(durations[path] >= 3.0 for path in used)
@@ -70,20 +70,20 @@ def test_properties_of_the_draw(n_speakers, n_each, n_src, seed, shuffler: rando
     assert len(used) > len(long_enough) - max(Counter(r.speaker for r in long_enough).values()) - 9
 
 
-def test_dev_and_test_reuse_utterances_but_never_a_team():
+def test_dev_and_test_reuse_utterances_but_never_a_group():
     rows = [r for r in make_table(6, 6) if r.duration_s >= 3]
-    teams = draw_teams(rows, "dev", 60, CONF.mixtures)
-    assert len({frozenset(r.utterance for r in team) for team in teams}) == 60
+    groups = draw_groups(rows, "dev", 60, CONF.mixtures)
+    assert len({frozenset(r.utterance for r in group) for group in groups}) == 60
     with pytest.raises(UserError, match=r"only \d+ different mixtures where 5000"):
-        draw_teams(rows, "dev", 5000, CONF.mixtures)
+        draw_groups(rows, "dev", 5000, CONF.mixtures)
 
 
 def test_noises_are_as_long_as_the_sources_where_there_are_such():
-    teams = [[make_utterance(f"{k}-{i}", str(k), "F", 3.0 + i) for k in (1, 2)] for i in range(4)]
+    groups = [[make_utterance(f"{k}-{i}", str(k), "F", 3.0 + i) for k in (1, 2)] for i in range(4)]
     noises = [make_utterance(f"n{i}", "noise", "", 2.5 + i) for i in range(5)]
-    chosen = assign_noises(teams, noises, "train", 0)
+    chosen = assign_noises(groups, noises, "train", 0)
     assert len({row.utterance for row in chosen}) == 4
-    assert sum(n.duration_s >= t[0].duration_s for n, t in zip(chosen, teams, strict=True)) >= 3
+    assert sum(n.duration_s >= t[0].duration_s for n, t in zip(chosen, groups, strict=True)) >= 3
 
 
 @pytest.mark.parametrize("loud", [False, True])

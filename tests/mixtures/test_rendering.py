@@ -18,9 +18,8 @@ from separation.errors import UserError
 from separation.files import read_rows
 from separation.mixtures.kinds import TYPES
 from separation.mixtures.render import render_mixture
-from separation.mixtures.render_librimix import count_sources
 from separation.mixtures.source_files import Corpora, list_clips
-from separation.mixtures.table import read_mixture_table
+from separation.mixtures.table import parse_row, read_mixture_table
 from separation.wav_trees.tree import Tree, render_tree
 from tests.support.librimix_tree import DATA, hash_folder, read_reference_rows, write_tree
 from tests.support.wsj0_tree import LISTS, write_wsj0
@@ -34,7 +33,7 @@ def librimix(tmp_path_factory):
     folder = tmp_path_factory.mktemp("librimix")
     for n_src in (2, 3):
         rows = read_mixture_table(DATA / f"libri{n_src}mix_test-clean.csv")
-        write_tree(rows, folder / "LibriSpeech", folder / "wham")
+        write_tree(read_reference_rows(n_src), folder / "LibriSpeech", folder / "wham")
         corpora = Corpora(folder / "LibriSpeech", folder / "wham")
         tree = Tree(folder / "out" / f"Libri{n_src}Mix", "test", RATES, MODES, TYPES)
         render_tree(rows, corpora, tree, 2)
@@ -81,7 +80,7 @@ def test_the_rows_hold_the_hard_cases(librimix):
 def test_on_the_fly_equals_the_tree(librimix, rate, mode, kind):
     """From the files and from a lossless pack; ``min`` reads no more than it needs."""
     tree = Tree(librimix / "out" / "Libri3Mix", "test", RATES, MODES, TYPES)
-    rows = read_reference_rows(3)
+    rows = [parse_row(row) for row in read_reference_rows(3)]
     pack = librimix / "exact"
     pack_speakers(list_clips(rows), librimix / "LibriSpeech", pack, None, 1)
     for exact in (None, ExactPack(pack)):
@@ -92,7 +91,7 @@ def test_on_the_fly_equals_the_tree(librimix, rate, mode, kind):
             if kind != "mix_single":
                 parts |= {"s3": mixture.sources[2]}
             for signal, samples in parts.items():
-                path = tree.wav(rate, mode, signal, row["mixture_ID"])
+                path = tree.wav(rate, mode, signal, row.mixture_id)
                 assert np.array_equal(samples, soundfile.read(path, dtype="float32")[0]), path
 
 
@@ -136,9 +135,8 @@ def test_a_noise_too_short_to_repeat_is_named(tmp_path):
     write_tree([row], tmp_path / "speech", tmp_path / "noise")
     soundfile.write(tmp_path / "noise" / row["noise_path"], np.zeros(8000), 16000)
     with pytest.raises(UserError, match="half a second"):
-        render_mixture(
-            row, Corpora(tmp_path / "speech", tmp_path / "noise"), 8000, "min", "mix_both"
-        )
+        corpora = Corpora(tmp_path / "speech", tmp_path / "noise")
+        render_mixture(parse_row(row), corpora, 8000, "min", "mix_both")
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".wv1"])
@@ -152,7 +150,7 @@ def test_wsj0_mixtures_equal_those_of_pywsj0_mix(suffix, tmp_path):
             rows = read_list(LISTS, n_src, condition, tmp_path / "disc")
             tree = Tree(tmp_path / f"{n_src}speakers", condition, RATES, MODES, ("mix",))
             render_tree(rows, Corpora(tmp_path / "disc"), tree, 1)
-            assert count_sources(rows[0]) == n_src
+            assert rows[0].n_src == n_src and rows[0].origin == "wsj0"
     assert len(reference["folders"]) == 2 * 2 * 3 * (3 + 4)
     for folder, expected in reference["folders"].items():
         assert hash_folder(tmp_path / folder, expected["names"]) == expected["sha256"], folder

@@ -21,9 +21,10 @@ from separation.errors import MissingInputError, UserError
 from separation.experiment.fingerprints import compare_fingerprints, read_fingerprints
 from separation.experiment.open import open_experiment
 from separation.files import read_json, read_rows
-from separation.mixtures.draw.librimix_teams import draw_balanced_teams, draw_teams
+from separation.mixtures.draw.speaker_groups import draw_balanced_groups, draw_groups
 from separation.mixtures.render import render_mixture
 from separation.mixtures.source_files import Corpora
+from separation.mixtures.table import parse_row
 from tests.conftest import ROOT
 from tests.mixtures.test_draw_librimix import make_utterance
 from tests.support.aishell3_tree import REAL_CONTENT, make_speech, write_tree
@@ -210,7 +211,7 @@ def test_fixed_length_level_difference_and_few_speakers(call, corpus, tmp_path):
     assert joined  # no utterance here has 3.2 s, most have less than 3
     differences = []
     for row in rows:
-        mixture = render_mixture(row, Corpora(corpus), 8000)
+        mixture = render_mixture(parse_row(row), Corpora(corpus), 8000)
         assert mixture.sources.shape == (2, 24000)
         power = (mixture.sources.astype(np.float64) ** 2).mean(axis=1)
         differences.append(10 * np.log10(power[0] / power[1]))
@@ -225,7 +226,7 @@ def test_joined_pieces_are_the_samples_of_their_utterances(call, corpus, tmp_pat
         paths = row["source_1_path"].split("|")
         whole = np.concatenate([soundfile.read(corpus / p, dtype="float32")[0] for p in paths])
         start, count = int(row["source_1_start"]), int(row["source_1_n_samples"])
-        clip = Corpora(corpus).open_listed(row, 1)
+        clip = Corpora(corpus).open_source(parse_row(row).sources[0])
         assert count == clip.n_samples == 3 * 44100
         assert np.array_equal(clip.read(count, 1.0), whole[start : start + count])
         assert np.array_equal(clip.read(1000, 0.5), 0.5 * whole[start : start + 1000])
@@ -281,7 +282,7 @@ def test_three_speakers_with_any_noise_folder(call, corpus, tmp_path):
     women = [sum(row[f"speaker_{k}_sex"] == "F" for k in (1, 2, 3)) for row in rows]
     assert women == [3, 2, 0, 1]
     corpora = Corpora(corpus, noise)
-    mixture = render_mixture(rows[0], corpora, 16000, "max", "mix_both")
+    mixture = render_mixture(parse_row(rows[0]), corpora, 16000, "max", "mix_both")
     assert np.abs(mixture.mixture - mixture.sources.sum(axis=0)).max() > 0.001  # there is noise
 
 
@@ -323,31 +324,31 @@ def test_splits_are_disjoint_balanced_and_blind_to_order(sizes, shuffler, seed):
 
 @settings(max_examples=25, deadline=None)
 @given(counts, st.randoms(use_true_random=False), st.sampled_from([2, 3]))
-def test_balanced_teams_repeat_nothing_and_are_blind_to_order(sizes, shuffler, n_src):
+def test_balanced_groups_repeat_nothing_and_are_blind_to_order(sizes, shuffler, n_src):
     conf = load_conf(ROOT, RECIPE, [f"mixtures.n_src={n_src}"]).mixtures
     table = make_table(*sizes)
     shuffled = table.copy()
     shuffler.shuffle(shuffled)
-    teams = draw_balanced_teams(table, "test", 20, conf)
-    assert teams == draw_balanced_teams(shuffled, "test", 20, conf)
-    assert all(len({row.speaker for row in team}) == n_src for team in teams)
-    assert len({frozenset(row.utterance for row in team) for team in teams}) == 20
-    same = [len({row.sex for row in team}) == 1 for team in teams]
+    groups = draw_balanced_groups(table, "test", 20, conf)
+    assert groups == draw_balanced_groups(shuffled, "test", 20, conf)
+    assert all(len({row.speaker for row in group}) == n_src for group in groups)
+    assert len({frozenset(row.utterance for row in group) for group in groups}) == 20
+    same = [len({row.sex for row in group}) == 1 for group in groups]
     assert sum(same) == 10
-    assert sum(team[0].sex == "F" for team in teams) == 10
+    assert sum(group[0].sex == "F" for group in groups) == 10
 
 
 def test_training_list_takes_each_utterance_once():
     conf = load_conf(ROOT, RECIPE, []).mixtures
-    teams = draw_teams(make_table(8, 5, 5), "train", 0, conf)
-    used = [row.utterance for team in teams for row in team]
+    groups = draw_groups(make_table(8, 5, 5), "train", 0, conf)
+    used = [row.utterance for group in groups for row in group]
     assert len(used) == len(set(used)) >= 60
 
 
 def test_too_few_women_for_balance_is_one_sentence():
     conf = load_conf(ROOT, RECIPE, []).mixtures
     with pytest.raises(UserError, match="needs 2 women and 2 men in test; it has 1 speaker"):
-        draw_balanced_teams(make_table(1, 5, 3), "test", 4, conf)
+        draw_balanced_groups(make_table(1, 5, 3), "test", 4, conf)
 
 
 def test_published_fingerprints_are_compared(call, corpus, tmp_path, monkeypatch):

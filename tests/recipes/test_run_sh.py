@@ -19,6 +19,7 @@ from separation.files import read_rows
 from separation.metrics import sdr_db
 from separation.mixtures.render import render_mixture
 from separation.mixtures.source_files import Corpora
+from separation.mixtures.table import parse_row
 from tests.conftest import ROOT, make_voice
 
 TINY = {
@@ -208,7 +209,7 @@ def test_mini_recipe_on_real_speech_where_apt_answers(call, tmp_path):
 def _compare_scores_on_real_speech(data: Path) -> None:
     """SDR of mixtures and of oracle estimates of recorded speech against mir_eval."""
     for row in read_rows(data / "metadata" / "test_unseen.csv")[:4]:
-        mixture = render_mixture(row, Corpora(data / "corpus"), 8000)
+        mixture = render_mixture(parse_row(row), Corpora(data / "corpus"), 8000)
         conf = load_conf(ROOT, "mini/ConvTasNet", []).evaluation
         for estimates in (make_ratio_mask(conf, 8000)(mixture), estimate_mixture(mixture)):
             peer = mir_eval.separation.bss_eval_sources(mixture.sources, estimates, False)[0]

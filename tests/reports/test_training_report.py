@@ -7,6 +7,7 @@ from separation.evaluation.summary import summarise
 from separation.experiment.experiment import Experiment
 from separation.files import format_rows, write_text
 from separation.mixtures.signals import Mixture
+from separation.mixtures.table import parse_row
 from separation.reports import training_report as report
 from tests.evaluation.test_breakdown import make_row
 from tests.reports.test_sanity import experiment  # noqa: F401 a fixture
@@ -16,11 +17,16 @@ ROWS.append(make_row("m08", None))
 
 
 class Mixtures:
-    rows = ROWS
+    rows = tuple(
+        parse_row({key: row[key] for key in row if key == "mixture_ID" or key[:8] == "speaker_"})
+        for row in ROWS
+    )
 
     def __getitem__(self, index):
         sources = np.random.default_rng(index).normal(size=(2, 800)).astype(np.float32) / 10
-        return Mixture(ROWS[index], sources.sum(axis=0), sources)
+        return Mixture(
+            row=self.rows[index], sample_rate=8000, mixture=sources.sum(axis=0), sources=sources
+        )
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import torch
 from separation.config.load import load_conf
 from separation.config.schema import Conf
 from separation.mixtures.signals import Mixture
+from separation.mixtures.table import parse_row
 from separation.training.loop import train
 from tests.conftest import ROOT, make_voice
 
@@ -91,7 +92,14 @@ def make_dev(n_mixtures: int = 3) -> list[Mixture]:
     for number in range(n_mixtures):
         mixture, sources = (part.numpy() for part in Voices()[10_000 + number])
         n_samples = N_SAMPLES - 100 * number
-        mixtures.append(Mixture({}, mixture[:n_samples], sources[:, :n_samples]))
+        mixtures.append(
+            Mixture(
+                row=parse_row({"mixture_ID": f"dev{number}"}),
+                sample_rate=RATE,
+                mixture=mixture[:n_samples],
+                sources=sources[:, :n_samples],
+            )
+        )
     return mixtures
 
 

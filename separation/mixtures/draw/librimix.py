@@ -1,8 +1,8 @@
 """Drawing mixtures under LibriMix's rules, so that anyone with the same files gets the same list.
 
 The rules of ``create_librimix_metadata.py`` (LibriMix, b898ca3): utterances of a least length;
-random teams of different speakers; in training every utterance at most once, in dev and test
-new rounds until there are enough, no team twice; loudness uniform; a source that would peak at 1
+random groups of different speakers; in training every utterance at most once, in dev and test
+new rounds until there are enough, no group twice; loudness uniform; a source that would peak at 1
 is brought to 0.9, a mixture above 0.9 too; noises longer than the longest source first.
 
 Differences, all of which make the list reproducible: utterances are sorted and shuffled by
@@ -10,24 +10,97 @@ generators of (seed, split, round); loudness is that of the utterance in the cor
 of its zero-padded copy (padding falls under the meter's gate); gains have eight decimals.
 """
 
+import math
 from collections import defaultdict
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from separation.audio.clips import Clip, JoinedClip
 from separation.audio.loudness import measure_loudness_lufs
 from separation.audio.resample import count_resampled, resample
 from separation.config.schema import MixturesConf
 from separation.corpora.table import Utterance
 from separation.errors import UserError
 from separation.jobs import run_jobs
-from separation.mixtures.draw.librimix_sources import Source, cut_piece, describe_sources
-from separation.mixtures.draw.librimix_teams import draw_balanced_teams, draw_teams
-from separation.mixtures.draw.teams import draw_level_db, format_row, make_generator
+from separation.mixtures.draw.combinations import draw_level_db
+from separation.mixtures.draw.speaker_groups import draw_balanced_groups, draw_groups
 from separation.mixtures.render_librimix import read_noise
+from separation.mixtures.rng import make_generator
 from separation.mixtures.source_files import Corpora
+from separation.mixtures.table import JOINT, MixtureRow, NoiseRef, SourceRef, make_row
 
 FULL_SCALE = 1.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """Utterances of one speaker, one after the other, and the piece of them that is used.
+
+    Attributes:
+        utterances: of one speaker and sample rate; mostly one.
+        start: first sample of the piece, at the recordings' own rate.
+        n_samples: of the piece; 0: all.
+    """
+
+    utterances: tuple[Utterance, ...]
+    start: int = 0
+    n_samples: int = 0
+
+    @property
+    def first(self) -> Utterance:
+        return self.utterances[0]
+
+    @property
+    def whole(self) -> bool:
+        return self.n_samples == 0
+
+    @property
+    def length(self) -> int:
+        """Samples at the recordings' own rate."""
+        return self.n_samples or sum(row.n_samples for row in self.utterances)
+
+    @property
+    def duration_s(self) -> float:
+        return self.length / self.first.sample_rate
+
+    @property
+    def peak(self) -> float:
+        """Of the whole utterances: a bound of the piece's."""
+        return max(row.peak for row in self.utterances)
+
+    @property
+    def loudness_lufs(self) -> float:
+        """Of the whole utterances: their mean power, weighted by length."""
+        if len(self.utterances) == 1:
+            return self.first.loudness_lufs
+        powers = [row.duration_s * 10 ** (row.loudness_lufs / 10) for row in self.utterances]
+        return 10 * math.log10(sum(powers) / sum(row.duration_s for row in self.utterances))
+
+    @property
+    def path(self) -> str:
+        return JOINT.join(row.path for row in self.utterances)
+
+    def open(self, corpora: Corpora) -> Clip:
+        """The samples, decoded when they are read."""
+        clips = [corpora.open_recording(row.path, row.channel) for row in self.utterances]
+        return clips[0] if self.whole else JoinedClip(clips, self.start, self.n_samples)
+
+    def refer(self, gain: float, *, with_transcript: bool) -> SourceRef:
+        """What a mixture table says of it; loudness is that of whole utterances after the gain."""
+        transcript = JOINT.join(row.transcript for row in self.utterances)
+        return SourceRef(
+            paths=tuple(row.path for row in self.utterances),
+            channel=self.first.channel,
+            start=None if self.whole else self.start,
+            n_samples=None if self.whole else self.n_samples,
+            gain=gain,
+            loudness_lufs=self.loudness_lufs + 20 * math.log10(gain) if self.whole else None,
+            speaker=self.first.speaker,
+            sex=self.first.sex,
+            transcript=transcript if with_transcript else None,
+        )
 
 
 def draw_librimix(
@@ -40,7 +113,7 @@ def draw_librimix(
     n_jobs: int,
     *,
     sample_rate: int,
-) -> list[dict[str, str]]:
+) -> list[MixtureRow]:
     """Draw one split's mixtures under LibriMix's rules.
 
     Args:
@@ -53,18 +126,19 @@ def draw_librimix(
         sample_rate: Hz at which level differences are measured, where they are asked for.
 
     Returns:
-        rows ``mixture_ID, source_i_path, source_i_gain, ...`` in LibriMix's columns.
+        rows ``mixture_ID, source_k_path, source_k_gain, ...`` in LibriMix's columns.
 
     Raises:
         UserError: too few speakers or utterances.
     """
     rows = _choose_utterances(utterances, split, conf)
     balanced = conf.balance_sexes and split != "train"
-    deal = draw_balanced_teams if balanced else draw_teams
-    teams = make_sources(deal(rows, split, n_mixtures, conf), utterances, split, conf)
-    chosen = assign_noises(teams, [r for r in noises if r.split == split], split, conf.seed)
+    draw = draw_balanced_groups if balanced else draw_groups
+    groups = make_sources(draw(rows, split, n_mixtures, conf), utterances, split, conf)
+    chosen = assign_noises(groups, [r for r in noises if r.split == split], split, conf.seed)
     jobs = [
-        (index, team, noise) for index, (team, noise) in enumerate(zip(teams, chosen, strict=True))
+        (index, group, noise)
+        for index, (group, noise) in enumerate(zip(groups, chosen, strict=True))
     ]
     work = partial(
         _draw_row,
@@ -97,43 +171,74 @@ def _choose_utterances(
 
 
 def make_sources(
-    teams: list[list[Utterance]], utterances: list[Utterance], split: str, conf: MixturesConf
+    groups: list[list[Utterance]], utterances: list[Utterance], split: str, conf: MixturesConf
 ) -> list[list[Source]]:
     """Whole utterances, or in training pieces of ``train_length_s``."""
     if split != "train" or conf.train_length_s == 0:
-        return [[Source((row,)) for row in team] for team in teams]
-    own: dict[str, list[Utterance]] = defaultdict(list)
+        return [[Source((row,)) for row in group] for group in groups]
+    by_speaker: dict[str, list[Utterance]] = defaultdict(list)
     for row in sorted(utterances, key=lambda row: row.utterance):
         if row.split == split:
-            own[row.speaker].append(row)
+            by_speaker[row.speaker].append(row)
     made = []
-    for index, team in enumerate(teams):
+    for index, group in enumerate(groups):
         generator = make_generator(conf.seed, f"{split}/pieces", index)
         made.append(
-            [cut_piece(row, own[row.speaker], conf.train_length_s, generator) for row in team]
+            [
+                cut_piece(row, by_speaker[row.speaker], conf.train_length_s, generator)
+                for row in group
+            ]
         )
     return made
 
 
+def cut_piece(
+    utterance: Utterance,
+    own: list[Utterance],
+    duration_s: float,
+    generator: np.random.Generator,
+) -> Source:
+    """A piece of ``duration_s``: out of a longer utterance at random, else with more speech after.
+
+    Args:
+        own: all utterances of the speaker, sorted by name, to complete a short one with.
+
+    Raises:
+        UserError: a name that cannot be joined with others.
+    """
+    wanted = round(duration_s * utterance.sample_rate)
+    if utterance.n_samples >= wanted:
+        start = int(generator.integers(utterance.n_samples - wanted + 1))
+        return Source((utterance,), start, wanted)
+    fitting = [row for row in own if row.sample_rate == utterance.sample_rate]
+    chosen = [utterance]
+    while sum(row.n_samples for row in chosen) < wanted:
+        chosen.append(fitting[int(generator.integers(len(fitting)))])
+    odd = [row.path for row in chosen if JOINT in row.path]
+    if odd:
+        raise UserError(f"{odd[0]}: rename it without '{JOINT}', which joins paths in our tables.")
+    return Source(tuple(chosen), 0, wanted)
+
+
 def assign_noises(
-    teams: list[list[Source]], noises: list[Utterance], split: str, seed: int
+    groups: list[list[Source]], noises: list[Utterance], split: str, seed: int
 ) -> list[Utterance | None]:
-    """A noise for every team, each used equally often; where possible no shorter than its sources.
+    """A noise for every group, each used equally often; where possible no shorter than its sources.
 
     Raises:
         UserError: the split has sources but no noise at all, though noises were given.
     """
     ordered = sorted(noises, key=lambda row: row.utterance)
     if not ordered:
-        return [None] * len(teams)
+        return [None] * len(groups)
     waiting: list[Utterance] = []
     chosen: list[Utterance | None] = []
     turn = 0
-    for team in teams:
+    for group in groups:
         if not waiting:
             order = make_generator(seed, f"{split}/noise", turn).permutation(len(ordered))
             waiting, turn = [ordered[index] for index in order], turn + 1
-        longest = max(row.duration_s for row in team)
+        longest = max(row.duration_s for row in group)
         place = next((i for i, row in enumerate(waiting) if row.duration_s >= longest), None)
         if place is None:
             place = max(range(len(waiting)), key=lambda i: waiting[i].duration_s)
@@ -148,35 +253,34 @@ def _draw_row(
     corpora: Corpora,
     sample_rate: int,
     with_transcripts: bool,
-) -> dict[str, str]:
-    """Gains of one team, and its row."""
-    index, team, noise = job
+) -> MixtureRow:
+    """Gains of one group, and its row."""
+    index, group, noise = job
     generator = make_generator(conf.seed, split, index)
     differences: list[float] = []
     if split == "train" and conf.train_level_by == "difference":
-        gains, differences = _draw_differences(team, generator, conf, corpora, sample_rate)
+        gains, differences = _draw_differences(group, generator, conf, corpora, sample_rate)
     else:
         gains = [
             _limit(10 ** (draw_level_db(generator, s.loudness_lufs, conf) / 20), s.peak, conf)
-            for s in team
+            for s in group
         ]
     noise_samples, noise_gain = None, 0.0
     if noise is not None:
         target = generator.uniform(conf.noise_loudness_min_lufs, conf.noise_loudness_max_lufs)
-        noise_samples = _read_noise(noise, team, corpora)
+        noise_samples = _read_noise(noise, group, corpora)
         loudness = round(measure_loudness_lufs(noise_samples, noise.sample_rate), 2)
         peak = float(np.abs(noise_samples).max())
         noise_gain = _limit(10 ** ((target - loudness) / 20), peak, conf)
-    weight = _weigh(team, gains, noise_samples, noise_gain, conf, corpora)
-    name = "_".join(row.first.path.rsplit("/", 1)[-1].rsplit(".", 1)[0] for row in team)
+    weight = _weigh(group, gains, noise_samples, noise_gain, conf, corpora)
+    name = "_".join(row.first.path.rsplit("/", 1)[-1].rsplit(".", 1)[0] for row in group)
     gains = [gain * weight for gain in gains]
-    row = format_row(f"{index:05d}-{name}", [source.first for source in team], gains)
-    if noise is not None:
-        row |= {"noise_path": noise.path, "noise_gain": f"{noise_gain * weight:.8f}"}
-    row |= describe_sources(team, gains, with_transcripts=with_transcripts)
-    for number, difference in enumerate(differences, 2):
-        row[f"level_difference_{number}_db"] = f"{difference:.4f}"
-    return row
+    sources = [
+        source.refer(gain, with_transcript=with_transcripts)
+        for source, gain in zip(group, gains, strict=True)
+    ]
+    noise_ref = NoiseRef(noise.path, noise_gain * weight) if noise is not None else None
+    return make_row(f"{index:05d}-{name}", sources, noise_ref, differences)
 
 
 def _limit(gain: float, peak: float, conf: MixturesConf) -> float:
@@ -184,7 +288,7 @@ def _limit(gain: float, peak: float, conf: MixturesConf) -> float:
 
 
 def _draw_differences(
-    team: list[Source],
+    group: list[Source],
     generator: np.random.Generator,
     conf: MixturesConf,
     corpora: Corpora,
@@ -196,37 +300,37 @@ def _draw_differences(
     mixture's rate. One weight for all, where a source would peak at 1, keeps the differences.
     """
     samples = []
-    for source in team:
+    for source in group:
         clip = source.open(corpora)
         samples.append(resample(clip.read(clip.n_samples, 1.0), clip.sample_rate, sample_rate))
     shortest = min(map(len, samples))
     powers = [float(np.mean(np.square(part[:shortest], dtype=np.float64))) for part in samples]
     if min(powers) == 0:
-        silent = team[powers.index(0.0)]
+        silent = group[powers.index(0.0)]
         raise UserError(f"{silent.path}: a piece of it is silent; remove the recording.")
-    first = 10 ** (draw_level_db(generator, team[0].loudness_lufs, conf) / 20)
+    first = 10 ** (draw_level_db(generator, group[0].loudness_lufs, conf) / 20)
     low, high = conf.train_level_difference_min_db, conf.train_level_difference_max_db
-    differences = [float(generator.uniform(low, high)) for _ in team[1:]]
+    differences = [float(generator.uniform(low, high)) for _ in group[1:]]
     gains = [first] + [
         first * (powers[0] / power) ** 0.5 * 10 ** (-difference / 20)
         for power, difference in zip(powers[1:], differences, strict=True)
     ]
-    peak = max(gain * source.peak for gain, source in zip(gains, team, strict=True))
+    peak = max(gain * source.peak for gain, source in zip(gains, group, strict=True))
     weight = 1.0 if peak < FULL_SCALE else conf.peak_max / peak
     return [gain * weight for gain in gains], differences
 
 
-def _read_noise(noise: Utterance, team: list[Source], corpora: Corpora) -> np.ndarray:
+def _read_noise(noise: Utterance, group: list[Source], corpora: Corpora) -> np.ndarray:
     """The noise as the renderer will use it, as long as the longest source."""
     longest = max(
         count_resampled(source.length, source.first.sample_rate, noise.sample_rate)
-        for source in team
+        for source in group
     )
-    return read_noise(corpora.open_noise(noise.path), longest, longest, {"noise_path": noise.path})
+    return read_noise(corpora.open_noise(noise.path), longest, longest, noise.path)
 
 
 def _weigh(
-    team: list[Source],
+    group: list[Source],
     gains: list[float],
     noise: np.ndarray | None,
     noise_gain: float,
@@ -238,12 +342,12 @@ def _weigh(
     Where the sum of the sources' peaks stays below, no audio needs to be read; where rates
     differ that sum takes the mixture's place.
     """
-    bound = sum(gain * source.peak for gain, source in zip(gains, team, strict=True))
+    bound = sum(gain * source.peak for gain, source in zip(gains, group, strict=True))
     if noise is not None:
         bound += noise_gain * float(np.abs(noise).max())
     if bound <= conf.peak_max:
         return 1.0
-    clips = [source.open(corpora) for source in team]
+    clips = [source.open(corpora) for source in group]
     lengths = {clip.n_samples for clip in clips}
     same_rate = len({clip.sample_rate for clip in clips}) == 1
     if not same_rate or (noise is not None and len(noise) != max(lengths)):

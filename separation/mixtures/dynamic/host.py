@@ -7,9 +7,9 @@ from torch.utils.data import Dataset
 from separation.audio.resample import resample_fast
 from separation.config.schema import MixturesConf
 from separation.corpora.pack import PackedAudio
-from separation.mixtures.dataset import MixtureSet
-from separation.mixtures.draw.teams import make_generator
+from separation.mixtures.dataset import MixtureDataset
 from separation.mixtures.dynamic.plans import ItemPlan, MixturePlans, PartPlan
+from separation.mixtures.rng import make_generator
 
 
 class DynamicMixtures(Dataset):
@@ -123,7 +123,7 @@ class ListedSegments(Dataset):
     """
 
     def __init__(
-        self, mixtures: MixtureSet, n_samples: int, seed: int, *, random_crop: bool = True
+        self, mixtures: MixtureDataset, n_samples: int, seed: int, *, random_crop: bool = True
     ) -> None:
         self.mixtures = mixtures
         self.n_samples = n_samples
@@ -152,7 +152,7 @@ class ListedSegments(Dataset):
 class FixedMixtures(Dataset):
     """Fixed mixtures as they are: whole, none dropped, always in the same order."""
 
-    def __init__(self, mixtures: MixtureSet) -> None:
+    def __init__(self, mixtures: MixtureDataset) -> None:
         self.mixtures = mixtures
 
     def __len__(self) -> int:

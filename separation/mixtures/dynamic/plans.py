@@ -8,7 +8,7 @@ import numpy as np
 
 from separation.config.schema import MixturesConf
 from separation.corpora.pack import PackedAudio
-from separation.mixtures.draw.teams import make_generator
+from separation.mixtures.rng import make_generator
 
 OVERSHOOT = 1.5  # resampling may raise a peak by less than this
 

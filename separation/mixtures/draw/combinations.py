@@ -1,7 +1,9 @@
-"""Drawing mixtures: corpus table + rules + seed -> mixture table in LibriMix's columns."""
+"""Drawing mixtures of every combination of speakers (``metadata.rules: teams``).
+
+Corpus table + rules + seed -> mixture table in LibriMix's columns.
+"""
 
 import itertools
-import zlib
 from collections import defaultdict
 
 import numpy as np
@@ -9,13 +11,8 @@ import numpy as np
 from separation.config.schema import MixturesConf
 from separation.corpora.table import Utterance
 from separation.errors import UserError
-
-GAIN_DECIMALS = 8
-
-
-def make_generator(seed: int, split: str, index: int) -> np.random.Generator:
-    """The generator of one item: nothing but (seed, split, index) decides what it draws."""
-    return np.random.default_rng([seed, zlib.crc32(split.encode()), index])
+from separation.mixtures.rng import make_generator
+from separation.mixtures.table import MixtureRow, SourceRef, make_row
 
 
 def draw_level_db(
@@ -26,9 +23,9 @@ def draw_level_db(
     return float(target - loudness_lufs)
 
 
-def draw_mixtures(
+def draw_combinations(
     utterances: list[Utterance], split: str, n_mixtures: int, conf: MixturesConf
-) -> list[dict[str, str]]:
+) -> list[MixtureRow]:
     """Draw one split's fixed mixtures.
 
     Every set of ``n_src`` speakers comes equally often (``n_mixtures`` is rounded up),
@@ -38,23 +35,24 @@ def draw_mixtures(
     gains (a bound on the mixture's peak that needs no audio, so a table is made from tables).
 
     Returns:
-        rows ``mixture_ID, source_i_path, source_i_gain, speaker_i_ID, speaker_i_sex,
-        source_i_channel``; gains are decimals of fixed length.
+        rows ``mixture_ID, source_k_path, source_k_gain, speaker_k_ID, speaker_k_sex,
+        source_k_channel``; gains are decimals of fixed length.
 
     Raises:
         UserError: a split with too few speakers or without long enough utterances.
     """
     voices = _group_voices(utterances, split, conf)
-    teams = list(itertools.combinations(sorted(voices), conf.n_src))
-    repeats = -(-n_mixtures // len(teams))
+    groups = list(itertools.combinations(sorted(voices), conf.n_src))
+    repeats = -(-n_mixtures // len(groups))
     used: dict[str, int] = defaultdict(int)
     rows = []
-    for index, team in enumerate(team for _ in range(repeats) for team in teams):
+    for index, group in enumerate(group for _ in range(repeats) for group in groups):
         generator = make_generator(conf.seed, split, index)
-        order = generator.permutation(len(team))
-        sources = [_next_utterance(voices, team[i], used, conf.seed) for i in order]
-        gains = _draw_gains(generator, sources, conf)
-        rows.append(format_row(f"{split}-{index:05d}", sources, gains))
+        order = generator.permutation(len(group))
+        chosen = [_next_utterance(voices, group[i], used, conf.seed) for i in order]
+        gains = _draw_gains(generator, chosen, conf)
+        sources = [refer_to(row, gain) for row, gain in zip(chosen, gains, strict=True)]
+        rows.append(make_row(f"{split}-{index:05d}", sources))
     return rows
 
 
@@ -97,23 +95,12 @@ def _draw_gains(
     return [gain * weight for gain in gains]
 
 
-def format_row(mixture_id: str, sources: list[Utterance], gains: list[float]) -> dict[str, str]:
-    """A row of a mixture table, gains as decimals of fixed length."""
-    row = {"mixture_ID": mixture_id}
-    for number, (source, gain) in enumerate(zip(sources, gains, strict=True), 1):
-        row[f"source_{number}_path"] = source.path
-        row[f"source_{number}_gain"] = f"{gain:.{GAIN_DECIMALS}f}"
-    for number, source in enumerate(sources, 1):
-        row[f"speaker_{number}_ID"] = source.speaker
-        row[f"speaker_{number}_sex"] = source.sex
-        row[f"source_{number}_channel"] = source.channel
-    return row
-
-
-def tell_pair(row: dict[str, str]) -> str:
-    """``same-sex``, ``different-sex`` or ``unknown`` for a row of a mixture table."""
-    stated = [row[key] for key in row if key.startswith("speaker_") and key.endswith("_sex")]
-    sexes = [text.strip()[:1].upper() for text in stated]  # F, f and female are one sex
-    if not sexes or "" in sexes:
-        return "unknown"
-    return "same-sex" if len(set(sexes)) == 1 else "different-sex"
+def refer_to(utterance: Utterance, gain: float) -> SourceRef:
+    """A whole utterance as a mixture's source."""
+    return SourceRef(
+        paths=(utterance.path,),
+        channel=utterance.channel,
+        gain=gain,
+        speaker=utterance.speaker,
+        sex=utterance.sex,
+    )

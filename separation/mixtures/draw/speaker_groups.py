@@ -1,74 +1,74 @@
-"""Who speaks with whom: teams of utterances of different speakers, for one split's mixtures."""
+"""Who speaks with whom under LibriMix's rules: utterances of different speakers, a group each."""
 
 from collections import deque
 
 from separation.config.schema import MixturesConf
 from separation.corpora.table import Utterance
 from separation.errors import UserError
-from separation.mixtures.draw.teams import make_generator
+from separation.mixtures.rng import make_generator
 
 MAX_ROUNDS = 1000
 MAX_REDRAWS = 1000
 
 
-def draw_teams(
+def draw_groups(
     utterances: list[Utterance], split: str, n_mixtures: int, conf: MixturesConf
 ) -> list[list[Utterance]]:
-    """Teams of ``n_src`` utterances of different speakers, at random.
+    """Groups of ``n_src`` utterances of different speakers, at random.
 
     Args:
         utterances: of one split, all long enough.
         n_mixtures: 0: each utterance at most once; else new rounds until there are enough
-            different teams.
+            different groups.
 
     Raises:
-        UserError: fewer different teams than asked for.
+        UserError: fewer different groups than asked for.
     """
     ordered = sorted(utterances, key=lambda row: row.utterance)
     if n_mixtures == 0:
         return _draw_round(ordered, split, 0, conf)
-    teams: dict[frozenset[str], list[Utterance]] = {}
+    groups: dict[frozenset[str], list[Utterance]] = {}
     for number in range(MAX_ROUNDS):
-        for team in _draw_round(ordered, split, number, conf):
-            teams.setdefault(frozenset(row.utterance for row in team), team)
-        if len(teams) >= n_mixtures:
-            return list(teams.values())[:n_mixtures]
-    raise _complain_few(split, len(teams), n_mixtures)
+        for group in _draw_round(ordered, split, number, conf):
+            groups.setdefault(frozenset(row.utterance for row in group), group)
+        if len(groups) >= n_mixtures:
+            return list(groups.values())[:n_mixtures]
+    raise _complain_few(split, len(groups), n_mixtures)
 
 
 def _draw_round(
     ordered: list[Utterance], split: str, number: int, conf: MixturesConf
 ) -> list[list[Utterance]]:
-    """Each utterance at most once: the next of a shuffled row joins the oldest team it fits."""
+    """Each utterance at most once: the next of a shuffled row joins the oldest group it fits."""
     shuffled = make_generator(conf.seed, f"{split}/teams", number).permutation(len(ordered))
-    open_teams: deque[list[Utterance]] = deque()
+    open_groups: deque[list[Utterance]] = deque()
     finished = []
     for index in shuffled:
         utterance = ordered[index]
-        team = next(
-            (t for t in open_teams if all(row.speaker != utterance.speaker for row in t)), None
+        group = next(
+            (t for t in open_groups if all(row.speaker != utterance.speaker for row in t)), None
         )
-        if team is None:
-            open_teams.append([utterance])
+        if group is None:
+            open_groups.append([utterance])
             continue
-        team.append(utterance)
-        if len(team) == conf.n_src:
-            open_teams.remove(team)
-            finished.append(team)
+        group.append(utterance)
+        if len(group) == conf.n_src:
+            open_groups.remove(group)
+            finished.append(group)
     return finished
 
 
-def draw_balanced_teams(
+def draw_balanced_groups(
     utterances: list[Utterance], split: str, n_mixtures: int, conf: MixturesConf
 ) -> list[list[Utterance]]:
-    """Teams of which half are of one sex: for two speakers FF, FM, MM, MF in turn.
+    """Groups of which half are of one sex: for two speakers FF, FM, MM, MF in turn.
 
     For three FFF, FFM, MMM, MMF. The utterances of each sex are dealt from a shuffled deck, a new
-    one when it is empty; one whose speaker is in the team already waits for the next. No team
+    one when it is empty; one whose speaker is in the group already waits for the next. No group
     comes twice.
 
     Raises:
-        UserError: too few women or men, or fewer different teams than asked for.
+        UserError: too few women or men, or fewer different groups than asked for.
     """
     n_src = conf.n_src
     decks = {}
@@ -83,18 +83,18 @@ def draw_balanced_teams(
             )
         decks[sex] = _Deck(own, conf.seed, f"{split}/deck/{sex}")
     cycle = ["F" * n_src, "F" * (n_src - 1) + "M", "M" * n_src, "M" * (n_src - 1) + "F"]
-    teams: dict[frozenset[str], list[Utterance]] = {}
+    groups: dict[frozenset[str], list[Utterance]] = {}
     redraws = 0
-    while len(teams) < n_mixtures:
-        team: list[Utterance] = []
-        for sex in cycle[len(teams) % len(cycle)]:
-            team.append(decks[sex].deal({row.speaker for row in team}))
-        key = frozenset(row.utterance for row in team)
-        redraws = redraws + 1 if key in teams else 0
+    while len(groups) < n_mixtures:
+        group: list[Utterance] = []
+        for sex in cycle[len(groups) % len(cycle)]:
+            group.append(decks[sex].deal({row.speaker for row in group}))
+        key = frozenset(row.utterance for row in group)
+        redraws = redraws + 1 if key in groups else 0
         if redraws > MAX_REDRAWS:
-            raise _complain_few(split, len(teams), n_mixtures)
-        teams.setdefault(key, team)
-    return list(teams.values())
+            raise _complain_few(split, len(groups), n_mixtures)
+        groups.setdefault(key, group)
+    return list(groups.values())
 
 
 class _Deck:

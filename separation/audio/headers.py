@@ -1,0 +1,148 @@
+"""Whether an audio file is whole, from its header and its very end: the one place that decides.
+
+Kaldi's and sms_wsj's validators ask the same: is it there, can it be decoded, is it as long as its
+header says. A WAV file that a program wrote to a pipe states no true length and is read to its
+end; a FLAC file written to a pipe is not, because libsndfile cannot tell where it ends.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from separation.audio.clips import DECODED_WHOLE, explain_decoding
+from separation.audio.files import read_audio
+from separation.errors import UserError
+
+ABSENT, EMPTY, TRUNCATED = "is not there", "holds no samples", "is truncated"
+NO_LENGTH = "states no length, as FLAC written to a pipe does; encode it into a file"
+DECODING_ERRORS = (OSError, RuntimeError, ValueError, MemoryError)  # of corrupt files
+# Programs that write WAV to a pipe do not know the size; they state this, or a little less.
+UNKNOWN_SIZE_BYTES = 0x7FFFF000
+UNKNOWN_FRAMES = 1 << 62  # libsndfile's count for a FLAC file that states none is above
+STATED_SIZE = re.compile(r"(?:data|SSND) *: (\d+) \(should be (\d+)\)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioHeader:
+    """What a file says of itself, and whether its samples are there.
+
+    Attributes:
+        n_samples: a channel; 0 where it cannot be read.
+        sample_rate: Hz; 0 where it cannot be read.
+        channels: 0 where it cannot be read.
+        is_float: whether its samples may be NaN or infinite.
+        fault: why its samples cannot be used, such as ``is truncated``; empty where they can.
+    """
+
+    n_samples: int = 0
+    sample_rate: int = 0
+    channels: int = 0
+    is_float: bool = False
+    fault: str = ""
+
+    def list_faults(self, channel: str = "mono", sample_rate: int | None = None) -> dict[str, str]:
+        """What keeps a mixture from being made of this file, under ``validate``'s names of checks.
+
+        Args:
+            channel: ``mono`` refuses more than one channel.
+            sample_rate: that it should have, in Hz; None: any.
+
+        >>> AudioHeader(n_samples=9, sample_rate=16000, channels=1).list_faults(sample_rate=8000)
+        {'wrong-rate': 'has 16000 Hz where 8000 Hz are expected'}
+        """
+        faults = {"unreadable": self.fault} if self.fault else {}
+        if self.channels > 1 and channel == "mono":
+            faults["wrong-channels"] = f"has {self.channels} channels where one is expected"
+        if sample_rate and self.sample_rate not in (0, sample_rate):
+            text = f"has {self.sample_rate} Hz where {sample_rate} Hz are expected"
+            faults["wrong-rate"] = text
+        return faults
+
+
+def read_header(path: Path) -> AudioHeader:
+    """Look at a file's header and its last sample; whatever is wrong is in ``fault``."""
+    if not path.is_file():
+        return AudioHeader(fault=ABSENT)
+    if path.suffix in DECODED_WHOLE:
+        return _decode_header(path)
+    try:
+        with soundfile.SoundFile(path) as file:
+            return _describe(file, find_missing_samples(file) or _find_missing_end(file))
+    except DECODING_ERRORS as error:
+        return AudioHeader(fault=explain_decoding(path, error))
+
+
+def read_samples(path: Path) -> tuple[np.ndarray, AudioHeader]:
+    """Decode a file whose fault, if there is one, is told in its header and not raised.
+
+    Returns:
+        float32 ``(time, channels)``, empty where there is a fault.
+    """
+    nothing = np.empty((0, 1), np.float32)
+    if not path.is_file():
+        return nothing, AudioHeader(fault=ABSENT)
+    header = AudioHeader()
+    try:
+        with soundfile.SoundFile(path) as file:
+            header = _describe(file, find_missing_samples(file))
+            if header.fault:
+                return nothing, header
+            samples = file.read(dtype="float32", always_2d=True)
+            if len(samples) == file.frames:
+                return samples, header
+            return nothing, _describe(file, TRUNCATED)
+    except DECODING_ERRORS as error:
+        # libsndfile does not say why; the last sample tells a cut file from a corrupt one
+        cut = header.n_samples > 0 and read_header(path).fault == TRUNCATED
+        return nothing, AudioHeader(
+            n_samples=header.n_samples,
+            sample_rate=header.sample_rate,
+            channels=header.channels,
+            fault=TRUNCATED if cut else explain_decoding(path, error),
+        )
+
+
+def find_missing_samples(file: soundfile.SoundFile) -> str:
+    """What an open file's header tells of samples that are not there; else empty.
+
+    libsndfile counts the samples that are there, and notes what the header says.
+    """
+    if file.frames == 0:
+        return EMPTY
+    if file.frames > UNKNOWN_FRAMES:
+        return NO_LENGTH
+    stated = STATED_SIZE.search(file.extra_info)
+    if stated and int(stated[2]) < int(stated[1]) < UNKNOWN_SIZE_BYTES:
+        return TRUNCATED
+    return ""
+
+
+def _find_missing_end(file: soundfile.SoundFile) -> str:
+    """FLAC's header states a length too, which only reading the last sample confirms."""
+    try:
+        file.seek(file.frames - 1)
+        return "" if len(file.read(1, dtype="float32")) == 1 else TRUNCATED
+    except soundfile.LibsndfileError:
+        return TRUNCATED
+
+
+def _describe(file: soundfile.SoundFile, fault: str) -> AudioHeader:
+    return AudioHeader(
+        n_samples=file.frames,
+        sample_rate=file.samplerate,
+        channels=file.channels,
+        is_float=file.subtype in ("FLOAT", "DOUBLE"),
+        fault=fault,
+    )
+
+
+def _decode_header(path: Path) -> AudioHeader:
+    """G.722 and GSM without a header: only decoding tells their length."""
+    try:
+        samples, sample_rate = read_audio(path)
+    except UserError as error:
+        return AudioHeader(fault=str(error).removeprefix(f"{path}: ").rstrip("."))
+    return AudioHeader(n_samples=len(samples), sample_rate=sample_rate, channels=samples.shape[1])
