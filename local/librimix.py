@@ -17,7 +17,7 @@ from separation.download.fetch import download_file, hash_git_blob
 from separation.environment import ROOT
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_text, read_json, read_rows, write_text
-from separation.mixtures.table import MixtureRow, read_mixture_table
+from separation.mixtures.table import MixtureRow, Origin, read_mixture_table
 
 INFO = CorpusInfo(
     name="librimix",
@@ -250,7 +250,7 @@ def recognise(rows: list[MixtureRow]) -> tuple[str, bool]:
     own = fingerprint_list(rows)
     for name, known in (read_json(FINGERPRINTS) or {}).get("lists", {}).items():
         if known["ids"] == own["ids"]:
-            return name, rows[0].origin == "existing" or known["rows"] == own["rows"]
+            return name, rows[0].origin == Origin.EXISTING or known["rows"] == own["rows"]
     return "", False
 
 

@@ -45,7 +45,7 @@ def run(options: Options) -> int:
 def _report(plan: "Plan", comparison: Comparison, n_worst: int) -> None:
     from separation.compare.report import write_comparison
 
-    sets = {test_set.name: test_set for test_set in plan.sets}
+    sets = {eval_set.name: eval_set for eval_set in plan.sets}
 
     def render(set_name: str, estimator: str, mixture_id: str) -> tuple:
         return plan.estimators.separate(sets[set_name], estimator, mixture_id)

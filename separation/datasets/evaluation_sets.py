@@ -25,7 +25,7 @@ from separation.mixtures.existing import list_faults
 from separation.mixtures.kinds import MODES
 from separation.mixtures.layout import SPLIT_FOLDERS
 from separation.mixtures.published_lists import add_speakers
-from separation.mixtures.table import MixtureRow
+from separation.mixtures.table import MixtureRow, Origin
 from separation.text import explain_error, list_first
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def open_eval_set(text: str, options: MixtureOptions, rates: Sequence[int] = ())
     if not usable:
         raise UserError(f"{text}: {rows[0].fault}; no line of it can be used.")
     own_rate = _try_some(found, text, (*rates, *TREE_RATES)[0]) or options.rate or 0
-    if usable[0].origin == "existing":
+    if usable[0].origin == Origin.EXISTING:
         _warn_of_faults(usable, found.options, own_rate, options.n_jobs, text)
     is_table = found.form != "audio" and found.source.is_file()
     return EvalSet(
@@ -220,7 +220,7 @@ def _try_some(found: MixtureDataset, text: str, sample_rate: int) -> int:
         except DECODING_ERRORS as error:
             complaints.append(explain_error(error))
             continue
-        if row.origin != "existing":
+        if row.origin != Origin.EXISTING:
             return 0
     if rates:
         return max(sorted(set(rates)), key=rates.count)
@@ -246,4 +246,4 @@ def _find_type(rows: Sequence[MixtureRow], options: ReadOptions) -> str:
 
 
 def _find_audio(rows: Sequence[MixtureRow]) -> MixtureRow | None:
-    return next((row for row in rows if row.origin == "existing"), None)
+    return next((row for row in rows if row.origin == Origin.EXISTING), None)

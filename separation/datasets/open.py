@@ -16,7 +16,7 @@ from separation.mixtures.dataset import MixtureDataset, ReadOptions
 from separation.mixtures.layout import find_folders, list_files
 from separation.mixtures.published_lists import find_list_reader
 from separation.mixtures.source_files import Corpora
-from separation.mixtures.table import MixtureRow, list_noises, name_split, read_table
+from separation.mixtures.table import MixtureRow, Origin, list_noises, name_split, read_table
 from separation.options import parse_corpus
 from separation.stages.state import is_done
 
@@ -71,7 +71,7 @@ def _open_table(path: Path, options: MixtureOptions) -> MixtureDataset:
         read_as = _read_as(options, Corpora(speech), "mix")
         return MixtureDataset(rows, read_as, name=name, source=path)
     rows, _ = read_table(path)
-    if any(row.origin == "existing" for row in rows):
+    if any(row.origin == Origin.EXISTING for row in rows):
         read_as = _read_as(options, None, "mix", _find_base(rows, path, options.corpora))
         return MixtureDataset(rows, read_as, name=path.stem, source=path)
     speech, noise = _choose_roots(options.corpora)
@@ -119,7 +119,7 @@ def _find_base(rows: list[MixtureRow], path: Path, options: Sequence[str]) -> Pa
 
     The working directory comes last: what a table means should not depend on where one stands.
     """
-    named = next(row.mixture_path for row in rows if row.origin == "existing")
+    named = next(row.mixture_path for row in rows if row.origin == Origin.EXISTING)
     places = [*parse_roots(options).values(), *path.resolve().parents, Path.cwd()]
     return next((place for place in places if (place / named).is_file()), path.parent)
 

@@ -21,7 +21,7 @@ from separation.mixture_checks.reading import read_with_faults
 from separation.mixtures.dataset import ReadOptions
 from separation.mixtures.signals import Mixture, name_sources
 from separation.mixtures.source_files import Corpora
-from separation.mixtures.table import MixtureRow, SourceRef
+from separation.mixtures.table import MixtureRow, Origin, SourceRef
 from separation.text import explain_error
 
 SILENT_PEAK = 1e-4  # three steps of 16 bits
@@ -90,7 +90,7 @@ def examine(row: MixtureRow, options: ReadOptions, limits: Limits) -> Record:
     Whatever is wrong with its files is a finding and never an error.
     """
     record = Record(row.mixture_id)
-    if row.fault or row.origin != "existing":
+    if row.fault or row.origin != Origin.EXISTING:
         record.add("bad-row", row.fault)
     if row.fault:
         return record
@@ -259,7 +259,7 @@ def measure_level_errors(
     for number, (asked_db, measured_db) in enumerate(stated, 2):
         if asked_db is not None:
             errors[f"level difference {number}"] = measured_db - asked_db
-    if options.corpora is None or row.origin == "existing":
+    if options.corpora is None or row.origin == Origin.EXISTING:
         return errors
     for number, source in enumerate(row.sources, 1):
         if source.loudness_lufs is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from separation.corpora.plugin import list_functions
-from separation.mixtures.table import JOINT, MixtureRow, SourceRef
+from separation.mixtures.table import JOINT, MixtureRow, Origin, SourceRef
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def name_parts(row: MixtureRow, root: Path) -> Names:
     """
     ids = parse_utterances(row.mixture_id)
     groups: list[tuple[str, ...]] = [(name,) for name in ids] if len(ids) == row.n_src else []
-    if row.origin != "existing":
+    if row.origin != Origin.EXISTING:
         groups = [_name_utterances(source, root) for source in row.sources]
     sources = tuple(
         JOINT.join(group) + (f" from {source.start}" if source.start is not None else "")

@@ -14,7 +14,7 @@ from separation.mixtures.existing import Faults, read_leniently
 from separation.mixtures.render import choose_type, render_mixture
 from separation.mixtures.signals import Mixture
 from separation.mixtures.source_files import Corpora
-from separation.mixtures.table import MixtureRow
+from separation.mixtures.table import MixtureRow, Origin
 from separation.text import explain_error
 
 BLOCK_SAMPLES = 1 << 16
@@ -28,7 +28,7 @@ def read_with_faults(row: MixtureRow, options: ReadOptions) -> tuple[Mixture | N
         and what is wrong, by the checks ``unreadable``, ``wrong-channels``, ``wrong-rate``,
         ``length-mismatch``, ``non-finite``.
     """
-    if row.origin == "existing":
+    if row.origin == Origin.EXISTING:
         return read_leniently(row, options.base, options.sample_rate, with_noise=True)
     return _render(row, options)
 

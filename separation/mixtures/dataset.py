@@ -14,7 +14,7 @@ from separation.mixtures.existing import read_existing
 from separation.mixtures.render import render_mixture
 from separation.mixtures.signals import Mixture
 from separation.mixtures.source_files import Corpora
-from separation.mixtures.table import MixtureRow
+from separation.mixtures.table import MixtureRow, Origin
 
 FEW = 600  # mixtures that may stay in memory
 
@@ -40,7 +40,7 @@ class ReadOptions:
 
     def list_files(self, row: MixtureRow) -> list[Path]:
         """Every file that a row is read or rendered from, but for those in a pack."""
-        if row.origin == "existing":
+        if row.origin == Origin.EXISTING:
             return [self.base / path for path in row.list_audio()]
         if self.corpora is None:  # a line of a table of audio that cannot be used
             return []
@@ -141,7 +141,7 @@ def read_at_own_rate(row: MixtureRow, options: ReadOptions, own_rate: int = 0) -
     """
     if row.fault:
         raise UserError(row.fault)
-    if row.origin == "existing":
+    if row.origin == Origin.EXISTING:
         mixture = read_existing(row, options.base)
         if own_rate not in (0, mixture.sample_rate):
             raise UserError(

@@ -11,7 +11,7 @@ from separation.mixtures.render_librimix import render_librimix_row
 from separation.mixtures.render_wsj0 import render_wsj0_row
 from separation.mixtures.signals import Mixture, Rendered, name_sources
 from separation.mixtures.source_files import Corpora
-from separation.mixtures.table import MixtureRow
+from separation.mixtures.table import MixtureRow, Origin
 
 
 def render_mixture(
@@ -39,7 +39,7 @@ def render_mixture(
     Raises:
         MissingInputError, UserError: a file that is absent or cannot be used.
     """
-    if row.origin == "existing":
+    if row.origin == Origin.EXISTING:
         return read_existing(row, base, sample_rate, with_noise=with_noise)
     assert corpora is not None
     kind = choose_type(row, kind)
@@ -57,7 +57,7 @@ def render_mixture(
 
 def choose_type(row: MixtureRow, kind: str) -> str:
     """The mixture type that a row is rendered to: wsj0-mix has but one."""
-    return "mix" if row.origin == "wsj0" else kind or "mix_clean"
+    return "mix" if row.origin == Origin.WSJ0 else kind or "mix_clean"
 
 
 def render_row(
@@ -74,6 +74,6 @@ def render_row(
     Raises:
         MissingInputError, UserError: a source that is absent or cannot be read.
     """
-    if row.origin == "wsj0":
+    if row.origin == Origin.WSJ0:
         return render_wsj0_row(row, corpora, rates, modes, with_snrs=with_snrs)
     return render_librimix_row(row, corpora, rates, modes, types, with_snrs=with_snrs)

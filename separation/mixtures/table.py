@@ -21,7 +21,7 @@ corpora's roots:
 ...     "noise_path": "tt/4k0c0301_0.64_-0.64.wav",
 ...     "noise_gain": "0.21",
 ... })
->>> row.origin, row.n_src, row.sources[1].gain, row.noise.gain
+>>> str(row.origin), row.n_src, row.sources[1].gain, row.noise.gain
 ('librimix', 2, 0.58, 0.21)
 
 A row of wsj0-mix, whose text lists (``01to030v.wav 0.76421 20ga010m.wav -0.76421``) and active
@@ -38,7 +38,7 @@ levels (ITU-T P.56, as power) ``local/lists_wsj0mix.py`` reads:
 ...     "speaker_1_ID": "01t",
 ...     "speaker_2_ID": "20g",
 ... })
->>> row.origin, row.sources[0].level, row.sources[0].snr_db, row.sources[1].speaker
+>>> str(row.origin), row.sources[0].level, row.sources[0].snr_db, row.sources[1].speaker
 ('wsj0', 0.0021, 0.76421, '20g')
 
 A row of audio that exists, with what a table beside it states:
@@ -52,7 +52,7 @@ A row of audio that exists, with what a table beside it states:
 ...     "speaker_1_sex": "F",
 ...     "speaker_2_sex": "M",
 ... })
->>> row.origin, row.mixture_type, row.length, row.sex_pair
+>>> str(row.origin), row.mixture_type, row.length, row.sex_pair
 ('existing', 'mix_clean', 24000, 'different-sex')
 
 Drawn rows may say more: a source's channel, transcript and loudness, or the piece that is used of
@@ -64,16 +64,23 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Literal
 
 from separation.errors import MissingInputError, UserError
 from separation.files import format_rows, read_rows, write_text
 from separation.text import list_lines
 
-Origin = Literal["librimix", "wsj0", "existing"]
 JOINT = "|"  # between the paths of a source that several recordings make up
 GAIN_DECIMALS = 8
+
+
+class Origin(StrEnum):
+    """By whose rules a row becomes signals."""
+
+    LIBRIMIX = "librimix"
+    WSJ0 = "wsj0"
+    EXISTING = "existing"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,8 +161,9 @@ class MixtureRow:
     def origin(self) -> Origin:
         """Who renders it."""
         if self.mixture_path:
-            return "existing"
-        return "wsj0" if self.sources and self.sources[0].level is not None else "librimix"
+            return Origin.EXISTING
+        has_level = bool(self.sources) and self.sources[0].level is not None
+        return Origin.WSJ0 if has_level else Origin.LIBRIMIX
 
     @property
     def n_src(self) -> int:
