@@ -103,7 +103,9 @@ ensure_environment() {
   if [[ ! -f "$stamp" ]] || was_moved "$venv" || ! is_supported "$python"; then
     exec 9<"$root" # of two calls at a time one installs, the other waits
     flock -n 9 || { echo "waiting for another installation into $venv" && flock 9; }
-    if was_moved "$venv" || ! "$python" -m pip --version >/dev/null 2>&1; then make_environment "$venv"; fi
+    if was_moved "$venv" || ! is_supported "$python" || ! "$python" -m pip --version >/dev/null 2>&1; then
+      make_environment "$venv"
+    fi
     [[ -f "$stamp" ]] || install_requirements "$stamp" "$@"
     exec 9<&-
   fi
