@@ -41,6 +41,17 @@ was_moved() {
   [[ -n "$made_for" && ! "$made_for" -ef "$1" ]]
 }
 
+# The Python that ensure_environment will choose, where it is there already.
+find_installed_python() {
+  if uses_active_environment; then
+    echo "$VIRTUAL_ENV/bin/python"
+  elif is_supported "$root/.venv/bin/python"; then
+    echo "$root/.venv/bin/python"
+  else
+    return 1
+  fi
+}
+
 make_environment() {
   local venv=$1 base output
   base=$(find_python)

@@ -13,11 +13,13 @@ class Command:
         module: a :class:`separation.options.CommandModule`, imported when the command is called.
         help: what it does, in a few words.
         fixed: fields of the module's ``Options`` that follow from the command's name.
+        called_as: how it is called where not as ``python -m separation NAME``.
     """
 
     module: str
     help: str
     fixed: dict[str, str] = field(default_factory=dict)
+    called_as: str = ""
 
 
 STAGE_COMMANDS = {
@@ -27,6 +29,11 @@ STAGE_COMMANDS = {
     for stage in STAGES
 }
 TOOL_COMMANDS = {
+    "run": Command(
+        "separation.stages.recipe_command",
+        "all stages of a recipe, or some: what bash run.sh calls",
+        called_as="bash run.sh",
+    ),
     "separate": Command("separation.recordings.command", "recordings -> one WAV file per speaker"),
     "compare": Command(
         "separation.compare.command", "score models on test sets; exit 1: some mixtures could not"

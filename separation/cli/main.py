@@ -123,7 +123,7 @@ class _Parser(argparse.ArgumentParser):
 def build_parser(name: str, command: Command, module: CommandModule) -> argparse.ArgumentParser:
     """The parser of one command; an option that is not given is not among the parsed values."""
     parser = _Parser(
-        prog=f"{PROGRAM} {name}",
+        prog=command.called_as or f"{PROGRAM} {name}",
         description=command.help,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,

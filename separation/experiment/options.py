@@ -67,11 +67,24 @@ class RecipeOptions:
             self.overrides,
             tag=self.tag,
             corpora=self.corpora,
-            data=self.data.resolve(),
-            exp=self.exp.resolve(),
+            data=self.data.expanduser().resolve(),
+            exp=self.exp.expanduser().resolve(),
             n_jobs=self.n_jobs,
             device=self.device,
         )
+
+    def format_words(self) -> list[str]:
+        """The words of a command line that these options stand for."""
+        return [
+            f"--recipe={self.recipe}",
+            f"--tag={self.tag}",
+            *(f"--corpus={text}" for text in self.corpora),
+            f"--data={self.data}",
+            f"--exp={self.exp}",
+            *(f"--set={text}" for text in self.overrides),
+            f"--nj={self.n_jobs}",
+            f"--device={self.device}",
+        ]
 
 
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:

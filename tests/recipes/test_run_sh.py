@@ -55,7 +55,7 @@ def options(folder: Path, speech: Path | None, **changes) -> list[str]:
         (["--stage", "one"], "whole number"),
         (["--stage", "5", "--stop-stage", "2"], "stages run from 0 to 6"),
         (["--recipe", "mini/ConvTasnet"], "mini/ConvTasNet"),
-        (["--device", "tpu"], "auto, cpu or cuda"),
+        (["--device", "tpu"], "--device tpu: choose of auto, cpu, cuda"),
         (["--tag", "../x"], "--tag"),
         (["--corpus", "speech"], "NAME=DIR"),
         (["--set", "training.batchsize=4"], "did you mean training.batch_size"),
@@ -76,6 +76,18 @@ def test_empty_corpus_folder_is_named(call, tmp_path):
     (tmp_path / "empty").mkdir()
     done = call("bash", "run.sh", *options(tmp_path, tmp_path / "empty"))
     assert done.returncode == 2 and "is empty" in done.stdout
+
+
+def test_paths_are_the_callers_and_the_package_is_not(speech_folder, call, tmp_path):
+    """Where one stands a folder may be called as the package is."""
+    (tmp_path / "separation").mkdir()
+    (tmp_path / "separation" / "__init__.py").write_text("raise SystemExit('the wrong package')")
+    (tmp_path / "speech").symlink_to(speech_folder)
+    options = ["--corpus", "speech=speech", "--data", "data", "--exp", "made/exp"]
+    done = call("bash", ROOT / "run.sh", *options, "--stop-stage", "0", cwd=tmp_path)
+    assert done.returncode == 0 and "72 recordings of 6 speakers" in done.stdout, done.stdout
+    assert (tmp_path / "data/mini/.done_0_preflight.json").is_file()
+    assert (tmp_path / "made/exp/mini/ConvTasNet/default").is_dir()
 
 
 def test_help_prints_the_stage_table(call):
