@@ -121,7 +121,7 @@ MISTAKES = [
     (["render", "t.csv", "--out", "o", "--rates", "8001"], "--rates 8001: give Hz, whole thou"),
     (["render", "t.csv", "--out", "o", "--rates", "fast"], "--rates fast: give Hz, whole thou"),
     (["validate", "x", "--mode", "mid"], "--mode mid: choose of min, max."),
-    (["validate", "x", "--type", "mixed"], "--type mixed: choose of mix, mix_clean, mix_both."),
+    (["validate", "x", "--type", "mixed"], "--type mixed: choose of mix_clean, mix, mix_both."),
     (["validate", "x", "--allow", "all"], "--allow all: choose of bad-row, unreadable"),
     (["validate", "x", "--rate", "800"], "--rate 800: give Hz within 4000..48000"),
     (["validate", "x", "--min-s", "-1"], "--min-s -1: should be a number, 0 or more."),
