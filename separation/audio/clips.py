@@ -11,10 +11,14 @@ try:  # decodes FLAC about 1.5 times as fast as libsndfile, to the same samples
 except ImportError:  # pragma: no cover
     miniaudio = None
 
-from separation.audio.files import read_mono
+from separation.audio.files import (
+    ABSENT,
+    DECODED_WHOLE,
+    explain_decoding,
+    find_missing_samples,
+    read_mono,
+)
 from separation.errors import MissingInputError, UserError
-
-DECODED_WHOLE = (".g722", ".gsm")
 
 
 class Clip(Protocol):
@@ -77,11 +81,14 @@ class FileClip:
 
     def __init__(self, path: Path, channel: str) -> None:
         if not path.is_file():
-            raise MissingInputError(f"{path}: no such audio file; check the path.")
+            raise MissingInputError(f"{path}: {ABSENT}; check the path.")
         try:
             self._file = soundfile.SoundFile(path)
         except soundfile.LibsndfileError as error:
             raise UserError(f"{path}: {explain_decoding(path, error)}.") from error
+        fault = find_missing_samples(self._file)
+        if fault:
+            raise UserError(f"{path}: {fault}; fetch it again.")
         self.path, self.channel = path, channel
         self.n_samples, self.sample_rate = self._file.frames, self._file.samplerate
         if self._file.channels > 1 and channel == "mono":
@@ -116,19 +123,6 @@ class FileClip:
             return np.frombuffer(next(pieces, b""), np.int16)
         except miniaudio.MiniaudioError as error:
             raise OSError(str(error)) from error
-
-
-def explain_decoding(path: Path, error: BaseException) -> str:
-    """Why libsndfile cannot read a file: the end of a sentence that begins with its name."""
-    with open(path, "rb") as handle:
-        head = handle.read(1024)
-    if head.startswith(b"NIST_1A") and b"shorten" in head:
-        return (
-            "is Shorten-compressed NIST sphere, which libsndfile does not read; convert "
-            "the corpus once with sph2pipe -f wav IN.wv1 OUT.wav (LDC's tool)"
-        )
-    reason = str(error).split(": ")[-1].rstrip(".") or "it is truncated or corrupt"
-    return f"cannot be decoded ({reason}); fetch it again"
 
 
 def open_clip(path: Path, channel: str = "mono") -> Clip:

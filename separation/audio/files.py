@@ -1,11 +1,20 @@
 """Reading recordings of any format into mono samples, with clear complaints."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from separation.errors import MissingInputError, UserError
+
+DECODED_WHOLE = (".g722", ".gsm")  # formats without a header
+ABSENT, EMPTY, TRUNCATED = "is not there", "holds no samples", "is truncated"
+NO_LENGTH = "states no length, as FLAC written to a pipe does; encode it into a file"
+# Programs that write WAV to a pipe do not know the size; they state this, or a little less.
+UNKNOWN_SIZE_BYTES = 0x7FFFF000
+UNKNOWN_FRAMES = 1 << 62  # libsndfile's count for a FLAC file that states none is above
+STATED_SIZE = re.compile(r"(?:data|SSND) *: (\d+) \(should be (\d+)\)")
 
 AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {
     ".g722",
@@ -17,58 +26,96 @@ AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} 
 }
 
 
-def read_audio(path: Path) -> tuple[np.ndarray, int]:
+def read_audio(path: Path, *, allow_cut: bool = False) -> tuple[np.ndarray, int]:
     """Decode a file.
 
     Headerless G.722 (``.g722``, 64 kbit/s, 16 kHz) and GSM 06.10 (``.gsm``, 8 kHz)
     are told by their suffix; everything else is what libsndfile reads.
+
+    Args:
+        path: any such file.
+        allow_cut: whether what is left of a truncated file is good enough.
 
     Returns:
         float32 samples ``(time, channels)`` and the sample rate in Hz.
 
     Raises:
         MissingInputError: there is no such file.
-        UserError: the file cannot be decoded, is empty or holds non-finite samples.
+        UserError: the file cannot be decoded, is truncated or empty, or holds non-finite samples.
     """
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such audio file; check the path.")
+        raise MissingInputError(f"{path}: {ABSENT}; check the path.")
     try:
-        samples, sample_rate = _decode(path)
+        samples, sample_rate, fault = _decode(path)
     except (soundfile.LibsndfileError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{path}: cannot be decoded ({error}); convert it to WAV or FLAC, or remove it."
         ) from error
     if samples.size == 0:
-        raise UserError(f"{path}: holds no samples; remove it or record it again.")
+        raise UserError(f"{path}: {EMPTY}; remove it or record it again.")
+    if fault and not allow_cut:
+        raise UserError(f"{path}: {fault}; fetch it again, or remove it.")
     if not np.isfinite(samples).all():
         raise UserError(f"{path}: holds NaN or infinite samples; export it again.")
     return samples, sample_rate
 
 
-def _decode(path: Path) -> tuple[np.ndarray, int]:
+def _decode(path: Path) -> tuple[np.ndarray, int, str]:
+    """Samples, sample rate, and what is missing."""
     if path.suffix == ".g722":
         from G722 import G722
 
         pcm = G722(16000, 64000).decode(path.read_bytes())
-        return (np.asarray(pcm, np.float32) / 32768)[:, None], 16000
-    if path.suffix == ".gsm":
-        raw = {"format": "RAW", "subtype": "GSM610", "samplerate": 8000, "channels": 1}
-        return soundfile.read(path, dtype="float32", always_2d=True, **raw)
-    return soundfile.read(path, dtype="float32", always_2d=True)
+        return (np.asarray(pcm, np.float32) / 32768)[:, None], 16000, ""
+    raw = {"format": "RAW", "subtype": "GSM610", "samplerate": 8000, "channels": 1}
+    with soundfile.SoundFile(path, **(raw if path.suffix == ".gsm" else {})) as file:
+        samples = file.read(dtype="float32", always_2d=True)
+        return samples, file.samplerate, find_missing_samples(file)
 
 
-def read_mono(path: Path, channel: str = "mono") -> tuple[np.ndarray, int]:
+def find_missing_samples(file: soundfile.SoundFile) -> str:
+    """What an open file's header tells of samples that are not there; else empty.
+
+    libsndfile counts the samples that are there, and notes what the header says.
+    """
+    if file.frames == 0:
+        return EMPTY
+    if file.frames > UNKNOWN_FRAMES:
+        return NO_LENGTH
+    stated = STATED_SIZE.search(file.extra_info)
+    if stated and int(stated[2]) < int(stated[1]) < UNKNOWN_SIZE_BYTES:
+        return TRUNCATED
+    return ""
+
+
+def explain_decoding(path: Path, error: BaseException) -> str:
+    """Why libsndfile cannot read a file: the end of a sentence that begins with its name."""
+    with open(path, "rb") as handle:
+        head = handle.read(1024)
+    if head.startswith(b"NIST_1A") and b"shorten" in head:
+        return (
+            "is Shorten-compressed NIST sphere, which libsndfile does not read; convert "
+            "the corpus once with sph2pipe -f wav IN.wv1 OUT.wav (LDC's tool)"
+        )
+    reason = str(error).split(": ")[-1].rstrip(".") or "it is truncated or corrupt"
+    return f"cannot be decoded ({reason}); fetch it again"
+
+
+def read_mono(
+    path: Path, channel: str = "mono", *, allow_cut: bool = False
+) -> tuple[np.ndarray, int]:
     """Read one channel.
 
     Args:
         path: any file that :func:`read_audio` reads.
         channel: ``mono`` refuses more than one channel, ``first`` takes channel 0,
             ``mean`` averages.
+        allow_cut: whether what is left of a truncated file is good enough.
 
     Returns:
         float32 samples ``(time,)`` and the sample rate in Hz.
     """
-    samples, sample_rate = read_audio(path)
+    samples, sample_rate = read_audio(path, allow_cut=allow_cut)
     if samples.shape[1] > 1 and channel == "mono":
         raise UserError(
             f"{path}: has {samples.shape[1]} channels where one is expected; convert it to "

@@ -5,24 +5,23 @@ header says. A WAV file that a program wrote to a pipe states no true length and
 end; a FLAC file written to a pipe is not, because libsndfile cannot tell where it ends.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from separation.audio.clips import DECODED_WHOLE, explain_decoding
-from separation.audio.files import read_audio
+from separation.audio.files import (
+    ABSENT,
+    DECODED_WHOLE,
+    TRUNCATED,
+    explain_decoding,
+    find_missing_samples,
+    read_audio,
+)
 from separation.errors import UserError
 
-ABSENT, EMPTY, TRUNCATED = "is not there", "holds no samples", "is truncated"
-NO_LENGTH = "states no length, as FLAC written to a pipe does; encode it into a file"
 DECODING_ERRORS = (OSError, RuntimeError, ValueError, MemoryError)  # of corrupt files
-# Programs that write WAV to a pipe do not know the size; they state this, or a little less.
-UNKNOWN_SIZE_BYTES = 0x7FFFF000
-UNKNOWN_FRAMES = 1 << 62  # libsndfile's count for a FLAC file that states none is above
-STATED_SIZE = re.compile(r"(?:data|SSND) *: (\d+) \(should be (\d+)\)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,21 +102,6 @@ def read_samples(path: Path) -> tuple[np.ndarray, AudioHeader]:
             channels=header.channels,
             fault=TRUNCATED if cut else explain_decoding(path, error),
         )
-
-
-def find_missing_samples(file: soundfile.SoundFile) -> str:
-    """What an open file's header tells of samples that are not there; else empty.
-
-    libsndfile counts the samples that are there, and notes what the header says.
-    """
-    if file.frames == 0:
-        return EMPTY
-    if file.frames > UNKNOWN_FRAMES:
-        return NO_LENGTH
-    stated = STATED_SIZE.search(file.extra_info)
-    if stated and int(stated[2]) < int(stated[1]) < UNKNOWN_SIZE_BYTES:
-        return TRUNCATED
-    return ""
 
 
 def _find_missing_end(file: soundfile.SoundFile) -> str:

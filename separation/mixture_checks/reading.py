@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from separation.audio.clips import DECODED_WHOLE
+from separation.audio.files import DECODED_WHOLE
 from separation.audio.headers import DECODING_ERRORS, read_header
 from separation.mixtures.dataset import ReadOptions
 from separation.mixtures.existing import Faults, read_leniently

@@ -52,7 +52,7 @@ def run(options: Options) -> None:
     """
     for path in options.files:
         if not path.is_file():
-            raise MissingInputError(f"{path}: no such audio file; check the path.")
+            raise MissingInputError(f"{path}: is not there; check the path.")
     check_writable(options.out, "choose another folder with --out")
     from separation.environment import choose_device
     from separation.models.checkpoint.load import open_model

@@ -35,7 +35,7 @@ def separate_file(model: nn.Module, path: Path, folder: Path, device: torch.devi
     Raises:
         UserError: a corrupt, silent, too short or stereo file.
     """
-    samples, rate = read_mono(path)
+    samples, rate = read_mono(path, allow_cut=True)
     estimates = separate_waveform(model, samples, rate, device, str(path))
     written = []
     for number, estimate in enumerate(estimates, 1):

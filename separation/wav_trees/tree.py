@@ -125,6 +125,7 @@ def _check_inputs(rows: list[MixtureRow], corpora: Corpora, tree: Tree, n_jobs: 
             )
         files += [(corpora.noise / path, channel) for path, channel in list_noises(rows)]
     sizes = check_files(files, n_jobs, f"check {tree.split}")
+    _refuse_low_rates(sizes, max(tree.rates))
     needed = sum(_count_bytes(row, corpora.speech, sizes, tree) for row in rows)
     tree.folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(tree.folder).free
@@ -134,6 +135,16 @@ def _check_inputs(rows: list[MixtureRow], corpora: Corpora, tree: Tree, n_jobs: 
             "needed; choose another disk, or fewer --rates, --modes or --types."
         )
     logger.info("%s: %d mixtures, %.2f GB to write", tree.split, len(rows), needed / 1e9)
+
+
+def _refuse_low_rates(sizes: dict[Path, tuple[int, int]], sample_rate: int) -> None:
+    """Raising a recording's rate would leave its upper band empty: a silent lie in every score."""
+    low = sorted(path for path, (_, rate) in sizes.items() if rate < sample_rate)
+    if low:
+        raise UserError(
+            f"--rates {sample_rate}: {len(low)} recordings have less ({low[0]}: "
+            f"{sizes[low[0]][1]} Hz, the first); ask for no more than they have, or leave them out."
+        )
 
 
 def _count_bytes(

@@ -5,6 +5,7 @@ import pytest
 import soundfile
 from scipy.signal import resample_poly
 
+from separation.audio.clips import open_clip
 from separation.audio.files import read_mono
 from separation.config.load import load_conf
 from separation.corpora.pack import PackedAudio, pack_speakers
@@ -96,3 +97,14 @@ def test_copies_under_other_names_are_dropped(tmp_path):
     recordings = list_recordings("speech", tmp_path)
     rows = scan_recordings(recordings, tmp_path, CONF.corpus, 1, tmp_path / "scan").utterances
     assert len(rows) == 1
+
+
+def test_a_truncated_recording_is_refused_where_it_would_be_mixed(tmp_path):
+    """Of a cut WAV file libsndfile gives what is there; stage 1 and tables took it for whole."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.ones(8000) * 0.1, 8000, "PCM_16")
+    path.write_bytes(path.read_bytes()[:9044])
+    for read in (read_mono, open_clip):
+        with pytest.raises(UserError, match=r"a\.wav: is truncated"):
+            read(path)
+    assert len(read_mono(path, allow_cut=True)[0]) == 4500  # what is left of it is separated

@@ -194,7 +194,7 @@ def test_separate_takes_the_trained_model(finished, call, tmp_path):
     assert done.returncode == 0, done.stdout
     assert soundfile.info(tmp_path / "out" / "two_s2.wav").samplerate == 11025
     for name, message in (
-        (tmp_path / "no.wav", "no such audio file"),
+        (tmp_path / "no.wav", "is not there"),
         (__file__, "cannot be decoded"),
     ):
         done = call(*separate[:-1], name, *ending)

@@ -14,8 +14,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from separation.errors import UserError
 from separation.files import format_rows, read_rows
-from separation.wav_trees.tree import Tree
+from separation.mixtures.render import render_mixture
+from separation.mixtures.source_files import Corpora
+from separation.mixtures.table import SourceRef, make_row
+from separation.wav_trees.tree import Tree, render_tree
 from tests.conftest import ROOT
 from tests.support.librimix_tree import DATA, hash_folder, read_reference_rows, write_tree
 
@@ -211,3 +215,30 @@ def test_a_full_disk_is_told_before_rendering(corpora, tmp_path, monkeypatch, ca
     monkeypatch.setattr("sys.argv", command)
     assert main() == 2
     assert "GB free where" in capsys.readouterr().err and not list(tmp_path.rglob("*.wav"))
+
+
+def test_a_table_of_joined_pieces_is_rendered(tmp_path):
+    """The disk space of a source of several recordings was looked for under their joined name."""
+    paths = ["a/1.wav", "a/2.wav", "b/1.wav"]
+    for number, path in enumerate(paths):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        noise = np.random.default_rng(number).normal(0, 0.1, 9000)
+        soundfile.write(tmp_path / path, noise, 16000, "PCM_16")
+    piece = SourceRef(paths=("a/1.wav", "a/2.wav"), start=5000, n_samples=8000, gain=0.5)
+    row = make_row("m0", [piece, SourceRef(paths=("b/1.wav",), gain=0.7)])
+    tree = Tree(tmp_path / "out", "train", (8000,), ("min",), ("mix_clean",))
+    render_tree([row], Corpora(tmp_path), tree, 1)
+    rendered = render_mixture(row, Corpora(tmp_path), 8000)
+    stored = soundfile.read(tree.wav(8000, "min", "mix_clean", "m0"), dtype="float32")[0]
+    assert len(stored) == 4000 and np.array_equal(stored, rendered.mixture)
+
+
+def test_recordings_of_a_lower_rate_are_refused(tmp_path):
+    """They were rendered with an empty upper band, which validate then complained of."""
+    for name, rate in (("a", 16000), ("b", 8000)):
+        soundfile.write(tmp_path / f"{name}.wav", np.ones(rate) * 0.1, rate)
+    row = make_row("m0", [SourceRef(paths=(f"{name}.wav",), gain=1.0) for name in "ab"])
+    tree = Tree(tmp_path / "out", "test", (8000, 16000), ("min",), ("mix_clean",))
+    with pytest.raises(UserError, match=r"--rates 16000: 1 recordings have less \(.*b\.wav: 8000"):
+        render_tree([row], Corpora(tmp_path), tree, 1)
+    assert not list((tmp_path / "out").rglob("*.wav"))
