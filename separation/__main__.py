@@ -1,4 +1,4 @@
-"""``python -m separation COMMAND``; see :mod:`separation.cli`."""
+"""The entry point ``separation``; see :mod:`separation.cli`."""
 
 import sys
 

@@ -1,1 +1,1 @@
-"""The command line: ``python -m separation COMMAND``."""
+"""The command line: from words to a command, to an exit code."""

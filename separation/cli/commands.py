@@ -1,4 +1,4 @@
-"""Every command of ``python -m separation``: a name, its module, and what it does."""
+"""Every command: a name, its module, and what it does."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""``python -m separation <stage>``: one stage of a recipe, as run.sh calls them in their order."""
+"""The commands ``preflight`` to ``report``: one stage of a recipe, as run.sh calls them."""
 
 import argparse
 from dataclasses import dataclass

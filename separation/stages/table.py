@@ -22,7 +22,7 @@ class Stage:
     """One step of a recipe, done once and found done as long as nothing it depends on changes.
 
     Attributes:
-        name: its command, ``python -m separation <name>``.
+        name: its command, as ``train``.
         help: what it does, in a few words.
         needs: stages that must be done before it.
         key: hash of what it depends on; see :mod:`separation.stages.keys`.

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from separation.cli.commands import COMMANDS, STAGE_COMMANDS, TOOL_COMMANDS
-from separation.cli.main import build_parser, main, parse_words
+from separation.cli.main import PROGRAM, build_parser, main, parse_words
 from tests.conftest import ROOT
 
 HEAVY = ("torch", "asteroid", "lightning_fabric", "scipy", "numpy", "soundfile")
@@ -89,17 +89,17 @@ def _used_by_children() -> tuple[float, float]:
 
 MISTAKES = [
     (["trian"], "there is no command trian; did you mean train?"),
-    (["frobnicate"], "there is no command frobnicate; python -m separation --help lists them."),
+    (["frobnicate"], f"there is no command frobnicate; {PROGRAM} --help lists them."),
     (["--recipe", "x"], "there is no option --recipe"),
     ([], "which command?"),
     (["train", "--tga", "x"], "unknown option --tga; did you mean --tag?"),
     (["train", "--tga=x"], "unknown option --tga; did you mean --tag?"),
     (
         ["train", "--frob", "3"],
-        "unknown option --frob; python -m separation train --help lists all.",
+        f"unknown option --frob; {PROGRAM} train --help lists all.",
     ),
-    (["train", "more"], "more: belongs to no option; see python -m separation train --help."),
-    (["train", "--tag"], "--tag expected one argument; see python -m separation train --help."),
+    (["train", "more"], f"more: belongs to no option; see {PROGRAM} train --help."),
+    (["train", "--tag"], f"--tag expected one argument; see {PROGRAM} train --help."),
     (["train", "--tag", ""], "--tag needs a value that is not empty."),
     (["train", "--tag="], "--tag needs a value that is not empty."),
     (["train", "--tag", "../x"], "--tag ../x: use letters, digits, '.', '_', '-'"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from separation.config.load import load_conf
+from separation.environment import format_command
 from separation.experiment.experiment import Experiment
 from separation.experiment.folder import DataFolder, ExperimentFolder
 from separation.experiment.roots import CorpusRoots
@@ -47,7 +48,9 @@ def add_baseline(experiment: Experiment, tag: str, summary: dict) -> None:
 
 
 def test_overfit_verdict_is_told_or_its_command(experiment):
-    assert "`python -m separation overfit --recipe folder/ConvTasNet`" in tell_overfit(experiment)
+    assert f"`{format_command('overfit', '--recipe', 'folder/ConvTasNet')}`" in tell_overfit(
+        experiment
+    )
     model = hash_value(experiment.conf.section("model"))
     verdict = {"passed": True, "sentence": "10 training mixtures reach 21 dB.", "model": model}
     write_json(experiment.folder.overfit, verdict)
