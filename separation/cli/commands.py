@@ -13,7 +13,7 @@ class Command:
         module: a :class:`separation.options.CommandModule`, imported when the command is called.
         help: what it does, in a few words.
         fixed: fields of the module's ``Options`` that follow from the command's name.
-        called_as: how it is called where not as ``python -m separation NAME``.
+        called_as: how it is called where not by its name.
     """
 
     module: str

@@ -1,4 +1,4 @@
-"""``python -m separation run``, which run.sh calls: stages of a recipe, one after the other.
+"""The command ``run``, which run.sh calls: stages of a recipe, one after the other.
 
 Each stage has a process of its own, so that neither memory nor threads of one reach the next.
 """
