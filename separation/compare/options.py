@@ -103,7 +103,7 @@ def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=one_of(*METRICS),
         metavar="METRIC",
-        help=f"of {' '.join(METRICS)}; pesq needs pip install pesq (si_sdr sdr)",
+        help=f"of {' '.join(METRICS)}; pesq needs the package pesq (si_sdr sdr)",
     )
     group.add_argument(
         "--sixteen-bit",

@@ -6,6 +6,7 @@ needs a C compiler to install and is therefore optional.
 """
 
 import importlib.util
+import sys
 import warnings
 from collections.abc import Callable
 
@@ -25,7 +26,8 @@ def check_perceptual(metrics: tuple[str, ...], sample_rate: int) -> None:
     for name, package in (("stoi", "pystoi"), ("pesq", "pesq")):
         if name in metrics and importlib.util.find_spec(package) is None:
             raise UserError(
-                f"metric {name}: its package is not installed; run `pip install {package}`"
+                f"metric {name}: its package is not installed; run "
+                f"`{sys.executable} -m pip install {package}`"
                 f"{' (it needs a C compiler)' if package == 'pesq' else ''}, or leave it out."
             )
     if "pesq" in metrics and sample_rate not in PESQ_MODES:

@@ -100,6 +100,7 @@ def measured(tmp_path_factory) -> dict:
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 def test_every_case_of_the_throughput_smoke_run_succeeds(measured):
     cases = measured["cases"]
     assert set(cases) == {case.name for case in list_cases(load_settings(smoke=True))}
@@ -111,6 +112,7 @@ def test_every_case_of_the_throughput_smoke_run_succeeds(measured):
         assert case["floor_share"] == pytest.approx(case["floor_ms"] / case["ms"]["median"])
 
 
+@pytest.mark.slow
 def test_stock_and_ours_start_equal_and_learn_from_the_same_batches(measured):
     """Four steps in float32 from the same weights end within rounding of one another."""
     quality = measured["cases"]["quality_small"]
@@ -121,6 +123,7 @@ def test_stock_and_ours_start_equal_and_learn_from_the_same_batches(measured):
     assert quality["stock"]["0"]["before"] not in others
 
 
+@pytest.mark.slow
 def test_table_says_toy_and_what_is_missing(measured, tmp_path, capsys):
     assert "| best | ours (eager) | 2 |" in format_tables(measured)
     measured["cases"]["ours_best"] = {"status": "failed", "why": "OutOfMemoryError: full"}
@@ -189,6 +192,7 @@ def climbed(tmp_path_factory) -> Path:
     return work
 
 
+@pytest.mark.slow
 def test_ladder_resumes_and_collects(climbed):
     assert "going on after step" in (climbed / "logs" / "a.txt").read_text()
     ablation = read_json(climbed / "out" / "ablation.json")
@@ -205,6 +209,7 @@ def test_ladder_resumes_and_collects(climbed):
     assert (climbed / "out" / "ablation.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_ladder_tests_are_kept_out_of_training(climbed):
     train = {row["path"] for row in read_rows(climbed / "data/few8/folder/corpus.csv")
              if row["split"] == "train"}  # fmt: skip
@@ -216,6 +221,7 @@ def test_ladder_tests_are_kept_out_of_training(climbed):
         assert {row["speaker_1_ID"] in speakers for row in rows} == {heard}
 
 
+@pytest.mark.slow
 def test_shipped_weights_are_half_and_load(climbed):
     half = climbed / "out" / "best_small_f16.pth"
     stored = torch.load(half, weights_only=True)["state_dict"]
@@ -226,6 +232,7 @@ def test_shipped_weights_are_half_and_load(climbed):
         assert torch.allclose(value.float(), own[name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_state_travels_to_another_machine(climbed, tmp_path):
     """A finished ladder is finished there; a rung under way takes its checkpoint along."""
     (climbed / "results" / "c.json").rename(tmp_path / "c.json")

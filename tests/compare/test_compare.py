@@ -92,6 +92,7 @@ def open_in(folder: Path, sets: list[str], device: str = "cpu") -> Experiment:
     )
 
 
+@pytest.mark.slow
 def test_run_sh_compare_and_asteroid_agree_and_a_corrupt_file_is_named(tmp_path, call):
     for split in ("train", "dev", "test"):
         write_folder(tmp_path / split, 3 if split == "test" else 1)
@@ -164,6 +165,7 @@ def test_stage_5_goes_on_past_bad_mixtures_and_is_done_once_every_file_is_read(t
     assert (scores["model"]["all"]["n_scored"], scores["model"]["all"]["n_mixtures"]) == (2, 3)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_to_the_same_rows(tmp_path, compare):
     folder = write_folder(tmp_path / "calls", 16, duration_s=0.3)
     model = save_small_model(tmp_path / "model.pth")

@@ -26,18 +26,19 @@ PAGES = [
     *sorted(ROOT.glob("egs/*/README.md")),
     *sorted(ROOT.glob("benchmarks/**/README.md")),
 ]
-SOURCES = [
+SOURCE_PATTERNS = (
     *(
-        path
-        for name in ("separation", "local", "benchmarks")
-        for path in ROOT.glob(f"{name}/**/*.py")
+        "separation/**/*.py",
+        "local/*.py",
+        "local/*.sh",
+        "benchmarks/**/*.py",
+        "benchmarks/gpu/*.sh",
     ),
-    *(ROOT / name for name in ("run.sh", "bootstrap.sh", "tests/run.sh")),
-    *(path for pattern in ("local/*.sh", "benchmarks/gpu/*.sh") for path in ROOT.glob(pattern)),
-    *(path for pattern in ("conf/*.yml", "egs/**/*.yml") for path in ROOT.glob(pattern)),
-]
+    *("*.sh", "tests/run.sh", "conf/*.yml", "egs/**/*.yml"),
+)
+SOURCES = [path for pattern in SOURCE_PATTERNS for path in ROOT.glob(pattern)]
 # Debian's, the shell's, and the machine's where a page says so (srun)
-PROGRAMS = {"apt-get", "git", "python3", "find", "ln", "export", "command", "exit", "source", "cd"}
+PROGRAMS = "apt-get cd command exit export find git ln pip python3 source".split()
 NUMBERS = {"N", "M", "HZ", "DB"}
 
 

@@ -114,6 +114,7 @@ def test_whole_corpus_has_no_faults_and_a_small_one_a_remark(corpus):
     assert any("20 speakers, 10 of them women" in remark for remark in found.remarks)
 
 
+@pytest.mark.slow
 def test_recipe_goes_the_whole_way_past_bad_files_and_learns(call, tmp_path):
     corpus = tmp_path / "corpus"
     paths = write_tree(corpus)

@@ -149,6 +149,7 @@ def read_scores(folder: Path, name: str) -> dict[str, dict[str, str]]:
     return {row["mixture_ID"]: row for row in read_rows(evaluation / "test" / f"{name}.csv")}
 
 
+@pytest.mark.slow
 def test_librimix_recipe_goes_the_whole_way(librimix_run, corpora):
     experiment = librimix_run / "exp" / "librimix" / "ConvTasNet_small" / "default"
     rows = read_rows(experiment / "evaluation" / "test" / "model.csv")
@@ -179,6 +180,7 @@ OTHER_MODELS = {
 
 
 @pytest.mark.parametrize("model", OTHER_MODELS)
+@pytest.mark.slow
 def test_other_models_train_are_scored_and_reported(model, librimix_run, corpora, call):
     changes = {key: value for key, value in SHORT.items() if not key.startswith("model")}
     values = [f"{key}={value}" for key, value in (changes | OTHER_MODELS[model]).items()]
@@ -194,6 +196,7 @@ def test_other_models_train_are_scored_and_reported(model, librimix_run, corpora
     assert "STFTMask" in told if model != "STFTMask" else "difference" not in told
 
 
+@pytest.mark.slow
 def test_existing_audio_gives_the_same_scores_as_mixing_on_the_fly(
     librimix_run, corpora, call, tmp_path
 ):
@@ -218,6 +221,7 @@ def test_existing_audio_gives_the_same_scores_as_mixing_on_the_fly(
     assert done.returncode == 2 and "mixtures.n_src=2" in done.stdout
 
 
+@pytest.mark.slow
 def test_folders_of_mixtures_serve_any_recipe(call, tmp_path):
     for split, count in (("train", 4), ("dev", 2), ("test", 2)):
         for number in range(count):
@@ -239,6 +243,7 @@ def test_folders_of_mixtures_serve_any_recipe(call, tmp_path):
     assert done.returncode == 2 and "1.wav" in done.stdout
 
 
+@pytest.mark.slow
 def test_noisy_three_speakers_from_a_fixed_list_and_an_exact_pack(corpora, call, tmp_path):
     changes = {
         "mixtures.n_src": 3,
@@ -254,6 +259,7 @@ def test_noisy_three_speakers_from_a_fixed_list_and_an_exact_pack(corpora, call,
     assert list((tmp_path / "data/librimix/train-100-3spk-noisy/exact").glob("*.i16"))
 
 
+@pytest.mark.slow
 def test_noisy_dynamic_mixing(corpora, call, tmp_path):
     for name in ("cv", "tr", "tt"):
         (corpora / "wham" / name).mkdir(exist_ok=True)
@@ -280,6 +286,7 @@ def test_drawn_librimix_is_the_same_again(corpora, call, tmp_path):
     assert texts[0] == texts[1]
 
 
+@pytest.mark.slow
 def test_wsj0mix_recipe_goes_the_whole_way(call, tmp_path):
     for path in list_paths(2):
         target = (tmp_path / "disc" / path).with_suffix(".wv1")

@@ -129,6 +129,7 @@ def experiment(folder: Path) -> Path:
     return folder / "exp" / "mini" / "ConvTasNet" / "default"
 
 
+@pytest.mark.slow
 def test_killed_run_ends_with_a_complete_result(finished):
     folder = experiment(finished)
     for split, count in (("test_seen", 6), ("test_unseen", 6)):
@@ -147,6 +148,7 @@ def test_killed_run_ends_with_a_complete_result(finished):
     assert not list(finished.rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_second_run_finds_everything_done(finished, speech_folder, call):
     began = time.monotonic()
     done = call("bash", "run.sh", *options(finished, speech_folder))
@@ -154,6 +156,7 @@ def test_second_run_finds_everything_done(finished, speech_folder, call):
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.slow
 def test_edited_evaluation_redoes_only_what_depends_on_it(finished, speech_folder, call):
     changed = options(finished, speech_folder, **{"evaluation.stft_window_s": 0.064})
     before = (experiment(finished) / "best_model.pth").stat().st_mtime_ns
@@ -163,6 +166,7 @@ def test_edited_evaluation_redoes_only_what_depends_on_it(finished, speech_folde
     assert (experiment(finished) / "best_model.pth").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_edited_training_asks_for_a_new_tag(finished, speech_folder, call):
     changed = options(finished, speech_folder, **{"training.lr": 0.5})
     done = call("bash", "run.sh", *changed)
@@ -170,12 +174,14 @@ def test_edited_training_asks_for_a_new_tag(finished, speech_folder, call):
     assert "training.lr: 0.001 -> 0.5" in done.stdout and "--tag" in done.stdout
 
 
+@pytest.mark.slow
 def test_another_machine_is_no_other_training(finished, speech_folder, call):
     moved = {"training.num_workers": 1, "training.micro_batch": 2, "training.fused_norm": "false"}
     done = call("bash", "run.sh", "--stop-stage", "4", *options(finished, speech_folder, **moved))
     assert done.returncode == 0 and done.stdout.count("done already") == 5, done.stdout
 
 
+@pytest.mark.slow
 def test_training_that_ended_goes_on_with_more_epochs(finished, speech_folder, call):
     stage = ["--stage", "4", "--stop-stage", "4", "--tag", "longer"]
     for epochs, step in ((1, 4), (2, 8)):
@@ -186,6 +192,7 @@ def test_training_that_ended_goes_on_with_more_epochs(finished, speech_folder, c
         assert [int(row["step"]) for row in curve] == list(range(4, step + 1, 4))
 
 
+@pytest.mark.slow
 def test_separate_takes_the_trained_model(finished, call, tmp_path):
     soundfile.write(tmp_path / "two.wav", make_voice(1, 100, 1, 11025), 11025)
     separate = [sys.executable, "-m", "separation", "separate", tmp_path / "two.wav"]
@@ -201,6 +208,7 @@ def test_separate_takes_the_trained_model(finished, call, tmp_path):
         assert done.returncode == 2 and message in done.stdout
 
 
+@pytest.mark.slow
 def test_mini_recipe_on_real_speech_where_apt_answers(call, tmp_path):
     """The shipped recipe, shortened; stage 0 says the way out where apt does not answer."""
     small = {"mixtures.n_dev": 15, "mixtures.n_test": 15, "training.epochs": 1}

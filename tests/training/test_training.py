@@ -94,6 +94,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 def test_interrupted_training_ends_with_the_same_bits(segments, case, number, tmp_path):
     kind, item, dev_item, changes = CASES[case]
     if case == "compiled" and not can_compile(torch.device("cpu")):
@@ -170,6 +171,7 @@ def start_tasks(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.CompletedProcess(command, max(map(abs, codes)), stderr="".join(errors))
 
 
+@pytest.mark.slow
 def test_killed_training_loses_no_more_than_the_steps_since_its_checkpoint(tmp_path):
     killed = start(tmp_path / "cut", "killed_at=33", "checkpoint_min=0.000001")
     assert killed.returncode == -signal.SIGKILL
@@ -506,6 +508,7 @@ def test_contradictions_are_refused(changes, named):
 
 # our own launcher: the next test
 @pytest.mark.parametrize("launcher", ["torchrun", "SLURM"])
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(launcher, tmp_path):
     """Seven steps of Adam on the same global batches; three dev mixtures, so shares differ."""
     changes = {"epoch_mixtures": 28, "epochs": 1, "ema": 0.9}
@@ -526,6 +529,7 @@ def test_two_processes_train_what_one_does(launcher, tmp_path):
     assert len(list((tmp_path / "two" / "tensorboard").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_two_processes_stop_and_go_on_with_the_same_bits(tmp_path):
     """In pieces, with a step that is not finite in one process, and SIGTERM to that process."""
     words = ["devices=2", "micro_batch=1", "broken_at=5", "ema=0.9"]
