@@ -38,7 +38,19 @@ SOURCE_PATTERNS = (
 )
 SOURCES = [path for pattern in SOURCE_PATTERNS for path in ROOT.glob(pattern)]
 # Debian's, the shell's, and the machine's where a page says so (srun)
-PROGRAMS = "apt-get cd command exit export find git ln pip python3 source".split()
+PROGRAMS = [
+    "apt-get",
+    "cd",
+    "command",
+    "exit",
+    "export",
+    "find",
+    "git",
+    "ln",
+    "pip",
+    "python3",
+    "source",
+]
 NUMBERS = {"N", "M", "HZ", "DB"}
 
 
@@ -121,7 +133,7 @@ def _explain_module(module: str, *words: str) -> str:
     return f"{module} has no {', '.join(unknown)}" if unknown else ""
 
 
-def _explain_separation(name: str, *words: str) -> str:
+def _explain_separation(name: str = "--help", *words: str) -> str:
     if name == "--help":
         return ""
     if name not in COMMANDS:
