@@ -10,7 +10,7 @@ FLOOR = "mixture"
 ORACLES = ("ibm", "irm", "wfm")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """One compared model.
 
@@ -31,7 +31,7 @@ class ModelInfo:
     published: "PublishedModel | None" = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoredSet:
     """One test set with the rows of every estimator.
 

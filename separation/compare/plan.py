@@ -122,6 +122,10 @@ def _name_apart(sets: list[EvalSet], texts: Sequence[str]) -> list[EvalSet]:
 
 def _describe_model(model: LoadedModel) -> ModelInfo:
     return ModelInfo(
-        *(model.name, model.sha256, model.sample_rate, model.n_src),
-        *(model.notes, model.published),
+        name=model.name,
+        sha256=model.sha256,
+        sample_rate=model.sample_rate,
+        n_src=model.n_src,
+        notes=model.notes,
+        published=model.published,
     )

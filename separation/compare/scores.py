@@ -129,23 +129,26 @@ def score_set(
         rate = estimators.rate(name)
         label, path = f"{eval_set.name} {name}", folder / f"{files[name]}.csv"
         n_checked = scoring.n_checked if name in estimators.models else 0
-        found = evaluate_set(
-            *(eval_set.at(rate), estimators.open(name), path),
-            *(dataclasses.replace(scoring, n_checked=n_checked), label, estimators.key(name)),
-        )
+        measured, key = dataclasses.replace(scoring, n_checked=n_checked), estimators.key(name)
+        estimator = estimators.open(name)
+        found = evaluate_set(eval_set.at(rate), estimator, path, measured, label, key)
         rows[name] = found.rows
         notes_of[name] = eval_set.describe_resampling(rate)
         unscored[name] = found.unscored()
         _keep_check(estimators, label, found)
     rates = {name: estimators.rate(name) for name in rows}
-    judged = compare_with_published(eval_set, rows, rates)
+    match = compare_with_published(eval_set, rows, rates)
     scored = ScoredSet(
-        *(eval_set.name, eval_set.form, estimators.base_rate, eval_set.n_src),
-        *(len(eval_set.rows), eval_set.fingerprint),
-        (*eval_set.notes, *_tell_rates(estimators), *judged.notes),
+        name=eval_set.name,
+        kind=eval_set.form,
+        sample_rate=estimators.base_rate,
+        n_src=eval_set.n_src,
+        n_mixtures=len(eval_set.rows),
+        fingerprint=eval_set.fingerprint,
+        notes=(*eval_set.notes, *_describe_rates(estimators), *match.notes),
         rows=rows,
         notes_of=notes_of,
-        standard=judged.standard,
+        standard=match.standard,
         audio=hash_audio_of(rows, rates),
         mode=eval_set.mode,
         type=eval_set.mixture_type,
@@ -177,7 +180,7 @@ def hash_rows(rows: list[dict[str, Any]]) -> str:
     return hash_text("\n".join(row.get("audio", "") for row in rows))
 
 
-def _tell_rates(estimators: Estimators) -> tuple[str, ...]:
+def _describe_rates(estimators: Estimators) -> tuple[str, ...]:
     if len({estimators.rate(name) for name in estimators.models}) == 1:
         return ()
     return (

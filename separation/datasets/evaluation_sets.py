@@ -63,13 +63,13 @@ class EvalSet:
 
     def at(self, sample_rate: int) -> MixtureDataset:
         """The mixtures at one rate."""
-        own = self.options
+        options = self.options
         return MixtureDataset(
             self.rows,
-            dataclasses.replace(own, sample_rate=sample_rate),
+            dataclasses.replace(options, sample_rate=sample_rate),
             name=self.name,
             own_rate=self.own_rate,
-            stamped=[own.mode, own.kind, sample_rate, self.own_rate],
+            stamped=[options.mode, options.kind, sample_rate, self.own_rate],
         )
 
     @property

@@ -39,7 +39,7 @@ def check_text(text: str) -> None:
 def open_datasets(text: str, options: MixtureOptions) -> list[MixtureDataset]:
     """The sets of mixtures that one argument stands for: of a tree one for each split.
 
-    Lines and files that cannot be used stay in the sets; whoever reads them is told.
+    Lines and files that cannot be used stay in the sets; reading them says why.
 
     Raises:
         MissingInputError, UserError: it is no table, no folder of mixtures and no recipe, or
@@ -153,12 +153,12 @@ def _open_recipe(recipe: str, split: str, options: MixtureOptions) -> MixtureDat
         words += [f"--data {data}"] if data != ROOT / "data" else []
         command = " ".join(["bash run.sh --recipe", recipe, "--stop-stage 2", *words])
         raise MissingInputError(f"{table}: stage 2 has not made it for this config: run {command}.")
-    own = choose_read_options(experiment)
+    default = choose_read_options(experiment)
     read_as = dataclasses.replace(
-        own,
-        sample_rate=options.rate or own.sample_rate,
-        mode=options.mode or own.mode,
-        kind=own.kind or "mix_clean",
+        default,
+        sample_rate=options.rate or default.sample_rate,
+        mode=options.mode or default.mode,
+        kind=default.kind or "mix_clean",
     )
     rows, _ = read_table(table)
     return MixtureDataset(rows, read_as, name=split, form="recipe", source=table)

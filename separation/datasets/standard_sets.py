@@ -64,19 +64,19 @@ def _compare_means(
     """Published sets that the set measures like, and a sentence a rate."""
     kind = eval_set.mixture_type
     compare_input = load(match.lists).compare_input
-    judged = {rate: compare_input(match.name, kind, rate, mean) for rate, mean in means.items()}
-    loud = [own.text for own in judged.values() if own.warned]
+    compared = {rate: compare_input(match.name, kind, rate, mean) for rate, mean in means.items()}
+    loud = [one.text for one in compared.values() if one.warned]
     for text in loud:
         logger.warning("%s: %s", eval_set.name, text)
     notes = [
-        own.text or _explain_unchecked(f"none is published at {rate} Hz")
-        for rate, own in judged.items()
+        one.text or _explain_unchecked(f"none is published at {rate} Hz")
+        for rate, one in compared.items()
     ]
     title = f"{read_info(match.lists).mixtures.format(n_src=eval_set.n_src)} test, min"
     fitting = tuple(
-        name_standard(f"{title}, {rate // 1000} kHz", TASKS[own.kind])
-        for rate, own in judged.items()
-        if own.kind and eval_set.own_rate in (0, rate)
+        name_standard(f"{title}, {rate // 1000} kHz", TASKS[one.kind])
+        for rate, one in compared.items()
+        if one.kind and eval_set.own_rate in (0, rate)
     )
     return () if loud else fitting, notes
 
@@ -98,10 +98,10 @@ def _describe_part(eval_set: EvalSet) -> tuple[str, ...]:
     if not lists:
         return ()
     length = load(lists).LIST_LENGTH
-    told = f"{len(rows):,} of {length:,} mixtures" if len(rows) < length else "other ones"
+    size = f"{len(rows):,} of {length:,} mixtures" if len(rows) < length else "other ones"
     return (
         f"The mixture IDs are of {read_info(lists).title}'s kind. "
-        + _explain_unchecked(f"it is no whole published list (a test or dev list: {told})"),
+        + _explain_unchecked(f"it is no whole published list (a test or dev list: {size})"),
     )
 
 

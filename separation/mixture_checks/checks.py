@@ -270,7 +270,7 @@ def measure_level_errors(
 
 
 def _measure_source_lufs(source: SourceRef, corpora: Corpora) -> float:
-    """Loudness of a whole source file after its gain; -inf where it cannot be told."""
+    """Loudness of a whole source file after its gain; -inf of silence."""
     clip = corpora.open_source(source)
     samples = clip.read(clip.n_samples, 1.0)
     loudness_lufs = measure_loudness_lufs(samples, clip.sample_rate)

@@ -1,4 +1,4 @@
-"""Lists of mixtures that somebody else has judged: ``metadata.json`` with ``is_valid``."""
+"""Lists of mixtures that somebody else has checked: ``metadata.json`` with ``is_valid``."""
 
 import json
 import math

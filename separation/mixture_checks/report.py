@@ -34,7 +34,7 @@ def sum_up(
     """
     summaries = [_sum_up_set(checked, set(allowed)) for checked in sets]
     return {
-        "mixtures_concerned": sum(own["mixtures"] - own["valid"] for own in summaries),
+        "mixtures_concerned": sum(summary["mixtures"] - summary["valid"] for summary in summaries),
         "limits": limits,
         "allowed": sorted(set(allowed)),
         "shared_speakers": shared,
@@ -106,54 +106,57 @@ def _describe(values: list[float]) -> dict[str, float] | None:
 def format_report(report: dict[str, Any]) -> str:
     """The report as Markdown: checks, statistics, and the first mixtures of every finding."""
     sets = report["sets"]
-    n_mixtures = sum(own["mixtures"] for own in sets)
+    n_mixtures = sum(summary["mixtures"] for summary in sets)
     concerned = report["mixtures_concerned"]
     tail = f"something is wrong with {concerned}" if concerned else "nothing is wrong"
     parts = [f"{len(sets)} set(s), {n_mixtures} mixtures: {tail}"]
-    names = [own["name"] for own in sets]
+    names = [summary["name"] for summary in sets]
     parts.append(format_table(["check", *names], _list_check_rows(report)))
     parts.append(format_table(["measure", *names], _list_measure_rows(sets)))
     parts += [_format_shared(shared) for shared in report["shared_speakers"]]
-    for own in sets:
-        for check, found in own["checks"].items():
+    for summary in sets:
+        for check, found in summary["checks"].items():
             if found and found["count"]:
-                parts.append(_format_finding(own["name"], check, found))
+                parts.append(_format_finding(summary["name"], check, found))
     return "\n\n".join(parts) + "\n"
 
 
 def _list_check_rows(report: dict[str, Any]) -> list[list[str]]:
     """A row a check; a check that is only made of other kinds of sets is left out."""
     sets = report["sets"]
-    marks_only = all(own["checks"]["marked-invalid"] for own in sets)
+    marks_only = all(summary["checks"]["marked-invalid"] for summary in sets)
     rows = []
     for check in CHECKS:
-        found = [own["checks"][check] for own in sets]
+        found = [summary["checks"][check] for summary in sets]
         if not any(found) and (marks_only or check == "marked-invalid"):
             continue
         none = NOT_CHECKED.get(check, "n/a")
         mark = " (allowed)" if check in report["allowed"] else ""
-        rows.append([check, *(f"{own['count']}{mark}" if own else none for own in found)])
+        counts = [f"{one['count']}{mark}" if one else none for one in found]
+        rows.append([check, *counts])
     return rows
 
 
 def _list_measure_rows(sets: list[dict[str, Any]]) -> list[list[str]]:
     measures: dict[str, Callable[[dict[str, Any]], str]] = {
-        "mixtures": lambda own: str(own["mixtures"]),
-        "valid": lambda own: _format_share(own["valid_share"]),
-        "hours": lambda own: _format_number(own["statistics"]["hours"]),
-        "length, s: min, median, max": lambda own: _format_range(own, "length_s"),
-        "level difference, dB: mean, sd, min, max": lambda own: _format_spread(
-            own["statistics"]["level_difference_db"]
+        "mixtures": lambda summary: str(summary["mixtures"]),
+        "valid": lambda summary: _format_share(summary["valid_share"]),
+        "hours": lambda summary: _format_number(summary["statistics"]["hours"]),
+        "length, s: min, median, max": lambda summary: _format_range(summary, "length_s"),
+        "level difference, dB: mean, sd, min, max": lambda summary: _format_spread(
+            summary["statistics"]["level_difference_db"]
         ),
-        "level error, dB: mean, mean absolute, largest": lambda own: _format_errors(
-            own["statistics"]
+        "level error, dB: mean, mean absolute, largest": lambda summary: _format_errors(
+            summary["statistics"]
         ),
-        "peak: min, median, max": lambda own: _format_range(own, "peak"),
-        "sexes": lambda own: _format_counts(own["statistics"]["sexes"]),
-        "speakers": lambda own: str(own["statistics"]["speakers"] or "n/a"),
-        "input SI-SDR, dB: mean": lambda own: _format_number(own["statistics"]["input_si_sdr_db"]),
+        "peak: min, median, max": lambda summary: _format_range(summary, "peak"),
+        "sexes": lambda summary: _format_counts(summary["statistics"]["sexes"]),
+        "speakers": lambda summary: str(summary["statistics"]["speakers"] or "n/a"),
+        "input SI-SDR, dB: mean": lambda summary: _format_number(
+            summary["statistics"]["input_si_sdr_db"]
+        ),
     }
-    return [[name, *(tell(own) for own in sets)] for name, tell in measures.items()]
+    return [[name, *map(show, sets)] for name, show in measures.items()]
 
 
 def _format_number(value: float | None, digits: int = 2) -> str:
@@ -170,8 +173,8 @@ def _format_share(value: float | None) -> str:
     return "n/a" if value is None else f"{int(value * 10000) / 100:.2f} %"
 
 
-def _format_range(own: dict[str, Any], name: str) -> str:
-    known = own["statistics"][name]
+def _format_range(summary: dict[str, Any], name: str) -> str:
+    known = summary["statistics"][name]
     if known is None:
         return "n/a"
     return ", ".join(_format_number(known[key]) for key in ("min", "median", "max"))

@@ -48,7 +48,7 @@ def _find_repeated_ids(records: list[Record]) -> None:
 
 
 def _find_duplicates(sets: list[CheckedSet]) -> None:
-    """The first of several alike is left alone: removing the later ones mends the set."""
+    """The first of several alike is left alone: removing the later ones makes the set good."""
     first: dict[Any, str] = {}
     for checked in sets:
         for record in checked.records:
@@ -66,7 +66,7 @@ def _find_shared(
     sets: list[CheckedSet], check: str, names_of: Callable[[Record], Iterable[str]]
 ) -> None:
     """Mixtures with a name that another set has too; None where there is nothing to compare."""
-    known = [{name for record in own.records for name in names_of(record)} for own in sets]
+    known = [{name for record in one.records for name in names_of(record)} for one in sets]
     for number, checked in enumerate(sets):
         others = [
             (other.name, names)
@@ -74,19 +74,21 @@ def _find_shared(
             if place != number and names
         ]
         for record in checked.records:
-            own = set(names_of(record))
-            if own and others:
-                record.add(check, _tell_shared(own, others))
+            names = set(names_of(record))
+            if names and others:
+                record.add(check, _format_shared(names, others))
 
 
-def _tell_shared(own: set[str], others: list[tuple[str, set[str]]]) -> str:
-    common = [(name, ", ".join(sorted(own & names))) for name, names in others if own & names]
+def _format_shared(names: set[str], others: list[tuple[str, set[str]]]) -> str:
+    common = [
+        (name, ", ".join(sorted(names & theirs))) for name, theirs in others if names & theirs
+    ]
     return "; ".join(f"{shared} also in {name}" for name, shared in common)
 
 
 def _list_shared_speakers(sets: list[CheckedSet]) -> list[dict[str, Any]]:
     shared = []
-    speakers = [{name for record in own.records for name in record.speakers} for own in sets]
+    speakers = [{name for record in one.records for name in record.speakers} for one in sets]
     for (first, a), (second, b) in combinations(zip(sets, speakers, strict=True), 2):
         if a & b:
             names = sorted(a & b)

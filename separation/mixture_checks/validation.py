@@ -67,7 +67,7 @@ def _look_at(
 
 
 def _name_apart(sets: list[CheckedSet]) -> list[CheckedSet]:
-    """Sets of one name are told apart by what they were given as, then by number."""
+    """Sets of one name are numbered."""
     names = [checked.name for checked in sets]
     renamed: list[CheckedSet] = []
     for number, checked in enumerate(sets, 1):

@@ -447,8 +447,8 @@ def _list_missing(columns: set[str]) -> list[str]:
     needed = {"mixture_ID", "source_1_path", "source_2_path"}
     numbers = range(1, count_sources(columns) + 1)
     if "mixture_path" not in columns:
-        own = ("level", "snr_db") if "source_1_level" in columns else ("gain",)
-        needed |= {f"source_{number}_{name}" for number in numbers for name in own}
+        names = ("level", "snr_db") if "source_1_level" in columns else ("gain",)
+        needed |= {f"source_{number}_{name}" for number in numbers for name in names}
         needed |= {"noise_gain"} if "noise_path" in columns else set()
     return sorted(needed - columns)
 

@@ -24,6 +24,7 @@ PUBLISHED = PublishedModel(
     zenodo_name="", sample_rate=RATE, n_src=2, task="sep_clean", test_set=SET_NAME[:-11],
     licence="CC BY-SA 4.0", scores={"si_sdr": 9.0, "si_sdri": 9.5, "sdr": 9.9, "stoi": 0.9},
 )  # fmt: skip
+RATE_NOTE = "its stored rate is wrong."
 
 
 def make_rows(gains, n_src: int = 2, **columns) -> list[dict]:
@@ -54,7 +55,13 @@ def make_set(name: str = "my set", n: int = 12, n_src: int = 2, **changes) -> Sc
 
 def make_models(*names: str, published: str = "") -> list[ModelInfo]:
     return [
-        ModelInfo(name, name[0] * 64, RATE, 2, (), PUBLISHED if name == published else None)
+        ModelInfo(
+            name=name,
+            sha256=name[0] * 64,
+            sample_rate=RATE,
+            n_src=2,
+            published=PUBLISHED if name == published else None,
+        )
         for name in names
     ]
 
@@ -148,7 +155,8 @@ def test_every_note_stands_at_the_top(tmp_path):
     own = make_set(notes=("its input SI-SDR is odd.",), notes_of={"A": ("resampled to 16000 Hz.",)})
     own.rows["B"] = make_rows(np.ones(12), audio=["other"] * 12)
     own.rows["B"][3] = {"mixture_ID": "m03", "pair": "unknown", "problems": "unreadable"}
-    models = [*make_models("A"), ModelInfo("B", "b", 16000, 2, ("its stored rate is wrong.",))]
+    second = ModelInfo(name="B", sha256="b", sample_rate=16000, n_src=2, notes=(RATE_NOTE,))
+    models = [*make_models("A"), second]
     markdown, figures, _ = write(tmp_path, compare([own], models))
     top = markdown[: markdown.index("## How good")]
     for note in (

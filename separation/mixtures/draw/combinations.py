@@ -76,11 +76,11 @@ def _next_utterance(
     voices: dict[str, list[Utterance]], speaker: str, used: dict[str, int], seed: int
 ) -> Utterance:
     """The speaker's next utterance of an order shuffled anew each time round."""
-    own = voices[speaker]
-    turn, place = divmod(used[speaker], len(own))
+    utterances = voices[speaker]
+    turn, place = divmod(used[speaker], len(utterances))
     used[speaker] += 1
-    order = make_generator(seed, f"order/{speaker}", turn).permutation(len(own))
-    return own[order[place]]
+    order = make_generator(seed, f"order/{speaker}", turn).permutation(len(utterances))
+    return utterances[order[place]]
 
 
 def _draw_gains(

@@ -194,14 +194,14 @@ def make_sources(
 
 def cut_piece(
     utterance: Utterance,
-    own: list[Utterance],
+    candidates: list[Utterance],
     duration_s: float,
     generator: np.random.Generator,
 ) -> Source:
     """A piece of ``duration_s``: out of a longer utterance at random, else with more speech after.
 
     Args:
-        own: all utterances of the speaker, sorted by name, to complete a short one with.
+        candidates: all of the speaker's, sorted by name, to complete a short one with.
 
     Raises:
         UserError: a name that cannot be joined with others.
@@ -210,7 +210,7 @@ def cut_piece(
     if utterance.n_samples >= wanted:
         start = int(generator.integers(utterance.n_samples - wanted + 1))
         return Source((utterance,), start, wanted)
-    fitting = [row for row in own if row.sample_rate == utterance.sample_rate]
+    fitting = [row for row in candidates if row.sample_rate == utterance.sample_rate]
     chosen = [utterance]
     while sum(row.n_samples for row in chosen) < wanted:
         chosen.append(fitting[int(generator.integers(len(fitting)))])

@@ -73,15 +73,17 @@ def draw_balanced_groups(
     n_src = conf.n_src
     decks = {}
     for sex in ("F", "M"):
-        own = sorted((row for row in utterances if row.sex == sex), key=lambda row: row.utterance)
-        count = len({row.speaker for row in own})
+        of_sex = sorted(
+            (row for row in utterances if row.sex == sex), key=lambda row: row.utterance
+        )
+        count = len({row.speaker for row in of_sex})
         if count < n_src:
             raise UserError(
                 f"mixtures.balance_sexes=true needs {n_src} women and {n_src} men in {split}; it "
                 f"has {count} speaker(s) of sex {sex} with utterances of at least "
                 f"{conf.min_utterance_s} s: set it to false, or hold out more speakers."
             )
-        decks[sex] = _Deck(own, conf.seed, f"{split}/deck/{sex}")
+        decks[sex] = _Deck(of_sex, conf.seed, f"{split}/deck/{sex}")
     cycle = ["F" * n_src, "F" * (n_src - 1) + "M", "M" * n_src, "M" * (n_src - 1) + "F"]
     groups: dict[frozenset[str], list[Utterance]] = {}
     redraws = 0
