@@ -42,13 +42,12 @@ def check_speakers(name: str, lists: dict[str, list[MixtureRow]]) -> None:
     """
     speakers = {}
     for split, rows in lists.items():
-        teams = [_list_speakers(row) for row in rows]
-        twice = [row.mixture_id for row, t in zip(rows, teams, strict=True) if len(set(t)) < len(t)]
+        twice = [row.mixture_id for row in rows if len(set(_list_speakers(row))) < row.n_src]
         if twice:
             raise UserError(
                 f"{split}: mixture {twice[0]} has one speaker twice; fetch the list again."
             )
-        speakers[split] = {speaker for team in teams for speaker in team}
+        speakers[split] = {speaker for row in rows for speaker in _list_speakers(row)}
     for first, second in (("train", "dev"), ("train", "test"), ("dev", "test")):
         common = speakers[first] & speakers[second]
         if common and (first, second) not in read_info(name).shared_speakers:
