@@ -6,11 +6,10 @@ and ``run(options)``. :mod:`separation.cli.main` joins them; Python code makes `
 """
 
 import argparse
-import difflib
 import math
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,16 +38,6 @@ class CommandModule(Protocol):
     def run(self, options: Any) -> int | None:
         """Do it; returns the exit code where it is not 0."""
         ...
-
-
-def suggest_name(name: str, known: Iterable[str]) -> str:
-    """``; did you mean train?`` where one of the known names is near, else empty.
-
-    >>> suggest_name("trian", ["train", "report"])
-    '; did you mean train?'
-    """
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def one_of(*names: str) -> Callable[[str], str]:

@@ -14,7 +14,8 @@ import separation
 from separation.cli.commands import COMMANDS, STAGE_COMMANDS, TOOL_COMMANDS, Command
 from separation.environment import format_command
 from separation.errors import UnscoredError, UserError
-from separation.options import CommandModule, suggest_name
+from separation.options import CommandModule
+from separation.text import suggest_nearest
 
 PROGRAM = format_command()
 NOISY = ("matplotlib", "pytorch_lightning", "lightning", "lightning_fabric", "torch", "httpx")
@@ -77,8 +78,8 @@ def _find_command(name: str) -> Command:
     if not name:
         raise UserError(f"which command? {PROGRAM} --help lists them.")
     what = "option" if name.startswith("-") else "command"
-    text = f"there is no {what} {name}" + (suggest_name(name, COMMANDS) or ";")
-    raise UserError(f"{text} {PROGRAM} --help lists them.")
+    near = suggest_nearest(name, COMMANDS)
+    raise UserError(f"there is no {what} {name}; {near}{PROGRAM} --help lists them.")
 
 
 def format_help() -> str:
@@ -143,8 +144,8 @@ def parse_words(parser: argparse.ArgumentParser, words: list[str]) -> dict[str, 
         option = word.partition("=")[0]
         if not option.startswith("-"):
             raise UserError(f"{word}: belongs to no option; see {parser.prog} --help.")
-        near = suggest_name(option, parser._option_string_actions)
-        raise UserError(f"unknown option {option}{near or ';'} {parser.prog} --help lists all.")
+        near = suggest_nearest(option, parser._option_string_actions)
+        raise UserError(f"unknown option {option}; {near}{parser.prog} --help lists all.")
     return vars(parsed)
 
 

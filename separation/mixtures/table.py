@@ -432,7 +432,7 @@ def _read_lines(path: Path) -> list[dict[str, str]]:
         raise UserError(f"{path}: is not a CSV table of mixtures ({error}).") from error
     if not lines:
         raise UserError(f"{path}: holds no mixtures; fetch it again.")
-    missing = _list_missing({key for key in lines[0] if key is not None})
+    missing = list_missing_columns({key for key in lines[0] if key is not None})
     if missing:
         raise UserError(
             f"{path}: is no mixture table: it lacks {', '.join(missing)}; its columns should be "
@@ -442,7 +442,7 @@ def _read_lines(path: Path) -> list[dict[str, str]]:
     return lines
 
 
-def _list_missing(columns: set[str]) -> list[str]:
+def list_missing_columns(columns: set[str]) -> list[str]:
     """Columns that a table of this kind should have and has not."""
     needed = {"mixture_ID", "source_1_path", "source_2_path"}
     numbers = range(1, count_sources(columns) + 1)

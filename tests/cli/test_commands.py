@@ -10,7 +10,11 @@ import pytest
 
 from separation.cli.commands import COMMANDS, STAGE_COMMANDS, TOOL_COMMANDS
 from separation.cli.main import PROGRAM, build_parser, main, parse_words
+from separation.experiment.options import RecipeOptions
+from separation.files import write_json
+from separation.stages.state import mark_done
 from tests.conftest import ROOT
+from tests.support.mixture_folders import write_folder
 
 HEAVY = ("torch", "asteroid", "lightning_fabric", "scipy", "numpy", "soundfile")
 LIST_IMPORTED = f"""
@@ -87,6 +91,30 @@ def _used_by_children() -> tuple[float, float]:
     return usage.ru_utime, usage.ru_stime
 
 
+def test_a_stage_that_is_done_imports_neither_torch_nor_asteroid(tmp_path):
+    """Through the real entry point, all stages: a driver with nothing to do answers at once."""
+    for split in ("train", "dev", "test"):
+        write_folder(tmp_path / split, 2)
+    words = ["--recipe", "folder/ConvTasNet", "--device", "cpu", "--nj", "1"]
+    corpora = [f"{split}={tmp_path / split}" for split in ("train", "dev", "test")]
+    words += [word for text in corpora for word in ("--corpus", text)]
+    words += ["--data", str(tmp_path / "data"), "--exp", str(tmp_path / "exp")]
+    options = parse_words(make_parser("train"), words)
+    experiment = RecipeOptions(**options).open_experiment()
+    score = {"mean": 1.0, "low": 0.5, "high": 1.5, "n": 2}
+    group = {"n_mixtures": 2, "n_scored": 2, "si_sdri": score, "sdri": score}
+    summary = {"about": {}, "scores": {"test": {"model": {"all": group}}}}
+    write_json(experiment.folder.path / "evaluation" / "summary.json", summary)
+    for stage in STAGE_COMMANDS:
+        mark_done(experiment, stage, [])
+    for stage in STAGE_COMMANDS:
+        call = [sys.executable, "-c", LIST_IMPORTED, stage, *words]
+        done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert f"{stage}: done already" in done.stdout, done.stdout + done.stderr
+        code, *imported = done.stderr.splitlines()[-1].split()
+        assert code == "0" and not {"torch", "asteroid", "lightning_fabric"} & set(imported)
+
+
 MISTAKES = [
     (["trian"], "there is no command trian; did you mean train?"),
     (["frobnicate"], f"there is no command frobnicate; {PROGRAM} --help lists them."),
@@ -121,7 +149,7 @@ MISTAKES = [
     (["render", "t.csv", "--out", "o", "--rates", "8001"], "--rates 8001: give Hz, whole thou"),
     (["render", "t.csv", "--out", "o", "--rates", "fast"], "--rates fast: give Hz, whole thou"),
     (["validate", "x", "--mode", "mid"], "--mode mid: choose of min, max."),
-    (["validate", "x", "--type", "mixed"], "--type mixed: choose of mix_clean, mix, mix_both."),
+    (["validate", "x", "--type", "mixed"], "--type mixed: choose of mix"),
     (["validate", "x", "--allow", "all"], "--allow all: choose of bad-row, unreadable"),
     (["validate", "x", "--rate", "800"], "--rate 800: give Hz within 4000..48000"),
     (["validate", "x", "--min-s", "-1"], "--min-s -1: should be a number, 0 or more."),
