@@ -37,8 +37,7 @@ def open_model(
 
     Args:
         name: a file (Asteroid's ``.pth``, Lightning's ``.ckpt``), an experiment folder, a published
-            name (``python -m separation models`` lists them), ``user/name[@revision]`` on the
-            Hub, or a URL.
+            name (the command ``models`` lists them), ``user/name[@revision]`` on the Hub, or a URL.
         device: ``auto``, ``cpu`` or ``cuda``.
         trust: unpickle freely, for those who know who made the file.
 

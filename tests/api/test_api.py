@@ -227,7 +227,7 @@ def test_other_mistakes_are_one_sentence(here, model):
         (lambda: separation.open_model("no/such/model.pth"), "no/such/model.pth"),
         (lambda: separation.open_model("call.wav", device="tpu"), "device=tpu is unknown"),
         (lambda: separation.separate(GOOD, 8000, Rateless()), "Rateless: has no sample_rate"),
-        (lambda: separation.separate_files(["no.wav"], "o", model), "no.wav: no such audio file"),
+        (lambda: separation.separate_files(["no.wav"], "o", model), "no.wav: is not there"),
         (lambda: separation.open_dataset("nowhere"), "nowhere: no such table, folder or MIX:split"),
         (lambda: separation.open_dataset("recordings", kind="noisy"), "kind=noisy is unknown"),
         (lambda: separation.open_dataset("libri2mix_test-clean.csv"), "one corpus of speech"),
