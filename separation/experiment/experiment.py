@@ -8,7 +8,7 @@ from functools import cached_property
 
 from separation.config.schema import Conf
 from separation.experiment.folder import DataFolder, ExperimentFolder
-from separation.experiment.inputs import Inputs, Origin
+from separation.experiment.inputs import Inputs, Origin, find_origin, hold_noise
 from separation.experiment.roots import CorpusRoots
 
 
@@ -37,14 +37,12 @@ class Experiment:
     @property
     def origin(self) -> Origin:
         """Where the mixtures come from: ``existing`` audio, ``published`` lists, or ``drawn``."""
-        if self.roots.name_existing_audio:
-            return "existing"
-        return "drawn" if self.conf.metadata.draw else "published"
+        return find_origin(self.conf, self.roots.given)
 
     @property
     def noisy(self) -> bool:
         """Whether the mixtures hold a corpus's noise; audio that exists has its own."""
-        return self.conf.mixtures.task == "sep_noisy" and self.origin != "existing"
+        return hold_noise(self.conf, self.origin)
 
     @cached_property
     def inputs(self) -> Inputs:

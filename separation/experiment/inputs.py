@@ -17,6 +17,23 @@ from separation.mixtures.table import MixtureRow
 Origin = Literal["drawn", "published", "existing"]
 
 
+def find_origin(conf: Conf, given: dict[str, Path]) -> Origin:
+    """Where mixtures come from: ``existing`` audio, ``published`` lists, or ``drawn``.
+
+    Args:
+        conf: the resolved config.
+        given: corpus roots by name.
+    """
+    if {"mixtures", *EXISTING} & set(given):
+        return "existing"
+    return "drawn" if conf.metadata.draw else "published"
+
+
+def hold_noise(conf: Conf, origin: Origin) -> bool:
+    """Whether mixtures hold a corpus's noise; audio that exists has its own."""
+    return conf.mixtures.task == "sep_noisy" and origin != "existing"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
     """The recordings and lists of an experiment, each looked up once.

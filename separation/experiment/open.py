@@ -10,6 +10,7 @@ from separation.corpora.plugin import check_conf_names
 from separation.environment import ROOT
 from separation.experiment.experiment import Experiment
 from separation.experiment.folder import DataFolder, ExperimentFolder
+from separation.experiment.inputs import Origin, find_origin, hold_noise
 from separation.experiment.roots import CorpusRoots, check_roots, read_roots
 from separation.options import check_tag
 
@@ -47,38 +48,35 @@ def open_experiment(
         UserError: an option that cannot be; see also :func:`separation.config.load.load_conf`.
     """
     check_tag(tag)
+    conf, given = _resolve(recipe, overrides, corpora)
+    mix, model, *variant = recipe.split("/")
+    if variant and tag == "default":
+        tag = variant[0]
+    path = data / mix / name_data(conf, find_origin(conf, given))
+    if variant and has_own_data(recipe):
+        path /= variant[0]
+    return Experiment(
+        recipe=recipe,
+        conf=conf,
+        data=DataFolder(path, shared=data / mix),
+        folder=ExperimentFolder(exp / mix / model / tag),
+        roots=CorpusRoots(given=given, shared=data / "corpora", data=path),
+        n_jobs=n_jobs,
+        device=device,
+    )
+
+
+def _resolve(
+    recipe: str, overrides: Sequence[str], corpora: Sequence[str]
+) -> tuple[Conf, dict[str, Path]]:
+    """The config, and the corpus roots by name."""
     conf = load_conf(ROOT, recipe, [*overrides])
     check_conf_names(conf)
     given = read_roots(conf, [*corpora])
     if "speech" in given and conf.corpus.source != "speech":
         conf = _use_own_speech(conf)
     check_roots(recipe, conf, given)
-    mix, model, *variant = recipe.split("/")
-    if variant and tag == "default":
-        tag = variant[0]
-    experiment = Experiment(
-        recipe=recipe,
-        conf=conf,
-        data=DataFolder(data / mix, shared=data / mix),
-        folder=ExperimentFolder(exp / mix / model / tag),
-        roots=CorpusRoots(given=given, shared=data / "corpora", data=data / mix),
-        n_jobs=n_jobs,
-        device=device,
-    )
-    return _place_data(experiment, variant)
-
-
-def _place_data(experiment: Experiment, variant: list[str]) -> Experiment:
-    """The experiment with its own data folder, below that which its data set shares."""
-    shared = experiment.data.shared
-    path = shared / name_data(experiment)
-    if variant and has_own_data(experiment.recipe):
-        path /= variant[0]
-    return dataclasses.replace(
-        experiment,
-        data=DataFolder(path, shared=shared),
-        roots=dataclasses.replace(experiment.roots, data=path),
-    )
+    return conf, given
 
 
 def has_own_data(recipe: str) -> bool:
@@ -87,15 +85,14 @@ def has_own_data(recipe: str) -> bool:
     return variant.section(*DATA_SECTIONS) != common.section(*DATA_SECTIONS)
 
 
-def name_data(experiment: Experiment) -> str:
+def name_data(conf: Conf, origin: Origin) -> str:
     """Folder that keeps apart what different kinds of mixtures of one data set need."""
-    n_src, metadata = experiment.conf.mixtures.n_src, experiment.conf.metadata
-    noisy = "-noisy" if experiment.noisy else ""
-    if experiment.origin == "published":
+    n_src, metadata = conf.mixtures.n_src, conf.metadata
+    noisy = "-noisy" if hold_noise(conf, origin) else ""
+    if origin == "published":
         return f"{metadata.train}-{n_src}spk{noisy}"
-    drawn = experiment.origin == "drawn"
-    plain = drawn and metadata.lists == "none" and n_src == 2 and not noisy
-    return "" if plain else f"{experiment.origin}-{n_src}spk{noisy}"
+    plain = origin == "drawn" and metadata.lists == "none" and n_src == 2 and not noisy
+    return "" if plain else f"{origin}-{n_src}spk{noisy}"
 
 
 def _use_own_speech(conf: Conf) -> Conf:

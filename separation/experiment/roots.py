@@ -28,11 +28,6 @@ class CorpusRoots:
     shared: Path
     data: Path
 
-    @property
-    def name_existing_audio(self) -> bool:
-        """Whether the user gave mixtures that exist as audio in place of a corpus."""
-        return bool({"mixtures", *EXISTING} & set(self.given))
-
     def find(self, name: str) -> Path:
         """The folder that was given, or the one that stage 0 downloads."""
         if name in self.given:

@@ -135,7 +135,8 @@ def _check_published(experiment: Experiment) -> dict[str, Rows]:
         )
     lists = experiment.inputs.published
     check_speakers(name, lists)
-    for split, published in module.name_lists(conf.metadata.train).items():
+    names = module.name_lists(conf.metadata.train)
+    for split, published in names.items():
         if not module.is_published(root, n_src, published):
             logger.warning(
                 "%s: %s is not the list that was published; its scores compare with nobody's",
@@ -143,17 +144,26 @@ def _check_published(experiment: Experiment) -> dict[str, Rows]:
                 module.list_path(root, n_src, published),
             )
     speech = experiment.inputs.speech_root
-    names = list(module.name_lists(conf.metadata.train).values())
-    lengths = {speech / path: n for path, n in module.read_lengths(root, names).items()}
-    sources = {source for rows in lists.values() for source in list_sources(rows)}
-    files = [(speech / path, channel) for path, channel in sorted(sources)]
-    if experiment.noisy:
-        noise = experiment.inputs.noise_root
-        rows = [row for rows in lists.values() for row in rows]
-        files += [(noise / path, channel) for path, channel in list_noises(rows)]
-    n_jobs, rate, shortest = experiment.n_jobs, info.sample_rate, info.min_samples
-    check_files(files, n_jobs, "check files", rate, lengths, min_samples=shortest)
+    lengths = module.read_lengths(root, [*names.values()])
+    check_files(
+        _list_files(experiment),
+        experiment.n_jobs,
+        "check files",
+        info.sample_rate,
+        {speech / path: n_samples for path, n_samples in lengths.items()},
+        min_samples=info.min_samples,
+    )
     return lists
+
+
+def _list_files(experiment: Experiment) -> list[tuple[Path, str]]:
+    """Paths and channels of the sources and noises that the published lists name."""
+    inputs = experiment.inputs
+    rows = [row for rows in inputs.published.values() for row in rows]
+    files = [(inputs.speech_root / path, channel) for path, channel in list_sources(rows)]
+    if experiment.noisy:
+        files += [(inputs.noise_root / path, channel) for path, channel in list_noises(rows)]
+    return files
 
 
 def _draw(experiment: Experiment) -> dict[str, Rows]:
