@@ -19,8 +19,8 @@ import torch
 from benchmarks.rendering import read_cpu
 from separation.config.load import load_conf
 from separation.files import write_json, write_text
-from separation.models.asteroid import build_model
 from separation.models.fast.layers import make_fast
+from separation.models.registry import build_model
 from separation.training.micro_batch import MARGIN, StepMemory, list_divisors
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -39,7 +39,8 @@ from separation.experiment.mixtures import open_split, open_training
 from separation.experiment.open import open_experiment
 from separation.files import format_rows, read_rows, write_json, write_text
 from separation.mixtures.dynamic.host import FixedMixtures
-from separation.models.asteroid import build_model, import_asteroid
+from separation.models.asteroid import import_asteroid
+from separation.models.registry import build_model
 from separation.training.loop import train
 from separation.training.module import SeparationModule
 

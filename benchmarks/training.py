@@ -25,7 +25,8 @@ from benchmarks.gpu.timing import find_commit
 from benchmarks.rendering import read_cpu
 from separation.config.load import load_conf
 from separation.files import write_json
-from separation.models.asteroid import build_model, import_asteroid
+from separation.models.asteroid import import_asteroid
+from separation.models.registry import build_model
 from separation.training.distributed import Distributed
 from separation.training.module import SeparationModule
 from separation.training.step import TrainStep

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from separation.config.model import ConvTasNetConf, ModelConf
+from separation.models.architecture import ModelConf
+from separation.models.conv_tasnet import ConvTasNetConf
 
 PARAMETER_BYTES = 4  # parameters, gradients and Adam's moments stay float32
 PARAMETER_PASSES = 11

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from separation.config.schema import Conf
-from separation.models.asteroid import build_model, import_asteroid
+from separation.models.asteroid import import_asteroid
+from separation.models.registry import build_model
 from separation.training.distributed import Distributed
 from separation.training.module import SeparationModule
 from separation.training.step import TrainStep

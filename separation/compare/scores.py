@@ -22,6 +22,7 @@ from separation.evaluation.runner import Evaluation, Scoring, evaluate_set
 from separation.evaluation.selfcheck import ScorerCheck, join_checks
 from separation.files import hash_text, hash_value
 from separation.mixtures.signals import Mixture
+from separation.models.asteroid import describe_model
 from separation.models.checkpoint.load import LoadedModel
 
 Unscored = dict[str, list[dict[str, Any]]]  # by estimator, the rows without scores
@@ -61,11 +62,11 @@ class Estimators:
     def key(self, name: str) -> str:
         """What its estimates depend on, beside the mixtures."""
         if name in self.models:
-            own = self.models[name]
+            loaded = self.models[name]
             # a file of weights alone takes its architecture from a conf.yml
-            arguments = own.model.get_model_args()  # type: ignore[operator]
-            built = [type(own.model).__name__, sorted(map(str, arguments.items()))]
-            return hash_value([own.sha256, own.sample_rate, built, self.device.type])
+            class_name, arguments = describe_model(loaded.model)
+            built = [class_name, sorted(map(str, arguments.items()))]
+            return hash_value([loaded.sha256, loaded.sample_rate, built, self.device.type])
         return hash_value([name, self.conf.stft_window_s, self.conf.stft_hop_s])
 
     def open(self, name: str) -> Callable[[Mixture], np.ndarray]:

@@ -4,15 +4,38 @@ import contextlib
 import dataclasses
 import difflib
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from separation.config.model import find_conf_class
 from separation.config.schema import Conf
 from separation.errors import MissingInputError, UserError
+from separation.models.registry import find_conf_class
+from separation.records import list_later_fields
 from separation.text import explain_error
+
+CONF_DEFAULT = "conf/default.yml"
+Values = dict[str, dict[str, Any]]  # section -> key -> value
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Values of one file or option, and where they come from."""
+
+    origin: str
+    values: Values
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainedKey:
+    """A key of a resolved config, and which file or option its value comes from."""
+
+    section: str
+    name: str
+    value: Any
+    origin: str
 
 
 def load_conf(root: Path, recipe: str, overrides: list[str]) -> Conf:
@@ -28,30 +51,84 @@ def load_conf(root: Path, recipe: str, overrides: list[str]) -> Conf:
         UserError: an unknown key, a value of the wrong type or a contradiction.
         MissingInputError: no such recipe, or ``root`` is no repository.
     """
+    values, _ = _merge_layers(_list_layers(root, recipe, overrides))
+    conf = build_conf(values)
+    return dataclasses.replace(conf, model=conf.model.scaled(conf.audio.sample_rate))
+
+
+def explain_conf(root: Path, recipe: str, overrides: list[str]) -> list[ExplainedKey]:
+    """Every key of the config that :func:`load_conf` resolves, and where its value comes from."""
+    given, origins = _merge_layers(_list_layers(root, recipe, overrides))
+    resolved = load_conf(root, recipe, overrides).as_dict()
+    return [
+        ExplainedKey(
+            section=section,
+            name=name,
+            value=value,
+            origin=origins[section, name]
+            if value == given[section][name]
+            else f"{origins[section, name]}: {given[section][name]}, scaled to audio.sample_rate",
+        )
+        for section, keys in resolved.items()
+        for name, value in keys.items()
+    ]
+
+
+def format_explained(keys: list[ExplainedKey]) -> str:
+    """The keys as YAML, each value with its origin as a comment."""
+    lines, section = [], ""
+    for key in keys:
+        if key.section != section:
+            section = key.section
+            lines.append(f"{section}:")
+        value = yaml.safe_dump([key.value], default_flow_style=True, width=1000).strip()[1:-1]
+        lines.append(f"  {f'{key.name}: {value}':<40}  # {key.origin}")
+    return "\n".join(lines)
+
+
+def _list_layers(root: Path, recipe: str, overrides: list[str]) -> list[Layer]:
+    """The defaults, then everything that overrides them, the last to win last."""
     if not (root / "conf").is_dir():  # the package without its checkout
         raise MissingInputError(
             f"{root}: no conf/ and egs/ here, so no recipes; clone the repository and "
             "pip install -e it."
         )
-    changes = [(str(path), _read_yaml(path)) for path in _find_confs(root / "egs", recipe)]
-    changes += [(f"--set {override}", _parse_override(override)) for override in overrides]
-    values = _choose_model(_read_yaml(root / "conf" / "default.yml"), changes)
-    for origin, sections in changes:
-        _merge(values, sections, origin)
-    conf = build_conf(values)
-    return dataclasses.replace(conf, model=conf.model.scaled(conf.audio.sample_rate))
+    paths = [root / CONF_DEFAULT, *_find_confs(root / "egs", recipe)]
+    layers = [Layer(str(path.relative_to(root)), _read_yaml(path)) for path in paths]
+    layers += [Layer(f"--set {override}", _parse_override(override)) for override in overrides]
+    return layers
 
 
-def _choose_model(
-    values: dict[str, Any], changes: list[tuple[str, dict[str, Any]]]
-) -> dict[str, Any]:
-    """The defaults with the ``model`` section of the model that is asked for last."""
+def _merge_layers(layers: list[Layer]) -> tuple[Values, dict[tuple[str, str], str]]:
+    """Values of all keys, and the origin of each."""
+    default, *changes = layers
+    values = _choose_model(default.values, changes)
+    origins = {(section, key): default.origin for section, keys in values.items() for key in keys}
+    for layer in changes:
+        for section, keys in layer.values.items():
+            _refuse_unknown(section, values, layer.origin)
+            for key, value in keys.items():
+                values[section][key] = _convert_known(section, key, value, values, layer.origin)
+                origins[section, key] = layer.origin
+    return values, origins
+
+
+def _choose_model(values: Values, changes: list[Layer]) -> Values:
+    """The defaults with the ``model`` section of the model that is asked for last.
+
+    Raises:
+        UserError: no such model, or conf/default.yml has no defaults of it.
+    """
     others = values.pop("models")
     name = default = values["model"]["name"]
-    for _, sections in changes:
-        name = sections.get("model", {}).get("name", name)
+    for layer in changes:
+        name = layer.values.get("model", {}).get("name", name)
     find_conf_class(name)
-    return values if name == default else values | {"model": {"name": name} | others[name]}
+    if name == default:
+        return values
+    if name not in others:
+        raise UserError(f"model.name={name} has no defaults: add them to {CONF_DEFAULT}, models.")
+    return values | {"model": {"name": name} | others[name]}
 
 
 def list_recipes(root: Path) -> list[str]:
@@ -96,25 +173,27 @@ def _parse_override(override: str) -> dict[str, Any]:
     return {section: {name: yaml.safe_load(text)}}
 
 
-def _merge(values: dict[str, Any], changes: dict[str, Any], origin: str) -> None:
-    for section, keys in changes.items():
-        _known(section, list(values), origin, "")
-        for key, value in keys.items():
-            _known(key, list(values[section]), _of_model(origin, section, values), f"{section}.")
-            values[section][key] = _convert(f"{section}.{key}", value, values[section][key], origin)
+def _refuse_unknown(section: str, values: Values, origin: str) -> None:
+    if section not in values:
+        raise UserError(f"{origin}: unknown key {section}; {_suggest(section, list(values), '')}")
 
 
-def _of_model(origin: str, section: str, values: dict[str, Any]) -> str:
-    """The origin, and for the model's keys the model, which decides what is known."""
-    return f"{origin} ({values['model']['name']})" if section == "model" else origin
+def _convert_known(section: str, key: str, value: Any, values: Values, origin: str) -> Any:
+    """A key's value in its type.
+
+    Raises:
+        UserError: no such key, of this model where it is one of the model's, or another type.
+    """
+    if key not in values[section]:
+        of_model = f" ({values['model']['name']})" if section == "model" else ""
+        hint = _suggest(key, list(values[section]), f"{section}.")
+        raise UserError(f"{origin}{of_model}: unknown key {section}.{key}; {hint}")
+    return _convert(f"{section}.{key}", value, values[section][key], origin)
 
 
-def _known(name: str, known: list[str], origin: str, prefix: str) -> None:
-    if name in known:
-        return
+def _suggest(name: str, known: list[str], prefix: str) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}."
-    raise UserError(f"{origin}: unknown key {prefix}{name}; {hint}")
+    return f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}."
 
 
 def _convert(key: str, value: Any, default: Any, origin: str) -> Any:
@@ -132,21 +211,48 @@ def _convert(key: str, value: Any, default: Any, origin: str) -> Any:
     return value
 
 
-def build_conf(values: dict[str, Any]) -> Conf:
-    """A :class:`Conf` from plain values, as a saved conf.yml holds them."""
+def build_conf(values: Values) -> Conf:
+    """A :class:`Conf` from plain values, as a saved conf.yml holds them.
+
+    Raises:
+        UserError: a section is absent or has other keys, or a value is out of bounds.
+    """
     sections = {}
-    for field in dataclasses.fields(Conf):
+    for name in [field.name for field in dataclasses.fields(Conf)]:
         try:
-            section, kind = values[field.name], field.type
-            if field.name == "model":
-                kind = find_conf_class(section["name"])
-            sections[field.name] = kind(**section)  # type: ignore[operator]
+            sections[name] = _find_record(name, values)(**values[name])
         except (KeyError, TypeError) as error:
-            raise UserError(f"the config's section {field.name} does not fit: {error}.") from error
+            raise UserError(f"the config's section {name} does not fit: {error}.") from error
     return Conf(**sections)
 
 
-def list_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def _find_record(section: str, values: Values) -> Any:
+    """The class of a section's record; of the model's the one of the model that is named."""
+    if section == "model":
+        return find_conf_class(values["model"]["name"])
+    return {field.name: field.type for field in dataclasses.fields(Conf)}[section]
+
+
+def list_changes(saved: Values, conf: Conf, sections: tuple[str, ...]) -> list[str]:
+    """``section.key: old -> new`` for every value of a config that differs from a saved conf.yml.
+
+    A key that the file does not have, since it came later, had the value that the record's class
+    gives it.
+
+    Args:
+        saved: what an experiment's conf.yml holds.
+        conf: the config of now.
+        sections: those that are compared.
+    """
+    old, new = {}, {}
+    for name in sections:
+        record = getattr(conf, name)
+        old[name] = list_later_fields(record) | saved.get(name, {})
+        new[name] = dataclasses.asdict(record)
+    return list_differences(old, new)
+
+
+def list_differences(old: Values, new: Values) -> list[str]:
     """``section.key: old -> new`` for every value that differs."""
     return [
         f"{section}.{key}: {old.get(section, {}).get(key)} -> {value}"

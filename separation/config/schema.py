@@ -1,55 +1,67 @@
-"""The sections of a recipe's config as typed, frozen records that refuse contradictions."""
+"""The sections of a recipe's config as typed, frozen records that refuse contradictions.
+
+conf/default.yml explains every key; an annotation here says what it may hold.
+"""
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from separation.config.model import ModelConf
 from separation.config.training import TrainingConf
-from separation.errors import UserError, check_choice
+from separation.errors import UserError
 from separation.files import hash_value
 from separation.metrics.names import METRICS
+from separation.models.architecture import ModelConf
+from separation.records import (
+    Bounds,
+    Count,
+    NotNegative,
+    OneOf,
+    Positive,
+    check_fields,
+    drop_later_fields,
+)
+
+Share = Annotated[float, Bounds(at_least=0, below=0.8)]
+EvenCount = Annotated[int, Bounds(at_least=0, multiple_of=2, unit="(half women, half men)")]
+SampleRate = Annotated[int, Bounds(at_least=4000, at_most=48000, unit="Hz")]
+Metric = Annotated[str, OneOf(METRICS)]
+Estimator = Annotated[str, OneOf(("mixture", "model", "ibm", "irm", "wfm"))]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CorpusConf:
     """Which recordings, and which of them are good enough."""
 
-    source: str  # local/<source>.py lists the utterances; also the name in --corpus
-    roots: list  # NAME=DIR, as --corpus
-    channel: str  # mono (refuse stereo) | first | mean
-    noise: str  # local/<noise>.py, of sep_noisy: wham | noise (any folder)
-    mirror: str  # where stage 0 downloads from, for corpora that have several places
-    min_duration_s: float  # shorter recordings are left out
-    skip_bad: bool  # leave bad and missing files out in place of stopping
+    source: str
+    roots: list
+    channel: Literal["mono", "first", "mean"]
+    noise: str
+    mirror: str
+    min_duration_s: NotNegative
+    skip_bad: bool
 
     def __post_init__(self) -> None:
-        check_choice("corpus.channel", self.channel, ("mono", "first", "mean"))
+        check_fields(self, "corpus")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SplitsConf:
     """Who is never heard in training, and how much of the others is held out."""
 
-    by: str  # prompts | speakers | subset
-    unseen_speakers: list  # fixed by name; empty: drawn by a keyed hash
-    n_unseen: int  # how many to draw where none is named
-    dev_share: float
-    test_share: float
-    n_dev_speakers: int  # by speakers: half women, half men; 0: dev_share of each sex
-    n_test_speakers: int
-    n_train_speakers: int  # of the training speakers, women and men in turn; 0: all
-    n_train_utterances: int  # of each training speaker; 0: all
+    by: Literal["prompts", "speakers", "subset"]
+    unseen_speakers: list
+    n_unseen: Count
+    dev_share: Share
+    test_share: Share
+    n_dev_speakers: EvenCount
+    n_test_speakers: EvenCount
+    n_train_speakers: Count
+    n_train_utterances: Count
     seed: int
 
     def __post_init__(self) -> None:
-        check_choice("splits.by", self.by, ("prompts", "speakers", "subset"))
-        for name in ("n_dev_speakers", "n_test_speakers"):
-            if getattr(self, name) < 0 or getattr(self, name) % 2:
-                raise UserError(f"splits.{name}={getattr(self, name)}: half women, half men; even.")
-        for name in ("n_train_speakers", "n_train_utterances"):
-            if getattr(self, name) < 0:
-                raise UserError(f"splits.{name}={getattr(self, name)} should be 0 (all) or more.")
+        check_fields(self, "splits")
         if not 0 < self.dev_share + self.test_share < 0.8:
             raise UserError("splits.dev_share + splits.test_share must lie between 0 and 0.8.")
 
@@ -58,96 +70,99 @@ class SplitsConf:
         return ("dev", "test_seen", "test_unseen") if self.by == "prompts" else ("dev", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MetadataConf:
     """Where the lists of mixtures come from."""
 
-    draw: bool  # draw them by our rules; false: read the published lists
-    lists: str  # none | librimix | wsj0mix: local/<lists>.py
-    train: str  # which published list to train on, such as train-100
-    rules: str  # of a draw: teams | librimix
+    draw: bool
+    lists: str
+    train: str
+    rules: Literal["teams", "librimix"]
 
     def __post_init__(self) -> None:
-        check_choice("metadata.rules", self.rules, ("teams", "librimix"))
+        check_fields(self, "metadata")
         if not self.draw and self.lists == "none":
             raise UserError("metadata.draw=false needs published lists: set metadata.lists.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MixturesConf:
     """The fixed mixtures, and the levels of all mixtures."""
 
-    n_src: int
-    task: str  # sep_clean | sep_noisy
-    mode: str  # min | max
-    n_train: int  # of a fixed training list; 0: each utterance once (rules librimix)
-    n_dev: int
-    n_test: int  # in each of the two test sets
-    balance_sexes: bool  # of dev and test: as many same-sex as different-sex mixtures
-    min_utterance_s: float  # shorter utterances only serve dynamic mixing
+    n_src: Literal[2, 3]
+    task: Literal["sep_clean", "sep_noisy"]
+    mode: Literal["min", "max"]
+    n_train: Count
+    n_dev: Count
+    n_test: Count
+    balance_sexes: bool
+    min_utterance_s: NotNegative
     loudness_min_lufs: float
     loudness_max_lufs: float
     noise_loudness_min_lufs: float
     noise_loudness_max_lufs: float
-    peak_max: float  # a mixture above this is scaled down to it
-    train_length_s: float  # of the fixed training mixtures; 0: as long as their utterances
-    train_level_by: str  # in training: loudness (each its own) | difference (between the sources)
+    peak_max: Positive
+    train_length_s: NotNegative
+    train_level_by: Literal["loudness", "difference"]
     train_level_difference_min_db: float
     train_level_difference_max_db: float
     seed: int
 
     def __post_init__(self) -> None:
-        check_choice("mixtures.train_level_by", self.train_level_by, ("loudness", "difference"))
-        if self.train_level_difference_min_db > self.train_level_difference_max_db:
-            raise UserError(
-                "mixtures.train_level_difference_min_db is above train_level_difference_max_db."
-            )
-        if self.train_length_s < 0:
-            raise UserError(f"mixtures.train_length_s={self.train_length_s} is below 0.")
-        if self.loudness_min_lufs > self.loudness_max_lufs:
-            raise UserError("mixtures.loudness_min_lufs is above mixtures.loudness_max_lufs.")
-        if self.noise_loudness_min_lufs > self.noise_loudness_max_lufs:
-            raise UserError("mixtures.noise_loudness_min_lufs is above noise_loudness_max_lufs.")
-        check_choice("mixtures.n_src", self.n_src, (2, 3))
-        check_choice("mixtures.task", self.task, ("sep_clean", "sep_noisy"))
-        check_choice("mixtures.mode", self.mode, ("min", "max"))
+        check_fields(self, "mixtures")
+        ranges = {
+            "loudness": "lufs",
+            "noise_loudness": "lufs",
+            "train_level_difference": "db",
+        }
+        for name, unit in ranges.items():
+            low, high = f"{name}_min_{unit}", f"{name}_max_{unit}"
+            if getattr(self, low) > getattr(self, high):
+                raise UserError(f"mixtures.{low} is above mixtures.{high}.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AudioConf:
-    sample_rate: int  # Hz, of mixtures and model
-    exact_pack: bool  # keep a lossless copy of the lists' sources, faster to render from
+    """Sample rate of mixtures and model, and what is kept on disk."""
+
+    sample_rate: SampleRate
+    exact_pack: bool
 
     def __post_init__(self) -> None:
-        if not 4000 <= self.sample_rate <= 48000:
-            raise UserError(f"audio.sample_rate={self.sample_rate} is not within 4000..48000 Hz.")
+        check_fields(self, "audio")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvaluationConf:
-    estimators: list  # of model, mixture, ibm, irm, wfm
-    stft_window_s: float  # of the oracle mask
-    stft_hop_s: float
-    metrics: list  # of METRICS
-    sixteen_bit: bool  # also SI-SDR of the estimates as 16-bit files hold them
-    check_mixtures: int  # on which the scorer is compared with mir_eval in every run
+    """What is scored, and how."""
+
+    estimators: list[Estimator]
+    stft_window_s: Positive
+    stft_hop_s: Positive
+    metrics: list[Metric]
+    sixteen_bit: bool
+    check_mixtures: Count
 
     def __post_init__(self) -> None:
-        for name in self.metrics:
-            check_choice("evaluation.metrics", name, METRICS)
+        check_fields(self, "evaluation")
         if "si_sdr" not in self.metrics or "sdr" not in self.metrics:
             raise UserError("evaluation.metrics: si_sdr and sdr are always among them.")
-        for name in self.estimators:
-            check_choice("evaluation.estimators", name, ("mixture", "model", "ibm", "irm", "wfm"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReportConf:
+    """What the report is called."""
+
     title: str
 
+    def __post_init__(self) -> None:
+        check_fields(self, "report")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Conf:
+    """A recipe's resolved config."""
+
     corpus: CorpusConf
     splits: SplitsConf
     metadata: MetadataConf
@@ -158,12 +173,22 @@ class Conf:
     evaluation: EvaluationConf
     report: ReportConf
 
-    def section(self, *names: str) -> dict[str, Any]:
-        """The named sections as plain values."""
-        return {name: dataclasses.asdict(getattr(self, name)) for name in names}
+    def __post_init__(self) -> None:
+        self.model.check_precision(self.training.precision)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """Every section and key as plain values: what an experiment's conf.yml holds."""
         return dataclasses.asdict(self)
 
+    def section(self, *names: str) -> dict[str, dict[str, Any]]:
+        """The named sections as plain values to be hashed.
+
+        Keys that came later are left out where they change nothing, so what was made before
+        there were such keys has the same hash.
+        """
+        return {name: drop_later_fields(getattr(self, name)) for name in names}
+
     def fingerprint(self, *names: str) -> str:
-        return hash_value(self.section(*names))
+        """Hash of the named sections, see :meth:`section`; of all where none is named."""
+        every = [field.name for field in dataclasses.fields(self)]
+        return hash_value(self.section(*(names or every)))

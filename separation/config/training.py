@@ -1,8 +1,18 @@
 """The training section of a recipe's config."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from separation.errors import UserError, check_choice
+from separation.errors import UserError
+from separation.records import (
+    Bounds,
+    Count,
+    NotNegative,
+    Positive,
+    PositiveInt,
+    Share,
+    check_fields,
+)
 
 # What a training may change when it goes on: where and how it runs, which its items do not depend
 # on, and its results only by rounding.
@@ -13,80 +23,75 @@ MACHINE_KEYS = frozenset(
 )
 LENGTH_KEYS = frozenset({"epochs", "budget_min", "early_stop"})  # where no learning rate follows
 
+Loss = Literal["si_sdr", "snr", "sd_sdr"]
+Optimizer = Literal["adam", "adamw", "radam"]
+Switch = Literal["auto", "on", "off"]
+Decay = Annotated[float, Bounds(at_least=0, below=1)]
+Speed = Annotated[float, Bounds(at_least=0.5, at_most=2)]
+Seed = Annotated[int, Bounds(at_least=0, below=2**32)]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConf:
-    """How the model is trained; conf/default.yml explains every key."""
+    """How the model is trained; conf/default.yml explains every key.
 
-    dynamic_mixing: bool  # mix anew for every step; false: the fixed training list
-    random_crop: bool  # of a fixed mixture longer than segment_s; false: its beginning
-    speed_min: float  # dynamic mixing plays each source this much faster, at random
-    speed_max: float
-    segment_s: float
-    batch_size: int  # mixtures of one step, over all devices
-    micro_batch: int  # mixtures at once on a device; 0: as many of its share as fit
-    epoch_mixtures: int  # mixtures drawn for one epoch; 0: as many as the training list has
-    epochs: int
-    budget_min: float  # training stops after these minutes, whichever comes first
-    lr: float
-    schedule: str  # plateau | cosine | constant
-    warmup_steps: int
-    halve_after: int  # epochs without improvement
-    anneal_share: float  # last share of the budget over which the rate falls to zero
-    early_stop: int  # epochs without improvement; 0: never
-    clip: float
-    ema: float  # decay of the average of weights that is validated and saved; 0: none
-    max_skipped: int  # steps in a row that are not finite
-    init_from: str  # checkpoint to fine-tune; empty: random weights
-    checkpoint_min: float  # minutes between checkpoints within an epoch
-    dev_mixtures: int  # of the dev set, scored after every epoch; 0: all
-    examples_every: int  # epochs between pictures and audio in TensorBoard; 0: none
-    devices: int  # of each node
-    num_nodes: int
-    mixing: str  # of dynamic mixing: auto | host (num_workers processes) | device (the model's)
-    num_workers: int
-    precision: str  # auto | fp32 | bf16
-    compile: str  # auto | on | off
-    cuda_graphs: bool  # of the compiled model
+    A key with a default here came later, see :mod:`separation.records`.
+    """
+
+    dynamic_mixing: bool
+    random_crop: bool
+    speed_min: Speed
+    speed_max: Speed
+    segment_s: Positive
+    batch_size: PositiveInt
+    micro_batch: Count
+    epoch_mixtures: Count
+    epochs: PositiveInt
+    budget_min: Positive
+    loss: Loss = "si_sdr"
+    optimizer: Optimizer = "adam"
+    weight_decay: NotNegative = 0.0
+    lr: Positive
+    schedule: Literal["plateau", "cosine", "constant"]
+    warmup_steps: Count
+    halve_after: Count
+    anneal_share: Share
+    early_stop: Count
+    clip: NotNegative
+    ema: Decay
+    max_skipped: PositiveInt
+    init_from: str
+    checkpoint_min: Positive
+    dev_mixtures: Count
+    examples_every: Count
+    devices: PositiveInt
+    num_nodes: PositiveInt
+    mixing: Literal["auto", "host", "device"]
+    num_workers: Count
+    precision: Literal["auto", "fp32", "bf16"]
+    compile: Switch
+    cuda_graphs: bool
     fused_norm: bool
-    fused_depthwise: bool  # of the compiled model
-    own_gradients: str  # of the compiled model: auto | on | off
+    fused_depthwise: bool
+    own_gradients: Switch
     fused_adam: bool
-    seed: int
+    seed: Seed
 
     def __post_init__(self) -> None:
-        check_choice("training.mixing", self.mixing, ("auto", "host", "device"))
-        check_choice("training.precision", self.precision, ("auto", "fp32", "bf16"))
-        for name in ("compile", "own_gradients"):
-            check_choice(f"training.{name}", getattr(self, name), ("auto", "on", "off"))
-        check_choice("training.schedule", self.schedule, ("plateau", "cosine", "constant"))
-        above_0 = ("segment_s", "batch_size", "epochs", "budget_min", "lr")
-        for name in (*above_0, "max_skipped", "checkpoint_min", "devices", "num_nodes"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"training.{name}={getattr(self, name)} must be above 0.")
-        at_least_0 = ("micro_batch", "examples_every", "warmup_steps", "clip", "num_workers")
-        for name in (*at_least_0, "epoch_mixtures", "halve_after", "early_stop", "dev_mixtures"):
-            if getattr(self, name) < 0:
-                raise UserError(f"training.{name}={getattr(self, name)} is below 0.")
-        if not 0 <= self.anneal_share <= 1:
-            raise UserError(f"training.anneal_share={self.anneal_share} should lie within 0..1.")
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"training.seed={self.seed} should lie within 0..{2**32 - 1}.")
-        self._check_measures()
-        if not 0 <= self.ema < 1:
-            raise UserError(f"training.ema={self.ema} should be 0 (none) or a decay below 1.")
-        if self.batch_size % (self.n_processes * max(1, self.micro_batch)):
+        check_fields(self, "training")
+        if self.speed_min > self.speed_max:
+            raise UserError(
+                f"training.speed_min={self.speed_min} is above training.speed_max={self.speed_max}."
+            )
+        pieces = self.n_processes * max(1, self.micro_batch)
+        if self.batch_size % pieces:
             raise UserError(
                 f"training.batch_size={self.batch_size} cannot be shared evenly by "
                 f"training.devices={self.devices} times training.num_nodes={self.num_nodes} in "
                 f"pieces of training.micro_batch={self.micro_batch}: make it a multiple of "
-                f"{self.n_processes * max(1, self.micro_batch)}."
+                f"{pieces}."
             )
-        if not 0.5 <= self.speed_min <= self.speed_max <= 2:
-            raise UserError(
-                f"training.speed_min={self.speed_min} and training.speed_max={self.speed_max} "
-                "should lie between 0.5 and 2, the first not above the second."
-            )
+        self._check_measures()
 
     def _check_measures(self) -> None:
         """What of the measures of speed excludes what."""

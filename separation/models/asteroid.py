@@ -1,13 +1,8 @@
-"""Asteroid models: built by name, loaded safely, saved in Asteroid's format.
-
-The one place that imports Asteroid.
-"""
+"""Asteroid's package, imported here and nowhere else, and the format of its files."""
 
 import importlib
-import importlib.util
 import io
 import logging
-import shutil
 import sys
 import types
 import warnings
@@ -17,7 +12,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from separation.config.model import ModelConf
 from separation.errors import UserError
 from separation.files import write_whole
 
@@ -46,43 +40,44 @@ def import_asteroid(name: str) -> Any:
             return importlib.import_module(f"asteroid.{name}")
 
 
-def build_model(conf: ModelConf, n_src: int, sample_rate: int) -> nn.Module:
-    """Build the Asteroid model class that the config names.
+def find_class(name: str) -> Any:
+    """The model class of Asteroid's of that name, upper or lower case; None where it has none."""
+    known = {key.lower(): value for key, value in vars(import_asteroid("models")).items()}
+    found = known.get(name.lower())
+    return found if isinstance(found, type) and issubclass(found, nn.Module) else None
 
-    Args:
-        conf: the model's arguments.
-        n_src: number of speakers.
-        sample_rate: Hz.
 
-    Returns:
-        a model ``(batch, time) -> (batch, n_src, time)``.
+def describe_model(model: nn.Module) -> tuple[str, dict[str, Any]]:
+    """The name of a model's class or architecture, and the arguments that make it again."""
+    built_as: Any = getattr(model, "built_as", None)
+    if built_as:
+        return built_as.name, built_as.arguments
+    return type(model).__name__, model.get_model_args()  # type: ignore[operator]
+
+
+def pack_model(model: nn.Module) -> dict[str, Any]:
+    """Asteroid's ``serialize()`` dict, for a network that is not made like Asteroid's too.
+
+    Version strings are plain text: Asteroid itself stores a ``TorchVersion``, which ``torch.load``
+    of torch >= 2.6 refuses.
     """
-    return find_model_class(conf.name)(
-        n_src=n_src, sample_rate=sample_rate, **conf.arguments(sample_rate)
-    )
-
-
-def find_model_class(name: str) -> Any:
-    """The class of that name: Asteroid's, or our own among Asteroid's."""
-    return getattr(import_models(), name)
-
-
-def import_models() -> Any:
-    """``asteroid.models`` with :class:`separation.models.stft_mask.STFTMask` registered."""
-    importlib.import_module("separation.models.stft_mask")
-    return import_asteroid("models")
+    if not hasattr(model, "built_as"):
+        package = model.serialize()  # type: ignore[operator]
+        versions = package["infos"]["software_versions"]
+        package["infos"]["software_versions"] = {key: str(value) for key, value in versions.items()}
+        return package
+    name, arguments = describe_model(model)
+    return {
+        "model_name": name,
+        "model_args": arguments,
+        "state_dict": model.state_dict(),
+        "infos": {"software_versions": {"torch_version": str(torch.__version__)}},
+    }
 
 
 def save_model(model: nn.Module, path: Path) -> None:
-    """Write Asteroid's ``serialize()`` dict, which ``BaseModel.from_pretrained(path)`` loads.
-
-    Version strings are stored as plain text: Asteroid itself stores a ``TorchVersion``, which
-    ``torch.load`` of torch >= 2.6 refuses.
-    """
-    package = model.serialize()  # type: ignore[operator]
-    versions = package["infos"]["software_versions"]
-    package["infos"]["software_versions"] = {key: str(value) for key, value in versions.items()}
-    save_tensors(package, path)
+    """Write a model so that ``BaseModel.from_pretrained(path)`` loads it, if it is Asteroid's."""
+    save_tensors(pack_model(model), path)
 
 
 def save_tensors(values: Any, path: Path) -> None:
@@ -95,17 +90,3 @@ def save_tensors(values: Any, path: Path) -> None:
     with write_whole(path) as partial:
         # A view of the buffer, kept by the error of a full disk, crashes Python 3.12.1's collector.
         partial.write_bytes(buffer.getvalue())
-
-
-def can_compile(device: torch.device) -> bool:
-    """Whether torch.compile can work here: it needs a C++ compiler (CPU) or Triton (CUDA)."""
-    if device.type == "cuda":
-        return importlib.util.find_spec("triton") is not None
-    return shutil.which("g++") is not None or shutil.which("clang++") is not None
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 arithmetic is done by the hardware."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device)[0] >= 8
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())

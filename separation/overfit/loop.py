@@ -23,8 +23,8 @@ from separation.experiment.mixtures import open_training
 from separation.files import hash_value, write_json
 from separation.metrics.score import find_permutation, si_sdr_db
 from separation.mixtures.dynamic.host import ListedSegments
-from separation.models.asteroid import build_model
 from separation.models.fast.layers import make_fast
+from separation.models.registry import build_model
 from separation.overfit.checks import (
     Item,
     ParameterWatch,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from separation.evaluation.summary import format_scores
+from separation.models.registry import find_conf_class
 from separation.publish.corpora import describe_corpora, find_language, name_dataset
 
 if TYPE_CHECKING:
@@ -109,13 +110,15 @@ def _tell_set(conf: dict[str, Any], test_set: str, groups: dict[str, Any]) -> st
 
 
 def _show_use(model: str, name: str) -> str:
-    lines = [
-        "from asteroid.models import BaseModel",
-        f'model = BaseModel.from_pretrained("{name}")',
-    ]
-    if model == "STFTMask":
-        lines.insert(0, "import separation.models.stft_mask  # this repository's own model")
-    return "\n".join(lines)
+    """Python lines that load the model: Asteroid's where it knows the class, else ours."""
+    if find_conf_class(model).in_asteroid:
+        lines = ("from asteroid.models import BaseModel", "model = BaseModel.from_pretrained({})")
+    else:
+        lines = (
+            "from separation.models.checkpoint.load import open_model  # of this repository",
+            "model = open_model({}).model",
+        )
+    return "\n".join(lines).format(f'"{name}"')
 
 
 def _tell_loading(name: str, n_src: int) -> str:

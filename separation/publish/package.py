@@ -77,12 +77,11 @@ def write_model(path: Path, results: Results, name: str, author: str, licence: s
     So ``BaseModel.from_pretrained`` loads it under torch >= 2.6 too, which refuses all else.
     The metrics are those of the last test set; ``infos["scores"]`` has those of all.
     """
-    from separation.models.asteroid import save_tensors
+    from separation.models.asteroid import pack_model, save_tensors
     from separation.models.checkpoint.load import open_model
 
     model = open_model(str(results.checkpoint)).model
-    package = model.serialize()  # type: ignore[operator]
-    versions = package["infos"]["software_versions"]
+    package = pack_model(model)
     sets = _list_scored(results.summary)
     scores = {test_set: mean_scores(results.summary, test_set) for test_set in sets}
     package |= {
@@ -91,7 +90,6 @@ def write_model(path: Path, results: Results, name: str, author: str, licence: s
         "licenses": list_notices(results.conf),
     }
     package["infos"] |= {
-        "software_versions": {key: str(value) for key, value in versions.items()},
         "recipe_name": results.run["recipe"],
         "training_config": results.conf,
         "final_metrics": scores[sets[-1]],

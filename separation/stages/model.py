@@ -13,7 +13,7 @@ from separation.errors import UnscoredError, UserError
 from separation.experiment.experiment import Experiment
 from separation.experiment.fingerprints import read_fingerprints
 from separation.experiment.folder import RunRecord
-from separation.files import fingerprint_file, hash_text, hash_value, read_json, write_json
+from separation.files import fingerprint_file, hash_text, read_json, write_json
 from separation.stages.keys import data_key, scoring_key
 from separation.stages.state import list_config_changes, save_conf
 
@@ -116,7 +116,7 @@ def describe_run(experiment: Experiment, device: "torch.device") -> RunRecord:
         "python": platform.python_version(),
         "versions": {name: find_version(name) for name in PACKAGES},
         "fingerprints": read_fingerprints(experiment),
-        "conf_fingerprint": hash_value(experiment.conf.as_dict()),
+        "conf_fingerprint": experiment.conf.fingerprint(),
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from separation.config.load import list_differences
+from separation.config.load import list_changes
 from separation.errors import MissingInputError, UserError
 from separation.experiment.experiment import Experiment
 from separation.files import read_json, write_json, write_text
@@ -67,7 +67,7 @@ def list_config_changes(experiment: Experiment) -> list[str]:
     if not folder.conf.is_file():
         return []
     free = {f"training.{name}" for name in conf.training.may_change}
-    changes = list_differences(folder.read_conf(), conf.section(*TRAINING_SECTIONS))
+    changes = list_changes(folder.read_conf(), conf, TRAINING_SECTIONS)
     return [change for change in changes if change.partition(":")[0] not in free]
 
 

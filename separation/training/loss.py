@@ -1,4 +1,4 @@
-"""Asteroid's PIT wrapper over its negative SI-SDR, without the waits for a GPU."""
+"""The training's losses: Asteroid's PIT wrapper over its negative SDRs, without waits for a GPU."""
 
 import functools
 import itertools
@@ -8,15 +8,26 @@ import torch
 
 from separation.models.asteroid import import_asteroid
 
+# training.loss -> what asteroid.losses calls it. All are negative ratios in dB of signals without
+# their means, of estimate i against source j (Le Roux et al. 2019):
+LOSSES = {
+    "si_sdr": "pairwise_neg_sisdr",  # the source scaled to fit the estimate; the level stays open
+    "snr": "pairwise_neg_snr",  # the source as it is; the estimate gets its level
+    "sd_sdr": "pairwise_neg_sdsdr",  # scaled source over unscaled error: wrong levels cost more
+}
 
-def make_pit_loss() -> Any:
-    """Asteroid's ``PITLossWrapper`` of pairwise negative SI-SDR (dB), its search replaced.
+
+def make_pit_loss(name: str = "si_sdr") -> Any:
+    """Asteroid's ``PITLossWrapper`` of a pairwise loss (dB), its search replaced.
 
     Asteroid's own looks each item's permutation up by a number that the host must wait for, so
     that a step of 24 mixtures stops the GPU 24 times. Values and gradients are the same.
+
+    Args:
+        name: of :data:`LOSSES`.
     """
     losses = import_asteroid("losses")
-    wrapper = losses.PITLossWrapper(losses.pairwise_neg_sisdr, pit_from="pw_mtx")
+    wrapper = losses.PITLossWrapper(getattr(losses, LOSSES[name]), pit_from="pw_mtx")
     wrapper.find_best_perm = find_best_permutation
     return wrapper
 

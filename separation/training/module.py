@@ -1,8 +1,10 @@
-"""The Lightning module that is trained: Asteroid's model, its faster forms, and the loss."""
+"""What is trained: the network, its faster forms, the loss and the optimiser."""
 
 import contextlib
 import copy
+import importlib.util
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,19 +16,23 @@ from torch import nn
 from separation.config.schema import Conf
 from separation.config.training import TrainingConf
 from separation.errors import UserError
-from separation.models.asteroid import build_model, can_compile, has_fast_bf16
+from separation.models.asteroid import describe_model
 from separation.models.checkpoint.load import open_model
 from separation.models.fast.layers import FastForm, make_fast
+from separation.models.precision import has_fast_bf16
+from separation.models.registry import build_model, find_architecture
 from separation.training.loss import make_pit_loss
 
 logger = logging.getLogger(__name__)
 
+TRIED_SAMPLES = 8000  # of the noise that a network is tried on
+
 
 class SeparationModule(pl.LightningModule):
-    """Asteroid model + PIT SI-SDR; its state has the keys of Asteroid's ``System``.
+    """A network with its loss; its state has the keys of Asteroid's ``System``.
 
     Args:
-        model: Asteroid model ``(batch, time) -> (batch, n_src, time)``.
+        model: ``(batch, time) -> (batch, n_src, time)``.
         conf: training config.
     """
 
@@ -34,18 +40,51 @@ class SeparationModule(pl.LightningModule):
         super().__init__()
         self.model = model
         self.conf = conf
-        self.pit_loss = make_pit_loss()
+        self.pit_loss = make_pit_loss(conf.loss)
+        self.architecture = find_architecture(model)
         self.use_bf16 = self.use_graphs = False
         self.n_samples = 0  # of a segment
         # Not registered as sub-modules: they share the parameters of self.model.
         self._forms: dict[str, Any] = {}
 
     def prepare_eager(self) -> None:
-        """The eager form, and bf16 where it works."""
-        plain = make_fast(self.model, FastForm(norms=self.conf.fused_norm))
+        """The eager form, and bf16 where it works.
+
+        Raises:
+            UserError: ``training.precision=bf16``, which the network does not work in.
+        """
+        norms = self.conf.fused_norm and self.architecture.fused
+        plain = make_fast(self.model, FastForm(norms=norms))
         self._forms = {"train": plain, "eval": plain}
         precision = self.conf.precision
-        self.use_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(self.device))
+        suits = self.architecture.bf16 and has_fast_bf16(self.device)
+        self.use_bf16 = precision == "bf16" or (precision == "auto" and suits)
+        obstacle = self._try_bf16() if self.use_bf16 else ""
+        if obstacle and precision == "bf16":
+            raise UserError(
+                f"training.precision=bf16: the model does not work in it ({obstacle}); set "
+                "training.precision=fp32, or let its code compute Fourier transforms and complex "
+                "numbers in functions under separation.models.precision.in_float32."
+            )
+        if obstacle:
+            logger.warning("no bf16, which the model does not work in: %s", obstacle)
+            self.use_bf16 = False
+
+    def _try_bf16(self) -> str:
+        """Why a step in bf16 fails, in words; empty where it does not."""
+        noise = torch.randn(1, TRIED_SAMPLES, generator=torch.Generator().manual_seed(0))
+        on_gpu = [self.device] if self.device.type == "cuda" else []
+        try:
+            with torch.random.fork_rng(on_gpu):  # dropout draws
+                estimates = self._run(self._forms["train"], noise.to(self.device))
+                estimates.square().mean().backward()
+        except (RuntimeError, TypeError, NotImplementedError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            return (str(error) or type(error).__name__).splitlines()[0]
+        finally:
+            self.zero_grad()
+        return ""
 
     def prepare(self, n_samples: int) -> None:
         """Pick bf16 and compilation where they work; say what was picked.
@@ -68,6 +107,8 @@ class SeparationModule(pl.LightningModule):
         """Why the model cannot be compiled, in words; empty where it can."""
         if self.conf.compile == "off":
             return "training.compile=off"
+        if not self.architecture.compiled:
+            return "its code says that this model is not to be compiled"
         if can_compile(self.device):
             return ""
         if self.device.type == "cuda":
@@ -77,7 +118,12 @@ class SeparationModule(pl.LightningModule):
     def _try_compile(self) -> str:
         """Compile and run one throw-away batch; the reason where that fails, and stay eager."""
         logger.info("compiling the model (a minute or two the first time)")
-        form = FastForm(self.conf.fused_norm, self.conf.fused_depthwise, self._writes_gradients())
+        fused = self.architecture.fused
+        form = FastForm(
+            norms=self.conf.fused_norm and fused,
+            depthwise=self.conf.fused_depthwise and fused,
+            gradients=self._writes_gradients() and fused,
+        )
         self.use_graphs = self._can_use_graphs()
         mode = "reduce-overhead" if self.use_graphs else None
         compiled = torch.compile(make_fast(self.model, form), dynamic=False, mode=mode)
@@ -125,7 +171,7 @@ class SeparationModule(pl.LightningModule):
         return estimates.float()
 
     def training_step(self, batch: Sequence[torch.Tensor], batch_idx: int) -> torch.Tensor:
-        """Mean loss: negative SI-SDR in dB of the best permutation.
+        """Mean loss in dB of the best permutation, see ``training.loss``.
 
         Args:
             batch: mixtures ``(batch, time)`` and sources ``(batch, n_src, time)``.
@@ -155,9 +201,27 @@ class SeparationModule(pl.LightningModule):
         return {f"model.{name}" for name in list_unused_parameters(self.model, noise)}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam, whose fused kernel leaves weights and state alone where ``found_inf`` is 1."""
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        return torch.optim.Adam(trained, lr=self.conf.lr, fused=self.conf.fused_adam or None)
+        """The optimiser of the parameters that are trained, see ``training.optimizer``."""
+        return make_optimizer([p for p in self.model.parameters() if p.requires_grad], self.conf)
+
+
+def make_optimizer(parameters: list[nn.Parameter], conf: TrainingConf) -> torch.optim.Optimizer:
+    """Adam, AdamW or RAdam with the config's learning rate and weight decay.
+
+    The fused kernels of the first two leave weights and state alone where ``found_inf`` is 1.
+    """
+    values: Any = {"lr": conf.lr, "weight_decay": conf.weight_decay}
+    if conf.optimizer == "radam":
+        return torch.optim.RAdam(parameters, **values)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[conf.optimizer]
+    return kind(parameters, **values, fused=conf.fused_adam or None)
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether torch.compile can work here: it needs a C++ compiler (CPU) or Triton (CUDA)."""
+    if device.type == "cuda":
+        return importlib.util.find_spec("triton") is not None
+    return shutil.which("g++") is not None or shutil.which("clang++") is not None
 
 
 def list_unused_parameters(model: nn.Module, mixtures: torch.Tensor) -> set[str]:
@@ -180,13 +244,36 @@ def make_model(conf: Conf, *, from_checkpoint: bool = True) -> nn.Module:
         from_checkpoint: false where a resumed run replaces the weights anyway.
 
     Raises:
-        UserError: the checkpoint is absent, or of another architecture.
+        UserError: the checkpoint is absent, or of another architecture; or the network does not
+            give a signal for each speaker.
     """
-    model = build_model(conf.model, conf.mixtures.n_src, conf.audio.sample_rate)
+    n_src = conf.mixtures.n_src
+    model = build_model(conf.model, n_src, conf.audio.sample_rate)
+    check_shape(model, n_src)
     if conf.training.init_from and from_checkpoint:
         load_initial_weights(model, conf.training.init_from)
         logger.info("fine-tuning the weights of %s", conf.training.init_from)
     return model
+
+
+def check_shape(model: nn.Module, n_src: int) -> None:
+    """Try a network of our own, whose code nobody else has run: its outputs' shape.
+
+    Raises:
+        UserError: another shape than ``(batch, n_src, time)``.
+    """
+    built_as: Any = getattr(model, "built_as", None)
+    if not built_as:
+        return
+    noise = torch.randn(2, TRIED_SAMPLES, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        shape = tuple(model(noise).shape)
+    if shape != (2, n_src, TRIED_SAMPLES):
+        raise UserError(
+            f"model.name={built_as.name} makes {shape} of {tuple(noise.shape)}; it should "
+            f"make (batch, n_src, time), here {(2, n_src, TRIED_SAMPLES)}: correct its file in "
+            "separation/models."
+        )
 
 
 def load_initial_weights(model: nn.Module, path: str) -> None:
@@ -214,9 +301,9 @@ def load_initial_weights(model: nn.Module, path: str) -> None:
 
 def _find_difference(model: nn.Module, start: nn.Module) -> str:
     """The first argument, weight or shape that differs, in words; empty where none does."""
-    if type(model).__name__ != type(start).__name__:
-        return f"it is a {type(start).__name__}, the recipe's a {type(model).__name__}"
-    ours, theirs = model.get_model_args(), start.get_model_args()  # type: ignore[operator]
+    (name, ours), (other, theirs) = describe_model(model), describe_model(start)
+    if name != other:
+        return f"it is a {other}, the recipe's a {name}"
     for name in ours:
         if name != "sample_rate" and name in theirs and theirs[name] != ours[name]:
             return f"its {name} is {theirs[name]}, the recipe's {ours[name]}"

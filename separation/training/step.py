@@ -75,6 +75,7 @@ class TrainStep:
         self.conf, self.distributed = conf, distributed
         self.optimizer: Any = module.configure_optimizers()
         self.parameters: list[torch.Tensor] = self.optimizer.param_groups[0]["params"]
+        self._skips_by_itself = bool(self.optimizer.defaults.get("fused"))
         self.average = WeightAverage(self.parameters, conf.ema) if conf.ema else None
         unused = module.list_unused_parameters() if distributed.world_size > 1 else set()
         self._module = distributed.wrap_module(module, unused)
@@ -133,9 +134,9 @@ class TrainStep:
         group = self.optimizer.param_groups[0]
         base = group["lr"]  # the plateau's, which the schedule scales for this step only
         group["lr"] = lr
-        if self.conf.fused_adam:
+        if self._skips_by_itself:
             self.optimizer.found_inf = bad
-        if self.conf.fused_adam or not bad:  # torch's plain Adam has no guard, so the host looks
+        if self._skips_by_itself or not bad:  # a plain optimiser has no guard, so the host looks
             self.optimizer.step()
         group["lr"] = base
         return bad

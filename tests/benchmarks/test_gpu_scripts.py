@@ -20,8 +20,8 @@ from benchmarks.gpu.tables import format_tables
 from separation.config.load import load_conf
 from separation.errors import UserError
 from separation.files import read_json, read_rows, write_json
-from separation.models.asteroid import build_model
 from separation.models.checkpoint.load import load_model
+from separation.models.registry import build_model
 from tests.conftest import ROOT
 
 CPU = torch.device("cpu")

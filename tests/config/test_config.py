@@ -11,7 +11,7 @@ RECIPES = sorted(str(p.parent.relative_to(ROOT / "egs")) for p in ROOT.glob("egs
 def test_every_shipped_recipe_builds_its_model(recipe):
     import torch
 
-    from separation.models.asteroid import build_model
+    from separation.models.registry import build_model
 
     conf = load_conf(ROOT, recipe, [])
     model = build_model(conf.model, conf.mixtures.n_src, conf.audio.sample_rate)
@@ -19,7 +19,7 @@ def test_every_shipped_recipe_builds_its_model(recipe):
 
 
 def test_small_configuration_has_the_published_number_of_parameters():
-    from separation.models.asteroid import build_model
+    from separation.models.registry import build_model
 
     conf = load_conf(ROOT, "mini/ConvTasNet", ["model.kernel_size=40", "model.stride=20"])
     model = build_model(conf.model, 2, 8000)

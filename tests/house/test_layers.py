@@ -11,8 +11,8 @@ from tests.conftest import ROOT
 
 # From the ground up: a layer may import itself and what stands before it.
 LAYERS = [
-    *("errors", "files", "text", "jobs", "environment", "options", "plots", "download"),
-    *("metrics", "config", "audio", "corpora", "models", "mixtures", "evaluation"),
+    *("errors", "records", "files", "text", "jobs", "environment", "options", "plots", "download"),
+    *("metrics", "models", "config", "audio", "corpora", "mixtures", "evaluation"),
     *("training", "experiment", "reports", "stages", "datasets"),
     *("recordings", "wav_trees", "compare", "mixture_checks", "publish", "overfit"),
     *("api", "cli", "__main__"),

@@ -544,7 +544,7 @@ def test_list_of_published_models_is_whole():
 
 def test_shipped_recipes_models_load_from_their_checkpoints(tmp_path):
     """Classes that are not Conv-TasNet too, by their own arguments."""
-    from separation.models.asteroid import build_model
+    from separation.models.registry import build_model
 
     for recipe in ("librimix/DPRNNTasNet", "librimix/SuDORMRFNet", "mini/STFTMask"):
         conf = load_conf(ROOT, recipe, [])

@@ -9,10 +9,11 @@ import torch
 
 from separation.config.load import list_recipes, load_conf
 from separation.errors import UserError
-from separation.models.asteroid import build_model, import_asteroid, save_model
+from separation.models.asteroid import import_asteroid, save_model
 from separation.models.checkpoint.load import load_model
 from separation.models.fast.gradients import NormOfPReLU, PointwiseProduct, ShiftedProducts
 from separation.models.fast.layers import FastForm, make_fast
+from separation.models.registry import build_model
 from tests.conftest import ROOT
 
 SMALL = ["model.n_filters=32", "model.bn_chan=16", "model.hid_chan=24", "model.skip_chan=16"]

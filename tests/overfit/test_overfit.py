@@ -12,7 +12,7 @@ import separation.overfit.loop as overfit_module
 from separation.__main__ import main
 from separation.config.load import load_conf
 from separation.errors import UserError
-from separation.models.asteroid import build_model
+from separation.models.registry import build_model
 from separation.overfit.checks import check_items, check_loss, check_round_trip
 from separation.overfit.loop import FirstItems, overfit, shorten
 from separation.training.module import SeparationModule

@@ -11,7 +11,7 @@ import soundfile
 from separation.config.load import list_recipes, load_conf
 from separation.errors import UserError
 from separation.files import format_rows, read_json, read_rows
-from separation.models.asteroid import build_model
+from separation.models.registry import build_model
 from tests.conftest import ROOT, make_voice
 from tests.recipes.test_run_sh import TINY
 from tests.support.librimix_tree import read_reference_rows, write_tree

@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 import torch
 
-from separation.models.asteroid import import_models, save_model
+from separation.models.asteroid import import_asteroid, save_model
 from tests.conftest import make_voice
 
 
@@ -50,7 +50,7 @@ def save_small_model(
     torch.manual_seed(seed)
     sizes = {"n_filters": 16, "kernel_size": 16, "stride": 8, "bn_chan": 8, "hid_chan": 8}
     sizes |= {"skip_chan": 8, "n_blocks": 2, "n_repeats": 1, "mask_act": "relu"}
-    model = import_models().ConvTasNet(n_src=n_src, sample_rate=rate, **sizes)
+    model = import_asteroid("models").ConvTasNet(n_src=n_src, sample_rate=rate, **sizes)
     _learn(model, n_src, rate, n_steps)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_model(model, path)

@@ -1,6 +1,5 @@
 """What a checkpoint holds -> a model: Asteroid's packages, Lightning's files, bare weights."""
 
-import inspect
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,8 @@ import torch
 import yaml
 from torch import nn
 
-from separation.config.model import find_conf_class
 from separation.errors import UserError
-from separation.models.asteroid import import_models
+from separation.models.registry import find_conf_class, rebuild_model
 from separation.text import explain_error
 
 ASTEROID_KEYS = ("model_name", "model_args", "state_dict")
@@ -157,8 +155,7 @@ def _read_config(config: dict[str, Any], name: str) -> tuple[tuple[str, ...], di
         if "model" in config and "audio" in config:
             section, rate = dict(config["model"]), config["audio"]["sample_rate"]
             conf = find_conf_class(section["name"])(**section)
-            own = {"n_src": config["mixtures"]["n_src"], "sample_rate": rate}
-            return (conf.name,), own | conf.arguments(rate)
+            return (conf.name,), conf.saved_arguments(config["mixtures"]["n_src"], rate)
         data = config.get("data", {})
         common = {key: data[key] for key in ("n_src", "sample_rate") if key in data}
         arguments = common | config["filterbank"] | config["masknet"]
@@ -192,13 +189,10 @@ def build_package(package: Package, name: str) -> nn.Module:
 
 def _try_class(class_name: str, package: Package) -> tuple[nn.Module | None, str]:
     """The model with random weights, or why there is none."""
-    models = import_models()
-    found = {key.lower(): value for key, value in vars(models).items() if inspect.isclass(value)}
-    model_class = found.get(class_name.lower())
-    if model_class is None or not issubclass(model_class, nn.Module):
-        return None, f"Asteroid has no model called {class_name}"
     try:
-        return model_class(**package.arguments), ""
+        return rebuild_model(class_name, package.arguments), ""
+    except UserError as error:
+        return None, str(error).rstrip(".")
     except Exception as error:  # whatever a model's constructor makes of wrong values
         return None, f"{class_name}: {explain_error(error)[:120]}"
 

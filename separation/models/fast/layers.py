@@ -18,7 +18,7 @@ from separation.models.fast.gradients import (
     ShiftedProducts,
     add_shifted,
 )
-from separation.models.fast.masker import PaddedMasker, can_pad, multiply_frames
+from separation.models.fast.masker import PaddedMasker, can_pad, is_asteroids, multiply_frames
 
 
 class FusedGlobalNorm(nn.Module):
@@ -128,10 +128,12 @@ def make_fast(model: nn.Module, form: FastForm = PLAIN) -> nn.Module:
     """A copy of an Asteroid model whose modules are faster and whose parameters are shared.
 
     Args:
-        model: any Asteroid model.
+        model: any network ``(batch, time) -> (batch, n_src, time)``; of others than Asteroid's only
+            layers that are equal to one of its are replaced.
         form: what is replaced.
     """
-    shared = {id(parameter): parameter for parameter in model.parameters()}
+    # buffers too: the running means of a batch norm are the model's, whichever form trains
+    shared: dict[int, Any] = {id(part): part for part in (*model.parameters(), *model.buffers())}
     fast = copy.deepcopy(model, memo=shared)
     if form.gradients:
         masker: Any = getattr(fast, "masker", None)
@@ -169,7 +171,7 @@ def _join_prelu_and_norm(layers: nn.Sequential) -> None:
         prelu, norm = layers[place], layers[place + 1]
         if not isinstance(prelu, nn.PReLU) or prelu.num_parameters > 1:
             continue
-        if type(norm).__name__ == "GlobLN":
+        if is_asteroids(norm, "GlobLN"):
             layers[place], layers[place + 1] = PReLUNorm(prelu, norm), nn.Identity()
 
 
@@ -178,6 +180,7 @@ def _is_pointwise(layer: nn.Conv1d) -> bool:
         layer.kernel_size == layer.stride == (1,)
         and layer.groups == 1
         and layer.padding == (0,)
+        and layer.padding_mode == "zeros"
         and layer.bias is not None
     )
 
@@ -188,13 +191,13 @@ def _join_outputs(model: nn.Module) -> None:
     if not isinstance(blocks, nn.ModuleList):
         return
     for place, block in enumerate(blocks[:-1]):
-        if type(block).__name__ == "Conv1DBlock" and hasattr(block, "skip_conv"):
+        if is_asteroids(block, "Conv1DBlock") and hasattr(block, "skip_conv"):
             blocks[place] = JoinedOutputs(block)
 
 
 def _replace_layers(module: nn.Module, form: FastForm) -> None:
     for name, child in module.named_children():
-        if form.norms and type(child).__name__ == "GlobLN":
+        if form.norms and is_asteroids(child, "GlobLN"):
             setattr(module, name, FusedGlobalNorm(child))
         elif form.depthwise and isinstance(child, nn.Conv1d) and _is_depthwise(child):
             setattr(module, name, ShiftedDepthwiseConv(child))
@@ -206,6 +209,7 @@ def _is_depthwise(layer: nn.Conv1d) -> bool:
     return (
         layer.groups == layer.in_channels == layer.out_channels
         and layer.stride == (1,)
+        and layer.padding_mode == "zeros"
         and layer.bias is not None
         and not isinstance(layer.padding, str)
     )

@@ -79,11 +79,17 @@ class _PaddedBlock(nn.Module):
         return self.residual(x), None if self.skip is None else self.skip(x)
 
 
+def is_asteroids(layer: Any, name: str) -> bool:
+    """Whether a layer is of Asteroid's class of that name, not of another one called so."""
+    kind = type(layer)
+    return kind.__name__ == name and kind.__module__.split(".")[0].startswith("asteroid")
+
+
 def can_pad(masker: Any) -> bool:
     """Whether a masker is one that :class:`PaddedMasker` knows."""
-    if type(masker).__name__ != "TDConvNet":
+    if not is_asteroids(masker, "TDConvNet"):
         return False
-    return type(masker.bottleneck[0]).__name__ == "GlobLN" and not masker.causal
+    return is_asteroids(masker.bottleneck[0], "GlobLN") and not masker.causal
 
 
 class FrameEncoder(nn.Module):
@@ -128,8 +134,10 @@ class FrameDecoder(nn.Module):
 def multiply_frames(model: Any) -> None:
     """Replace encoder and decoder where they are plain ones with free filters."""
     for name, kind in (("encoder", FrameEncoder), ("decoder", FrameDecoder)):
-        own: Any = getattr(model, name, None)
-        if type(own).__name__ != name.capitalize() or type(own.filterbank).__name__ != "FreeFB":
+        part: Any = getattr(model, name, None)
+        if not is_asteroids(part, name.capitalize()):
             continue
-        if not (own.is_pinv or own.padding or getattr(own, "output_padding", 0)):
-            setattr(model, name, kind(own))
+        if not is_asteroids(part.filterbank, "FreeFB"):
+            continue
+        if not (part.is_pinv or part.padding or getattr(part, "output_padding", 0)):
+            setattr(model, name, kind(part))

@@ -1,0 +1,188 @@
+"""What every architecture says of itself. Light: a config is checked before torch is imported."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from separation.errors import UserError
+from separation.records import Count, PositiveInt, check_fields
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MaskActivation = Literal[
+    "relu", "sigmoid", "softmax", "tanh", "linear", "prelu", "leaky_relu", "gelu", "swish"
+]
+
+
+@dataclass(frozen=True)
+class BuiltAs:
+    """What a network of our own was built from, kept at ``model.built_as`` for its saved file."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConf:
+    """The ``model`` section of a recipe: a name and the keys that this architecture takes.
+
+    A file of this folder holds one subclass for each of its architectures, and a table ``MODELS``
+    from ``model.name`` to it. The defaults of the keys stand in conf/default.yml. Importing the
+    file must import neither torch nor Asteroid, :meth:`build` does.
+
+    Class attributes:
+        bf16: false: the network does not compute under bfloat16 autocast at all.
+        compiled: false: ``torch.compile`` is not tried.
+        fused: false: layers are not replaced by the faster ones of ``separation.models.fast``.
+        in_asteroid: whether ``asteroid.models.BaseModel.from_pretrained`` alone loads its files.
+    """
+
+    bf16: ClassVar[bool] = True
+    compiled: ClassVar[bool] = True
+    fused: ClassVar[bool] = True
+    in_asteroid: ClassVar[bool] = False
+
+    name: str
+
+    def __post_init__(self) -> None:
+        check_fields(self, "model")
+        self.check()
+
+    def check(self) -> None:
+        """What the fields' annotations cannot say; raises :class:`UserError`."""
+
+    def check_precision(self, precision: str) -> None:
+        """Refuse ``training.precision=bf16`` for an architecture that cannot do it.
+
+        Raises:
+            UserError: it cannot.
+        """
+        if precision == "bf16" and not self.bf16:
+            raise UserError(
+                f"training.precision=bf16: {self.name} works in float32 only; set "
+                "training.precision=fp32 or auto."
+            )
+
+    def scaled(self, sample_rate: int) -> Self:
+        """The same lengths in seconds at another sample rate (Hz); raises :class:`UserError`."""
+        return self
+
+    def receptive_field(self) -> int | None:
+        """Samples that one output sample depends on; None where it is not bounded or not known."""
+        return None
+
+    def build(self, n_src: int, sample_rate: int) -> "nn.Module":
+        """The network, with random weights.
+
+        Args:
+            n_src: number of speakers.
+            sample_rate: Hz.
+
+        Returns:
+            a model ``(batch, time) -> (batch, n_src, time)``.
+        """
+        raise NotImplementedError
+
+    def saved_arguments(self, n_src: int, sample_rate: int) -> dict[str, Any]:
+        """What a saved file holds to make the model again, see :meth:`rebuild`."""
+        values = dataclasses.asdict(self)
+        del values["name"]
+        return {"n_src": n_src, "sample_rate": sample_rate} | values
+
+    @classmethod
+    def rebuild(cls, name: str, arguments: dict[str, Any]) -> "nn.Module":
+        """The model of a saved file, before its weights are loaded.
+
+        Args:
+            name: under which the architecture is listed.
+            arguments: as :meth:`saved_arguments` gave them.
+        """
+        values = dict(arguments)
+        n_src, sample_rate = values.pop("n_src"), values.pop("sample_rate")
+        return cls(name=name, **values).build(n_src, sample_rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsteroidConf(ModelConf):
+    """An architecture whose network is one of Asteroid's classes, or made like one.
+
+    A saved file names the class and its constructor's arguments, as Asteroid's files do.
+    """
+
+    in_asteroid: ClassVar[bool] = True
+
+    def arguments(self, sample_rate: int) -> dict[str, Any]:
+        """Keyword arguments of the class, but for ``n_src`` and ``sample_rate`` (Hz)."""
+        values = dataclasses.asdict(self)
+        del values["name"]
+        return values
+
+    @staticmethod
+    def find_class(name: str) -> Any:
+        """The class of that name."""
+        from separation.models.asteroid import import_asteroid
+
+        return getattr(import_asteroid("models"), name)
+
+    def build(self, n_src: int, sample_rate: int) -> "nn.Module":
+        """The network, with random weights."""
+        arguments = self.saved_arguments(n_src, sample_rate)
+        return self.find_class(self.name)(**arguments)
+
+    def saved_arguments(self, n_src: int, sample_rate: int) -> dict[str, Any]:
+        """Keyword arguments of the class."""
+        return {"n_src": n_src, "sample_rate": sample_rate} | self.arguments(sample_rate)
+
+    @classmethod
+    def rebuild(cls, name: str, arguments: dict[str, Any]) -> "nn.Module":
+        """The model of a saved file, before its weights are loaded."""
+        return cls.find_class(name)(**arguments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterbankConf(AsteroidConf):
+    """An Asteroid model over a free, trained filterbank, such as TasNet's (Luo and Mesgarani).
+
+    ``kernel_rate`` is the rate in Hz that ``kernel_size`` and ``stride`` are given for; 0: any.
+    """
+
+    n_filters: PositiveInt
+    kernel_size: PositiveInt
+    stride: PositiveInt
+    kernel_rate: Count
+
+    def check(self) -> None:
+        """Windows must overlap evenly."""
+        if self.kernel_size % self.stride or self.kernel_size == self.stride:
+            raise UserError(
+                f"model.stride={self.stride} does not fit model.kernel_size={self.kernel_size}: "
+                "windows must overlap evenly; use model.stride="
+                f"{max(1, self.kernel_size // 2)} (half the kernel)."
+            )
+
+    def arguments(self, sample_rate: int) -> dict[str, Any]:
+        """Keyword arguments of the class, but for ``n_src`` and ``sample_rate`` (Hz)."""
+        values = super().arguments(sample_rate)
+        del values["kernel_rate"]
+        return values
+
+    def scaled(self, sample_rate: int) -> Self:
+        """The same windows in seconds at another sample rate (Hz).
+
+        Raises:
+            UserError: they are no whole number of samples there.
+        """
+        if self.kernel_rate in (0, sample_rate):
+            return self
+        lengths = {}
+        for name in ("kernel_size", "stride"):
+            given = getattr(self, name)
+            lengths[name], rest = divmod(given * sample_rate, self.kernel_rate)
+            if rest:
+                raise UserError(
+                    f"model.{name}={given}, given for model.kernel_rate={self.kernel_rate} Hz, is "
+                    f"no whole number at audio.sample_rate={sample_rate}; set model.kernel_size, "
+                    "model.stride and model.kernel_rate=0 for this rate."
+                )
+        return dataclasses.replace(self, kernel_rate=sample_rate, **lengths)

@@ -1,0 +1,149 @@
+"""Records of checked values: a field's annotation says once what it may hold.
+
+``Literal["a", "b"]`` names choices, ``Annotated[int, Bounds(above=0)]`` bounds, ``list[...]`` a
+list of either; :func:`check_fields` compares a record with them. What two fields exclude of each
+other stays with the record.
+
+A field with a default in the class is a key that came later: the default is what experiments did
+before there was such a key, whatever conf/default.yml says for new ones. Where values are hashed,
+such a key is left out as long as it has that value (:func:`drop_later_fields`), so a new key makes
+no old result undone.
+"""
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from separation.errors import UserError, check_choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Bounds of a number; None: none.
+
+    Attributes:
+        above: lower bound, excluded.
+        at_least: lower bound, included.
+        below: upper bound, excluded.
+        at_most: upper bound, included.
+        multiple_of: of which the number is a multiple.
+        unit: of the bounds, for the sentence.
+    """
+
+    above: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    at_most: float | None = None
+    multiple_of: int | None = None
+    unit: str = ""
+
+    def hold(self, value: float) -> bool:
+        """Whether a number is within the bounds."""
+        return (
+            (self.above is None or value > self.above)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.below is None or value < self.below)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.multiple_of is None or value % self.multiple_of == 0)
+        )
+
+    def check(self, key: str, value: float) -> None:
+        """Raise :class:`UserError` where the value of a key is outside."""
+        if not self.hold(value):
+            raise UserError(f"{key}={value} must be {self.describe()}.")
+
+    def describe(self) -> str:
+        """The bounds in words.
+
+        >>> Bounds(at_least=0, below=1).describe()
+        'at least 0 and below 1'
+        """
+        words = {
+            "above": self.above,
+            "at least": self.at_least,
+            "below": self.below,
+            "at most": self.at_most,
+            "a multiple of": self.multiple_of,
+        }
+        text = " and ".join(f"{word} {bound}" for word, bound in words.items() if bound is not None)
+        return f"{text} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Choices that another module lists, where ``Literal`` would list them again."""
+
+    choices: tuple[str, ...]
+
+    def check(self, key: str, value: str) -> None:
+        """Raise :class:`UserError` where the value of a key is none of them."""
+        check_choice(key, value, self.choices)
+
+
+Positive = Annotated[float, Bounds(above=0)]
+PositiveInt = Annotated[int, Bounds(above=0)]
+Count = Annotated[int, Bounds(at_least=0)]
+NotNegative = Annotated[float, Bounds(at_least=0)]
+Share = Annotated[float, Bounds(at_least=0, at_most=1)]
+
+
+def check_fields(record: Any, section: str) -> None:
+    """Compare every field of a record with its annotation.
+
+    Args:
+        record: a dataclass.
+        section: of the config; a key is named ``section.field``.
+
+    Raises:
+        UserError: the first value of another type, outside its bounds, or none of its choices.
+    """
+    kind: Any = type(record)
+    for name, hint in _read_hints(kind).items():
+        _check_value(f"{section}.{name}", getattr(record, name), hint)
+
+
+@functools.cache
+def _read_hints(kind: type) -> dict[str, Any]:
+    """Annotations of a dataclass's fields, in their order."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def _check_value(key: str, value: Any, hint: Any) -> None:
+    if get_origin(hint) is Literal:
+        check_choice(key, value, get_args(hint))
+        return
+    kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if not _is_of(value, get_origin(kind) or kind):
+        name = (get_origin(kind) or kind).__name__
+        raise UserError(f"{key}={value!r} should be a {name}.")
+    for limit in getattr(hint, "__metadata__", ()):
+        limit.check(key, value)
+    for part in value if get_origin(kind) is list else ():
+        _check_value(key, part, get_args(kind)[0])
+
+
+def _is_of(value: Any, kind: type) -> bool:
+    """Whether a value is of a type; a whole number serves as a float, a boolean as nothing else."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def drop_later_fields(record: Any) -> dict[str, Any]:
+    """A record's values without the keys that came later and change nothing."""
+    return {
+        field.name: value
+        for field in dataclasses.fields(record)
+        if (value := getattr(record, field.name)) != field.default
+    }
+
+
+def list_later_fields(record: Any) -> dict[str, Any]:
+    """The keys of a record that came later, with the value that experiments before them had."""
+    return {
+        field.name: field.default
+        for field in dataclasses.fields(record)
+        if field.default is not dataclasses.MISSING
+    }
