@@ -69,7 +69,8 @@ def _decode(path: Path) -> tuple[np.ndarray, int, str]:
         return (np.asarray(pcm, np.float32) / 32768)[:, None], 16000, ""
     raw = {"format": "RAW", "subtype": "GSM610", "samplerate": 8000, "channels": 1}
     with soundfile.SoundFile(path, **(raw if path.suffix == ".gsm" else {})) as file:
-        samples = file.read(dtype="float32", always_2d=True)
+        frames = -1 if file.seekable() else file.frames  # raw GSM cannot be sought in
+        samples = file.read(frames, dtype="float32", always_2d=True)
         return samples, file.samplerate, find_missing_samples(file)
 
 

@@ -108,3 +108,13 @@ def test_a_truncated_recording_is_refused_where_it_would_be_mixed(tmp_path):
         with pytest.raises(UserError, match=r"a\.wav: is truncated"):
             read(path)
     assert len(read_mono(path, allow_cut=True)[0]) == 4500  # what is left of it is separated
+
+
+def test_raw_gsm_is_read_though_it_cannot_be_sought_in(tmp_path):
+    """The mini recipe's prompts are such files: 33 bytes for 160 samples, no header."""
+    path = tmp_path / "prompt.gsm"
+    voice = make_voice(5, 150, 1.0, 8000)
+    soundfile.write(path, voice, 8000, subtype="GSM610", format="RAW")
+    samples, rate = read_mono(path)
+    assert rate == 8000 and len(samples) == -(-len(voice) // 160) * 160
+    assert np.corrcoef(samples[: len(voice)], voice)[0, 1] > 0.9
