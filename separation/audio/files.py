@@ -83,7 +83,8 @@ def find_missing_samples(file: soundfile.SoundFile) -> str:
         return EMPTY
     if file.frames > UNKNOWN_FRAMES:
         return NO_LENGTH
-    stated = STATED_SIZE.search(file.extra_info)
+    remarks = file.extra_info
+    stated = STATED_SIZE.search(remarks) if "should be" in remarks else None
     if stated and int(stated[2]) < int(stated[1]) < UNKNOWN_SIZE_BYTES:
         return TRUNCATED
     return ""

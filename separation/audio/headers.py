@@ -5,6 +5,7 @@ header says. A WAV file that a program wrote to a pipe states no true length and
 end; a FLAC file written to a pipe is not, because libsndfile cannot tell where it ends.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,45 +64,40 @@ class AudioHeader:
 
 def read_header(path: Path) -> AudioHeader:
     """Look at a file's header and its last sample; whatever is wrong is in ``fault``."""
-    if not path.is_file():
-        return AudioHeader(fault=ABSENT)
     if path.suffix in DECODED_WHOLE:
         return _decode_header(path)
     try:
         with soundfile.SoundFile(path) as file:
             return _describe(file, find_missing_samples(file) or _find_missing_end(file))
     except DECODING_ERRORS as error:
-        return AudioHeader(fault=explain_decoding(path, error))
+        return AudioHeader(fault=_explain(path, error))
+
+
+def _explain(path: Path, error: BaseException) -> str:
+    return explain_decoding(path, error) if path.is_file() else ABSENT
 
 
 def read_samples(path: Path) -> tuple[np.ndarray, AudioHeader]:
     """Decode a file whose fault, if there is one, is told in its header and not raised.
 
     Returns:
-        float32 ``(time, channels)``, empty where there is a fault.
+        float32 ``(time,)``, or ``(time, channels)`` of several; empty where there is a fault.
     """
-    nothing = np.empty((0, 1), np.float32)
-    if not path.is_file():
-        return nothing, AudioHeader(fault=ABSENT)
-    header = AudioHeader()
+    header, nothing = AudioHeader(), np.empty(0, np.float32)
     try:
         with soundfile.SoundFile(path) as file:
             header = _describe(file, find_missing_samples(file))
             if header.fault:
                 return nothing, header
-            samples = file.read(dtype="float32", always_2d=True)
-            if len(samples) == file.frames:
-                return samples, header
-            return nothing, _describe(file, TRUNCATED)
+            samples = file.read(dtype="float32")
     except DECODING_ERRORS as error:
         # libsndfile does not say why; the last sample tells a cut file from a corrupt one
         cut = header.n_samples > 0 and read_header(path).fault == TRUNCATED
-        return nothing, AudioHeader(
-            n_samples=header.n_samples,
-            sample_rate=header.sample_rate,
-            channels=header.channels,
-            fault=TRUNCATED if cut else explain_decoding(path, error),
-        )
+        fault = TRUNCATED if cut else _explain(path, error)
+        return nothing, dataclasses.replace(header, fault=fault)
+    if len(samples) < header.n_samples:
+        return nothing, dataclasses.replace(header, fault=TRUNCATED)
+    return samples, header
 
 
 def _find_missing_end(file: soundfile.SoundFile) -> str:

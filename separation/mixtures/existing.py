@@ -63,7 +63,7 @@ def read_leniently(
     if len(rates) > 1 or faults.keys() & {"unreadable", "wrong-channels"}:
         return None, faults
     shortest = min(len(samples) for samples, _ in files)
-    mixture, *parts = [np.ascontiguousarray(samples[:shortest, 0]) for samples, _ in files]
+    mixture, *parts = [samples[:shortest] for samples, _ in files]
     signals = Mixture(
         row=row,
         sample_rate=rates.pop(),
