@@ -209,15 +209,16 @@ def summarise(scores: "Sequence[Score]") -> dict[str, Any]:
         metric ``{"mean", "low", "high", "n"}``: bootstrap intervals over mixtures. A mixture
         without values is in no mean.
     """
+    from separation.evaluation.score_rows import ScoreRow
     from separation.evaluation.summary import summarise as summarise_rows
 
     rows = [
-        {"mixture_ID": str(number), "problems": " ".join(own.problems)} | own.values
+        ScoreRow(mixture_id=str(number), problems=own.problems, values=own.values)
         for number, own in enumerate(scores)
     ]
     if not rows:
         raise UserError("summarise: there are no scores.")
-    return summarise_rows(rows)["all"]
+    return summarise_rows(rows)["all"].as_dict()
 
 
 def render(

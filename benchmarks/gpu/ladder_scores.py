@@ -10,7 +10,7 @@ from separation.environment import choose_device
 from separation.errors import UserError
 from separation.evaluation.estimators import make_model_estimator
 from separation.evaluation.runner import Scoring, evaluate_set
-from separation.evaluation.score_rows import tell_unscored
+from separation.evaluation.score_rows import describe_unscored
 from separation.evaluation.summary import summarise
 from separation.experiment.experiment import Experiment
 from separation.files import fingerprint_file
@@ -40,8 +40,9 @@ def score_rung(experiment: Experiment, work: Path) -> dict[str, Any]:
         key, scoring = fingerprint_file(checkpoint), Scoring(n_jobs=experiment.n_jobs)
         scored = evaluate_set(mixtures, estimator, path, scoring, table.stem, key)
         if scored.unscored():
-            raise UserError("; ".join(tell_unscored({table.stem: scored.unscored()})))
-        found[table.stem] = summarise(scored.rows)
+            raise UserError("; ".join(describe_unscored({table.stem: scored.unscored()})))
+        groups = summarise(scored.rows)
+        found[table.stem] = {name: group.as_dict() for name, group in groups.items()}
     return found
 
 

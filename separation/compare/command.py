@@ -7,12 +7,12 @@ Everything that could be wrong is looked at first; then each estimator is scored
 import sys
 from typing import TYPE_CHECKING
 
-from separation.compare.comparison import Comparison
 from separation.compare.options import Options, add_options
 from separation.files import check_writable
 
 if TYPE_CHECKING:
-    from separation.compare.plan import Plan
+    from separation.compare.comparison import Comparison
+    from separation.compare.scores import Plan
 
 __all__ = ["Options", "add_options", "run"]
 SCORES_TITLE = "## Scores"  # of comparison.md
@@ -32,7 +32,7 @@ def run(options: Options) -> int:
     for text in options.test_sets:
         check_text(text)
     check_writable(options.out, "choose another with --out")
-    from separation.compare.plan import make_plan
+    from separation.compare.scores import make_plan
 
     plan = make_plan(options)
     comparison, complaints = plan.score()
@@ -42,7 +42,7 @@ def run(options: Options) -> int:
     return 1 if complaints else 0
 
 
-def _report(plan: "Plan", comparison: Comparison, n_worst: int) -> None:
+def _report(plan: "Plan", comparison: "Comparison", n_worst: int) -> None:
     from separation.compare.report import write_comparison
 
     sets = {eval_set.name: eval_set for eval_set in plan.sets}

@@ -1,35 +1,54 @@
-"""The matrix of a comparison: a test set x its estimators -> rows, and what is to be said of it."""
+"""Models x test sets: what is compared, opened and checked, then scored with floor and ceilings."""
 
 import dataclasses
+import platform
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from separation.compare.comparison import FLOOR, ScoredSet
+from separation.compare.comparison import Comparison, ModelInfo, ScoredSet
+from separation.compare.options import Options
+from separation.config.load import load_conf
 from separation.config.schema import EvaluationConf
-from separation.datasets.evaluation_sets import EvalSet
+from separation.datasets.evaluation_sets import EvalSet, open_eval_set
 from separation.datasets.standard_sets import compare_with_published
+from separation.environment import (
+    PACKAGES,
+    ROOT,
+    choose_device,
+    find_version,
+    name_device,
+    read_commit,
+)
+from separation.errors import UserError
 from separation.evaluation.estimators import (
     estimate_mixture,
     make_model_estimator,
     make_oracle_mask,
 )
+from separation.evaluation.names import FLOOR
 from separation.evaluation.runner import Evaluation, Scoring, evaluate_set
+from separation.evaluation.score_rows import ScoreRow, describe_unscored, hash_audio_of
 from separation.evaluation.selfcheck import ScorerCheck, join_checks
 from separation.files import hash_text, hash_value
+from separation.jobs import keep_freed_memory
+from separation.metrics.score import check_metrics
 from separation.mixtures.signals import Mixture
 from separation.models.asteroid import describe_model
-from separation.models.checkpoint.load import LoadedModel
+from separation.models.checkpoint.load import LoadedModel, open_model
+from separation.options import DEFAULT_RECIPE
 
-Unscored = dict[str, list[dict[str, Any]]]  # by estimator, the rows without scores
 MAX_NAME = 120  # bytes of a file's name: a file system takes 255, with suffixes
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Estimators:
     """Floor, ceilings and models by name, each at its rate.
 
@@ -38,14 +57,12 @@ class Estimators:
         oracles: of ``ibm``, ``irm``, ``wfm``.
         conf: STFT of the oracles.
         device: of the models.
-        checks: of the scorer, by set and estimator.
     """
 
-    models: dict[str, LoadedModel]
-    oracles: list[str]
+    models: Mapping[str, LoadedModel]
+    oracles: Sequence[str]
     conf: EvaluationConf
-    device: Any
-    checks: dict[str, ScorerCheck] = field(default_factory=dict)
+    device: torch.device
 
     def names(self) -> list[str]:
         return [FLOOR, *self.oracles, *self.models]
@@ -83,16 +100,198 @@ class Estimators:
         mixture = eval_set.at(self.rate(name))[names.index(mixture_id)]
         return mixture, self.open(name)(mixture)
 
-    def tell_checks(self) -> dict[str, Any]:
-        """The largest difference between the scorer and mir_eval, and on how many mixtures."""
-        if not self.checks:
-            return {}
-        whole = join_checks([*self.checks.values()])
-        by_metric = {f"{name}_db": value for name, value in whole.by_metric.items()}
-        return {"n": whole.n, "largest_db": whole.largest_db} | by_metric
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What one call compares, all of it checked."""
+
+    models: list[LoadedModel]
+    sets: list[EvalSet]
+    estimators: Estimators
+    scoring: Scoring
+    out: Path
+
+    def score(self) -> tuple[Comparison, list[str]]:
+        """Score each estimator on each set, going on where an earlier call stopped.
+
+        Returns:
+            the scores, and a sentence for each set and estimator that has mixtures without
+            scores, or scores that differ from mir_eval's.
+        """
+        keep_freed_memory()
+        files = name_files([eval_set.name for eval_set in self.sets])
+        sets, unscored, warnings, checks = [], [], [], []
+        for eval_set in self.sets:
+            folder = self.out / files[eval_set.name]
+            evaluations = score_set(eval_set, self.estimators, self.scoring, folder)
+            sets.append(describe_scored(eval_set, self.estimators, evaluations))
+            rows = {name: evaluation.unscored() for name, evaluation in evaluations.items()}
+            unscored += [f"{eval_set.name}, {text}" for text in describe_unscored(rows)]
+            for name, evaluation in evaluations.items():
+                checks += [evaluation.check] if evaluation.check else []
+                label = f"{eval_set.name} {name}"
+                warnings += [f"{label}: {text}" for text in evaluation.warnings]
+        comparison = Comparison(
+            sets=sets,
+            models=[_describe_model(model) for model in self.models],
+            metrics=self.scoring.metrics,
+            about=self._describe(checks),
+        )
+        return comparison, [*unscored, *warnings]
+
+    def _describe(self, checks: list[ScorerCheck]) -> dict[str, Any]:
+        """What produced the comparison."""
+        return {
+            "command": shlex.join(["python", "-m", "separation", *sys.argv[1:]]),
+            "commit": read_commit() or "unknown",
+            "device": name_device(self.estimators.device),
+            "python": platform.python_version(),
+            "versions": {name: find_version(name) for name in PACKAGES},
+            "scorer_check": _describe_checks(checks),
+        }
 
 
-def name_files(names: list[str]) -> dict[str, str]:
+def make_plan(options: Options) -> Plan:
+    """Load all models, open all sets, see that they fit.
+
+    Raises:
+        UserError: names what does not fit, and the fix.
+    """
+    device = choose_device(options.device)
+    models = [open_model(text, trust=options.trust) for text in options.models]
+    rates = list(dict.fromkeys(model.sample_rate for model in models))
+    metrics = tuple(dict.fromkeys(["si_sdr", *options.metrics]))
+    for rate in rates:
+        check_metrics(metrics, rate)
+    sets = [open_eval_set(text, options, rates) for text in options.test_sets]
+    _compare_speakers(models, sets)
+    if options.limit:
+        sets = [eval_set.limit(options.limit) for eval_set in sets]
+    conf = load_conf(ROOT, DEFAULT_RECIPE, []).evaluation  # conf/default.yml's, of the masks
+    named = {model.name: model for model in models}
+    return Plan(
+        models=models,
+        sets=_name_apart(sets, options.test_sets),
+        estimators=Estimators(models=named, oracles=options.oracles, conf=conf, device=device),
+        scoring=Scoring(
+            metrics=metrics,
+            n_jobs=options.n_jobs,
+            sixteen_bit=options.sixteen_bit,
+            n_checked=conf.check_mixtures,
+        ),
+        out=options.out.resolve(),
+    )
+
+
+def _compare_speakers(models: list[LoadedModel], sets: list[EvalSet]) -> None:
+    for model in models:
+        for eval_set in sets:
+            if model.n_src != eval_set.n_src:
+                raise UserError(
+                    f"{model.name} separates {model.n_src} speakers but the mixtures of "
+                    f"{eval_set.name} have {eval_set.n_src}: leave {eval_set.name} out, or give a "
+                    f"model of {eval_set.n_src} speakers."
+                )
+
+
+def _name_apart(sets: list[EvalSet], texts: Sequence[str]) -> list[EvalSet]:
+    """Sets of one name are called what the user wrote."""
+    names = [eval_set.name for eval_set in sets]
+    return [
+        dataclasses.replace(eval_set, name=text) if names.count(eval_set.name) > 1 else eval_set
+        for eval_set, text in zip(sets, texts, strict=True)
+    ]
+
+
+def _describe_model(model: LoadedModel) -> ModelInfo:
+    return ModelInfo(
+        name=model.name,
+        sha256=model.sha256,
+        sample_rate=model.sample_rate,
+        n_src=model.n_src,
+        notes=model.notes,
+        published=model.published,
+    )
+
+
+def _describe_checks(checks: list[ScorerCheck]) -> dict[str, float]:
+    """The largest difference between the scorer and mir_eval, and on how many mixtures."""
+    if not checks:
+        return {}
+    whole = join_checks(checks)
+    by_metric = {f"{name}_db": value for name, value in whole.by_metric.items()}
+    return {"n": whole.n, "largest_db": whole.largest_db} | by_metric
+
+
+def score_set(
+    eval_set: EvalSet, estimators: Estimators, scoring: Scoring, folder: Path
+) -> dict[str, Evaluation]:
+    """Score all estimators on one set, each into ``folder/<estimator>.csv``."""
+    files = name_files(estimators.names())
+    evaluations = {}
+    for name in estimators.names():
+        n_checked = scoring.n_checked if name in estimators.models else 0
+        evaluations[name] = evaluate_set(
+            eval_set.at(estimators.rate(name)),
+            estimators.open(name),
+            folder / f"{files[name]}.csv",
+            dataclasses.replace(scoring, n_checked=n_checked),
+            label=f"{eval_set.name} {name}",
+            key=estimators.key(name),
+        )
+    return evaluations
+
+
+def describe_scored(
+    eval_set: EvalSet, estimators: Estimators, evaluations: Mapping[str, Evaluation]
+) -> ScoredSet:
+    """A set with its rows, and what is to be said of them."""
+    rows = {name: evaluation.rows for name, evaluation in evaluations.items()}
+    rates = {name: estimators.rate(name) for name in rows}
+    match = compare_with_published(eval_set, rows, rates)
+    return ScoredSet(
+        name=eval_set.name,
+        kind=eval_set.form,
+        sample_rate=estimators.base_rate,
+        n_src=eval_set.n_src,
+        n_mixtures=len(eval_set.rows),
+        fingerprint=eval_set.fingerprint,
+        notes=(*eval_set.notes, *_describe_rates(estimators), *match.notes),
+        rows=rows,
+        notes_of={name: eval_set.describe_resampling(rate) for name, rate in rates.items()},
+        standard=match.standard,
+        audio=hash_audio_by_rate(rows, rates),
+        mode=eval_set.mode,
+        type=eval_set.mixture_type,
+        n_whole=eval_set.n_whole,
+    )
+
+
+def _describe_rates(estimators: Estimators) -> tuple[str, ...]:
+    if len({estimators.rate(name) for name in estimators.models}) == 1:
+        return ()
+    return (
+        f"The mixture and the oracles are scored at {estimators.base_rate} Hz, the rate of the "
+        "first model; every model at its own.",
+    )
+
+
+def hash_audio_by_rate(
+    rows_of: Mapping[str, list[ScoreRow]], rates: Mapping[str, int]
+) -> dict[int, str]:
+    """Fingerprint of a set's audio at every rate in Hz at which it was scored.
+
+    So it does not depend on the order of the models. A model that failed on a mixture leaves no
+    trace of its audio, so the estimator that has read the most speaks for a rate.
+    """
+    prints: dict[int, str] = {}
+    for rate in sorted(set(rates.values())):
+        tables = [rows for name, rows in rows_of.items() if rates[name] == rate]
+        prints[rate] = hash_audio_of(max(tables, key=lambda rows: sum(bool(r.audio) for r in rows)))
+    return prints
+
+
+def name_files(names: Sequence[str]) -> dict[str, str]:
     """A file name for each name, safe on any system; names that would collide stay apart.
 
     >>> name_files(["a/b", "a__b", "x y"])
@@ -112,79 +311,3 @@ def _make_safe(name: str) -> str:
     if len(whole) > MAX_NAME:
         text = f"{whole[-MAX_NAME:].decode('utf-8', 'ignore')}-{hash_text(name)[:6]}".lstrip(".")
     return text or "unnamed"
-
-
-def score_set(
-    eval_set: EvalSet, estimators: Estimators, scoring: Scoring, folder: Path
-) -> tuple[ScoredSet, Unscored]:
-    """Score all estimators on one set, each into ``folder/<estimator>.csv``.
-
-    Returns:
-        the set with its rows and notes, and which of its mixtures have no scores.
-    """
-    files = name_files(estimators.names())
-    rows: dict[str, list[dict[str, Any]]] = {}
-    notes_of: dict[str, tuple[str, ...]] = {}
-    unscored: Unscored = {}
-    for name in estimators.names():
-        rate = estimators.rate(name)
-        label, path = f"{eval_set.name} {name}", folder / f"{files[name]}.csv"
-        n_checked = scoring.n_checked if name in estimators.models else 0
-        measured, key = dataclasses.replace(scoring, n_checked=n_checked), estimators.key(name)
-        estimator = estimators.open(name)
-        found = evaluate_set(eval_set.at(rate), estimator, path, measured, label, key)
-        rows[name] = found.rows
-        notes_of[name] = eval_set.describe_resampling(rate)
-        unscored[name] = found.unscored()
-        _keep_check(estimators, label, found)
-    rates = {name: estimators.rate(name) for name in rows}
-    match = compare_with_published(eval_set, rows, rates)
-    scored = ScoredSet(
-        name=eval_set.name,
-        kind=eval_set.form,
-        sample_rate=estimators.base_rate,
-        n_src=eval_set.n_src,
-        n_mixtures=len(eval_set.rows),
-        fingerprint=eval_set.fingerprint,
-        notes=(*eval_set.notes, *_describe_rates(estimators), *match.notes),
-        rows=rows,
-        notes_of=notes_of,
-        standard=match.standard,
-        audio=hash_audio_of(rows, rates),
-        mode=eval_set.mode,
-        type=eval_set.mixture_type,
-        n_whole=eval_set.n_whole,
-    )
-    return scored, unscored
-
-
-def hash_audio_of(rows_of: Unscored, rates: dict[str, int]) -> dict[int, str]:
-    """Fingerprint of a set's audio at every rate in Hz at which it was scored.
-
-    So it does not depend on the order of the models. A model that failed on a mixture leaves no
-    trace of its audio, so the estimator that has read the most speaks for a rate.
-    """
-    found: dict[int, str] = {}
-    for rate in sorted(set(rates.values())):
-        own = [rows for name, rows in rows_of.items() if rates[name] == rate]
-        found[rate] = hash_rows(max(own, key=lambda rows: sum("audio" in row for row in rows)))
-    return found
-
-
-def _keep_check(estimators: Estimators, label: str, found: Evaluation) -> None:
-    if found.check:
-        estimators.checks[label] = found.check
-
-
-def hash_rows(rows: list[dict[str, Any]]) -> str:
-    """Fingerprint of a set's audio, as stage 5 states it."""
-    return hash_text("\n".join(row.get("audio", "") for row in rows))
-
-
-def _describe_rates(estimators: Estimators) -> tuple[str, ...]:
-    if len({estimators.rate(name) for name in estimators.models}) == 1:
-        return ()
-    return (
-        f"The mixture and the oracles are scored at {estimators.base_rate} Hz, the rate of the "
-        "first model; every model at its own.",
-    )

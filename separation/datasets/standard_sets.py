@@ -2,16 +2,17 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from separation.corpora.plugin import load, read_info
 from separation.datasets.evaluation_sets import EvalSet
+from separation.evaluation.intervals import pick_values
+from separation.evaluation.score_rows import ScoreRow
 from separation.mixtures.published_lists import PublishedMatch, find_lists_by_ids, recognise
 
 TASKS = {"mix_clean": "sep_clean", "mix_both": "sep_noisy"}
-RowsOf = dict[str, list[dict[str, Any]]]  # by estimator
+RowsOf = dict[str, list[ScoreRow]]  # by estimator
 logger = logging.getLogger(__name__)
 
 
@@ -82,7 +83,7 @@ def _compare_means(
 
 
 def _find_reason(eval_set: EvalSet, rows_of: RowsOf) -> str:
-    if all(any("input_si_sdr" not in row for row in rows) for rows in rows_of.values()):
+    if all(len(pick_values(rows, "input_si_sdr")) < len(rows) for rows in rows_of.values()):
         return "some of its mixtures could not be measured"
     return f"it was scored above its own {eval_set.own_rate} Hz only; add a model of that rate"
 
@@ -114,7 +115,7 @@ def measure_inputs(eval_set: EvalSet, rows_of: RowsOf, rates: dict[str, int]) ->
     """
     means: dict[int, float] = {}
     for name, rows in rows_of.items():
-        values = [row["input_si_sdr"] for row in rows if "input_si_sdr" in row]
+        values = [*pick_values(rows, "input_si_sdr").values()]
         if len(values) == len(rows):
             means.setdefault(rates[name], float(np.mean(values)))
     if eval_set.own_rate == 0:

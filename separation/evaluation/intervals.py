@@ -1,8 +1,8 @@
-"""Statistics over mixtures: means with intervals, and paired comparison of two models.
+"""Statistics over mixtures: means with bootstrap intervals, and paired tests of two models.
 
 All draws are seeded: the same rows give the same figures. Intervals are percentile bootstrap
 intervals (Efron 1979; Efron and Tibshirani 1993, chapter 13) that draw mixtures. Mixtures which
-share speakers are not independent, so such an interval tells how the mean would vary over other
+share speakers are not independent, so such an interval says how the mean would vary over other
 mixtures *of these speakers*; :func:`speaker_interval` draws speakers and is the wider for it. With
 few mixtures both are too narrow: of 2,000 sets of normal data, the "95 %" interval of
 :func:`mean_interval` held the true mean in 85 % for n = 5, 90 % for 10, 94 % for 30 and for 100
@@ -12,9 +12,11 @@ few mixtures both are too narrow: of 2,000 sets of normal data, the "95 %" inter
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
+
+from separation.evaluation.score_rows import ScoreRow
 
 N_DRAWS = 1000
 N_FLIPS = 9999
@@ -22,6 +24,15 @@ EXACT_UP_TO = 13  # differences whose 2^n sign patterns are all tried
 TIE = 1e-6  # rows are rounded to six decimals
 CHUNK = 500  # draws held in memory at a time
 INTERVAL_PERCENT = (2.5, 97.5)
+
+
+class IntervalRecord(TypedDict):
+    """A :class:`MeanInterval` as JSON holds it."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
 
 
 @dataclass(frozen=True)
@@ -37,14 +48,19 @@ class MeanInterval:
     low: float | None
     high: float | None
 
-    def as_dict(self) -> dict[str, Any]:
-        """``mean``, ``low``, ``high`` rounded to four decimals, and ``n``."""
-        numbers = {"mean": self.mean, "low": self.low, "high": self.high}
-        rounded = {k: None if v is None else round(v, 4) for k, v in numbers.items()}
-        return rounded | {"n": self.n}
+    def rounded(self) -> "MeanInterval":
+        """The same to four decimals, as summaries hold it."""
+        numbers = (self.mean, self.low, self.high)
+        mean, low, high = (None if value is None else round(value, 4) for value in numbers)
+        return MeanInterval(self.n, mean, low, high)
+
+    def as_dict(self) -> IntervalRecord:
+        """As JSON holds it, to four decimals."""
+        own = self.rounded()
+        return {"mean": own.mean, "low": own.low, "high": own.high, "n": own.n}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PairedDifference:
     """First minus second, over the mixtures that both have scored.
 
@@ -67,22 +83,17 @@ class PairedDifference:
     notes: tuple[str, ...] = ()
 
 
-def pick_values(rows: list[dict[str, Any]], metric: str) -> dict[str, float]:
+def pick_values(rows: Sequence[ScoreRow], metric: str) -> dict[str, float]:
     """``{mixture_ID: value}`` of the rows that hold the metric; others have none.
 
     Raises:
         ValueError: a value is not finite: it must never get into a mean.
     """
-    found = {}
-    for row in rows:
-        value = row.get(metric)
-        if value is None or value == "":
-            continue
-        number = float(value)
-        if not math.isfinite(number):
-            raise ValueError(f"mixture {row['mixture_ID']}: {metric} is {number}, not a score.")
-        found[row["mixture_ID"]] = number
-    return found
+    values = {row.mixture_id: row.values[metric] for row in rows if metric in row.values}
+    for mixture_id, value in values.items():
+        if not math.isfinite(value):
+            raise ValueError(f"mixture {mixture_id}: {metric} is {value}, not a score.")
+    return values
 
 
 def mean_interval(values: Sequence[float] | np.ndarray, n_draws: int = N_DRAWS) -> MeanInterval:
@@ -112,24 +123,16 @@ def mean_interval(values: Sequence[float] | np.ndarray, n_draws: int = N_DRAWS) 
     return MeanInterval(n, float(numbers.mean()), float(low), float(high))
 
 
-def list_speakers(row: dict[str, Any]) -> list[str]:
-    """The speakers of a row's mixture, where it names them all; else none."""
-    names = [row[key] for key in row if key.startswith("speaker_") and key.endswith("_ID")]
-    return names if all(names) else []
-
-
-def speaker_interval(
-    rows: list[dict[str, Any]], metric: str, n_draws: int = N_DRAWS
-) -> MeanInterval:
+def speaker_interval(rows: Sequence[ScoreRow], metric: str, n_draws: int = N_DRAWS) -> MeanInterval:
     """Mean and 95 % bootstrap interval that draws speakers instead of mixtures.
 
     Each draw takes as many speakers as there are, with replacement; a mixture counts as often as
     the product of its speakers' counts (the pigeonhole bootstrap, Owen 2007), so the interval
-    tells how the mean would vary over other *speakers*. Rather too wide than too narrow (ibid.).
+    says how the mean would vary over other *speakers*. Rather too wide than too narrow (ibid.).
     ``n`` counts speakers; no interval where a mixture's speakers are unknown or fewer than four.
     """
     values = pick_values(rows, metric)
-    teams = [list_speakers(row) for row in rows if row["mixture_ID"] in values]
+    teams = [row.known_speakers for row in rows if row.mixture_id in values]
     names = sorted({name for team in teams for name in team})
     numbers = np.array(list(values.values()))
     mean = float(numbers.mean()) if len(numbers) else None
@@ -149,7 +152,7 @@ def speaker_interval(
 
 
 def compare_paired(
-    rows_a: list[dict[str, Any]], rows_b: list[dict[str, Any]], metric: str
+    rows_a: Sequence[ScoreRow], rows_b: Sequence[ScoreRow], metric: str
 ) -> PairedDifference:
     """Compare two models on the same mixtures, matched by ``mixture_ID``.
 
@@ -177,15 +180,15 @@ def compare_paired(
         wins=int((differences > TIE).sum()),
         ties=int((np.abs(differences) <= TIE).sum()),
         losses=int((differences < -TIE).sum()),
-        notes=_tell_mismatch(rows_a, rows_b, len(shared)),
+        notes=_describe_mismatch(rows_a, rows_b, len(shared)),
     )
 
 
-def _tell_mismatch(
-    rows_a: list[dict[str, Any]], rows_b: list[dict[str, Any]], n_shared: int
+def _describe_mismatch(
+    rows_a: Sequence[ScoreRow], rows_b: Sequence[ScoreRow], n_shared: int
 ) -> tuple[str, ...]:
-    audio_a = {row["mixture_ID"]: row.get("audio", "") for row in rows_a}
-    audio_b = {row["mixture_ID"]: row.get("audio", "") for row in rows_b}
+    audio_a = {row.mixture_id: row.audio for row in rows_a}
+    audio_b = {row.mixture_id: row.audio for row in rows_b}
     both = audio_a.keys() & audio_b.keys()
     notes = []
     odd = sorted(audio_a.keys() ^ audio_b.keys())

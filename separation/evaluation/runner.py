@@ -1,5 +1,6 @@
-"""Evaluation: test set and estimator -> one CSV row per mixture; a bad one has a row as well."""
+"""Evaluation: an estimator on a test set -> one score row per mixture, resumable, in CSV."""
 
+import dataclasses
 import hashlib
 import itertools
 import logging
@@ -11,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -20,13 +21,14 @@ from separation.audio.pcm16 import quantise, to_float
 from separation.environment import find_version
 from separation.errors import UserError
 from separation.evaluation.breakdown import describe_mixture
-from separation.evaluation.score_rows import list_columns
-from separation.evaluation.selfcheck import Checker, ScorerCheck, join_checks
-from separation.files import format_rows, hash_value, write_text
+from separation.evaluation.score_rows import Cell, ScoreRow, format_scores_csv, parse_score_row
+from separation.evaluation.selfcheck import Checker, ScorerCheck, join_checks, parse_check
+from separation.files import hash_value, write_text
 from separation.jobs import WINDOW_PER_PROCESS, Journal, run_jobs, spread_evenly
 from separation.metrics.score import Score, score_mixture, si_sdr_db
 from separation.mixtures.signals import Mixture
 from separation.mixtures.table import MixtureRow
+from separation.text import explain_error
 
 logger = logging.getLogger(__name__)
 
@@ -81,21 +83,32 @@ class Evaluation:
         check: of the scorer; None where there was nothing to check it on.
     """
 
-    rows: list[dict[str, Any]]
+    rows: list[ScoreRow]
     check: ScorerCheck | None
 
     @property
-    def doubts(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """Sentences on scores that differ from mir_eval's."""
-        return self.check.doubts if self.check else ()
+        return self.check.warnings if self.check else ()
 
-    def unscored(self) -> list[dict[str, Any]]:
+    def unscored(self) -> list[ScoreRow]:
         """Rows of mixtures without scores."""
-        return [row for row in self.rows if "si_sdr" not in row and "sdr" not in row]
+        return [row for row in self.rows if not row.is_scored]
 
 
-@dataclass(frozen=True)
-class _Job:
+@dataclass(frozen=True, kw_only=True)
+class ScoreJob:
+    """What is needed for a row: the mixture and its estimates, or why there are none.
+
+    Attributes:
+        row: of the mixture table.
+        sample_rate: Hz.
+        scoring: what is measured.
+        mixture: None where it could not be read.
+        estimates: ``(n_src, time)``; None where there are none.
+        problem, error: why something is None.
+    """
+
     row: MixtureRow
     sample_rate: int
     scoring: Scoring
@@ -103,10 +116,6 @@ class _Job:
     estimates: np.ndarray | None = None
     problem: str = ""
     error: str = ""
-
-
-def _tell(error: BaseException) -> str:
-    return str(error) or type(error).__name__
 
 
 def evaluate_set(
@@ -119,10 +128,10 @@ def evaluate_set(
 ) -> Evaluation:
     """Score one estimator on one test set into ``path`` (CSV), going on where it was cut.
 
-    A mixture that cannot be read, or has no scores, is a row that says so, and the rest goes on;
-    see :meth:`Evaluation.unscored`; so it does where the scorer is further from mir_eval than it
-    should be (``check.doubts``). Finished rows lie in ``.<name>-<key>.rows`` beside the CSV and are
-    kept: a row is scored again only when its ``stamp``, ``key``, ``scoring`` or a
+    A mixture that cannot be read, or has no scores, is a row that says so, and the rest goes on
+    (:meth:`Evaluation.unscored`); so it does where the scorer is further from mir_eval than it
+    should be (:attr:`Evaluation.warnings`). Finished rows lie in ``.<name>-<key>.rows`` beside the
+    CSV and are kept: a row is scored again only when its ``stamp``, ``key``, ``scoring`` or a
     package's version change, or it could not be read or separated. No more than a few mixtures a
     process are in memory at a time.
 
@@ -143,23 +152,23 @@ def evaluate_set(
     checker = Checker(spread_evenly(len(todo), scoring.n_checked), scoring.metrics)
     scored = _score_all(mixtures, todo, estimator, scoring, checker, label)
     for index, row in zip(todo, scored, strict=True):
-        journal.add(names[index], row)
+        journal.add(names[index], row.as_cells())
     check = _keep_check(journal, checker, label)
     journal.close()
-    rows = [done[name] for name in names]
-    write_text(path, format_rows(rows, list_columns(rows)))
+    rows = [parse_score_row(done[name]) for name in names]
+    write_text(path, format_scores_csv(rows))
     return Evaluation(rows, check)
 
 
 def _keep_check(journal: Journal, checker: Checker, label: str) -> ScorerCheck | None:
     """The check of this call and of those before it, which goes into the journal and the log."""
     stored = journal.done.get("check")
-    before = [ScorerCheck(**stored | {"doubts": tuple(stored["doubts"])})] if stored else []
-    found = [check for check in checker.found if check.n]
-    if not found:
+    before = [parse_check(stored)] if stored else []
+    new = [check for check in checker.checks if check.n]
+    if not new:
         return before[0] if before else None
-    check = join_checks([*before, *found])
-    journal.add("check", vars(check))
+    check = join_checks([*before, *new])
+    journal.add("check", check.as_record())
     text = "%s: the scorer lies within %.1e dB of mir_eval on %d mixtures (%.1f s)"
     logger.info(text, label, check.largest_db, check.n, check.seconds)
     return check
@@ -172,8 +181,9 @@ def _open_journal(path: Path, scoring: Scoring, sample_rate: int, key: str) -> J
     return Journal(path.with_name(f".{path.stem}-{whole[:8]}.rows"), whole)
 
 
-def _is_open(row: dict[str, Any] | None) -> bool:
-    return row is None or bool(AGAIN & set(row["problems"].split()))
+def _is_open(cells: dict[str, Cell] | None) -> bool:
+    """Whether a mixture is still to be scored, or worth another try."""
+    return cells is None or bool(AGAIN & set(str(cells["problems"]).split()))
 
 
 def _score_all(
@@ -183,7 +193,7 @@ def _score_all(
     scoring: Scoring,
     checker: Checker,
     label: str,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[ScoreRow]:
     """Rows of the mixtures to be scored, in order; a process that dies costs its mixture only."""
     place = 0
     while place < len(todo):
@@ -201,7 +211,7 @@ def _score_all(
                 yield _score_apart(job)
 
 
-def _score_apart(job: _Job) -> dict[str, Any]:
+def _score_apart(job: ScoreJob) -> ScoreRow:
     """Score one mixture in a process of its own."""
     with ProcessPoolExecutor(
         1, multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
@@ -210,7 +220,7 @@ def _score_apart(job: _Job) -> dict[str, Any]:
             return pool.submit(score_row, job).result()
         except BrokenProcessPool:
             text = "the process that scored it died, perhaps for lack of memory; lower --nj"
-            return _start_row(job.row) | {"problems": SCORE_FAILED, "error": text}
+            return _begin_row(job, problems=(SCORE_FAILED,), error=text)
 
 
 def _prepare_jobs(
@@ -220,81 +230,92 @@ def _prepare_jobs(
     estimator: Callable[[Mixture], np.ndarray],
     scoring: Scoring,
     checker: Checker,
-) -> Iterator[_Job]:
+) -> Iterator[ScoreJob]:
     """Read, separate, hand over; the estimator stays in this process, which has the GPU."""
     for place, index in enumerate(todo[start:], start):
-        job = partial(_Job, mixtures.rows[index], mixtures.sample_rate, scoring)
+        job = partial(
+            ScoreJob,
+            row=mixtures.rows[index],
+            sample_rate=mixtures.sample_rate,
+            scoring=scoring,
+        )
         try:
             mixture = mixtures[index]
         except DECODING_ERRORS as error:
-            yield job(problem=UNREADABLE, error=_tell(error))
+            yield job(problem=UNREADABLE, error=explain_error(error))
             continue
         try:
             estimates = estimator(mixture)
         except Exception as error:  # no memory, too short, whatever a model's own code raises
-            yield job(problem=FAILED, error=_tell(error))
+            yield job(problem=FAILED, error=explain_error(error))
             continue
-        checker.look_at(place, mixture, estimates)
-        yield job(mixture, estimates)
+        checker.check(place, mixture, estimates)
+        yield job(mixture=mixture, estimates=estimates)
 
 
-def score_row(job: _Job) -> dict[str, Any]:
-    """One mixture's row: what it is, what was found wrong, then its scores where there are any.
-
-    Returns:
-        ``mixture_ID, pair, speaker_k_ID, n_samples, duration_s, level_difference_db, overlap,
-        audio, permutation, problems`` (names joined by a space), ``error`` where there is one,
-        and the values of :class:`separation.metrics.score.Score` to 6 decimals.
-    """
-    row = _start_row(job.row)
+def score_row(job: ScoreJob) -> ScoreRow:
+    """One mixture's row: what it is, what is wrong with it, then its scores where there are any."""
     if job.mixture is None or job.estimates is None:
-        return row | {"problems": job.problem, "error": " ".join(job.error.split())}
+        return _begin_row(job, problems=(job.problem,), error=job.error)
+    row = _begin_row(job)
     try:
-        row |= _describe(job.mixture, job.sample_rate)
-        return row | _measure(job.mixture, job.estimates, job.sample_rate, job.scoring)
+        row = _describe(row, job.mixture, job.sample_rate)
+        return _measure(row, job.mixture, job.estimates, job.sample_rate, job.scoring)
     except UserError as error:  # estimates of another length or number
-        return row | {"problems": FAILED, "error": str(error)}
+        return dataclasses.replace(row, problems=(FAILED,), error=explain_error(error))
     except Exception as error:  # one mixture must not end a run of thousands
-        return row | {"problems": SCORE_FAILED, "error": " ".join(_tell(error).split())}
+        return dataclasses.replace(row, problems=(SCORE_FAILED,), error=explain_error(error))
 
 
-def _start_row(mixture: MixtureRow) -> dict[str, Any]:
-    row = {"mixture_ID": mixture.mixture_id, "pair": mixture.sex_pair}
-    for number, source in enumerate(mixture.sources, 1):
-        row[f"speaker_{number}_ID"] = source.speaker
-    return row
+def _begin_row(job: ScoreJob, problems: tuple[str, ...] = (), error: str = "") -> ScoreRow:
+    return ScoreRow(
+        mixture_id=job.row.mixture_id,
+        pair=job.row.sex_pair,
+        speakers=tuple(source.speaker for source in job.row.sources),
+        problems=problems,
+        error=error,
+    )
 
 
-def _describe(mixture: Mixture, sample_rate: int) -> dict[str, Any]:
-    described = describe_mixture(mixture.mixture, mixture.sources, sample_rate)
-    found = {name: value for name, value in described.items() if value is not None}
-    return {"n_samples": len(mixture.mixture)} | found | {"audio": hash_audio(mixture)}
+def _describe(row: ScoreRow, mixture: Mixture, sample_rate: int) -> ScoreRow:
+    description = describe_mixture(mixture.mixture, mixture.sources, sample_rate)
+    return dataclasses.replace(
+        row,
+        n_samples=len(mixture.mixture),
+        duration_s=description.duration_s,
+        level_difference_db=description.level_difference_db,
+        overlap=description.overlap,
+        audio=hash_audio(mixture),
+    )
 
 
 def _measure(
-    mixture: Mixture, estimates: np.ndarray, sample_rate: int, scoring: Scoring
-) -> dict[str, Any]:
-    signals = (mixture.mixture, mixture.sources, estimates)
-    score = score_mixture(*signals, sample_rate, scoring.metrics)
+    row: ScoreRow, mixture: Mixture, estimates: np.ndarray, sample_rate: int, scoring: Scoring
+) -> ScoreRow:
+    score = score_mixture(mixture.mixture, mixture.sources, estimates, sample_rate, scoring.metrics)
     problems, values = list(score.problems), dict(score.values)
+    n_clipped = None
     if scoring.sixteen_bit and values:
-        stored = _score_stored(mixture.sources, estimates, score)
-        values |= stored
-        problems += [] if "si_sdr_16bit" in stored else [SILENT_16BIT]
-    row: dict[str, Any] = {"permutation": " ".join(map(str, score.permutation))}
-    row["problems"] = " ".join(problems)
-    row |= {"n_swaps": score.n_swaps} if score.n_swaps else {}
-    return row | {key: round(value, 6) for key, value in values.items()}
+        stored, n_clipped = _store_16bit(estimates, score)
+        if (np.ptp(stored, axis=-1) == 0).any():  # a constant has no SI-SDR
+            problems.append(SILENT_16BIT)
+        else:
+            values["si_sdr_16bit"] = float(si_sdr_db(mixture.sources, stored).mean())
+    return dataclasses.replace(
+        row,
+        permutation=score.permutation,
+        problems=tuple(problems),
+        n_swaps=score.n_swaps,
+        n_clipped=n_clipped,
+        values={name: round(value, 6) for name, value in values.items()},
+    )
 
 
-def _score_stored(sources: np.ndarray, estimates: np.ndarray, score: Score) -> dict[str, float]:
-    """SI-SDR of the estimates as 16-bit WAV files hold them, at the model's own scale."""
+def _store_16bit(estimates: np.ndarray, score: Score) -> tuple[np.ndarray, int]:
+    """The estimates as 16-bit WAV files hold them at the model's own scale; samples that clip."""
     ordered = np.asarray(estimates[list(score.permutation)], np.float32)
     n_clipped = int((ordered > CLIPPED).sum() + (ordered < -1).sum())
-    stored = to_float(quantise(ordered))
-    if (np.ptp(stored, axis=-1) == 0).any():  # a constant has no SI-SDR
-        return {"n_clipped": n_clipped}
-    return {"si_sdr_16bit": float(si_sdr_db(sources, stored).mean()), "n_clipped": n_clipped}
+    return to_float(quantise(ordered)), n_clipped
 
 
 def hash_audio(mixture: Mixture) -> str:

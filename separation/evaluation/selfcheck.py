@@ -1,30 +1,40 @@
-"""The scorer checked, on a sample of what is scored, against mir_eval and a definition."""
+"""Self-check of the scorer, on a sample of what is scored, against mir_eval and a definition."""
 
 import dataclasses
 import logging
 import time
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
 from separation.metrics.score import Score, score_mixture
 from separation.metrics.si_sdr import CEILING_DB
 from separation.mixtures.signals import Mixture
+from separation.text import explain_error
 
 logger = logging.getLogger(__name__)
 
 CHECKED = ("si_sdr", "sdr", "sir", "sar")
 SAMPLE_RATE = 8000  # Hz; nothing that is compared depends on it
 ALIKE_DB = 100.0  # beyond it values count as equal: rounding errors of either side
-CHECK_TOLERANCES_DB = {  # mir_eval's own rounding moves SIR and SAR of tones by tenths of a dB
-    **{"si_sdr": 1e-4, "sdr": 1e-4},
-    **{"sir": 0.5, "sar": 0.5},
-}
+# mir_eval's own rounding moves SIR and SAR of tones by tenths of a dB
+CHECK_TOLERANCES_DB = {"si_sdr": 1e-4, "sdr": 1e-4, "sir": 0.5, "sar": 0.5}
 
 
-@dataclass(frozen=True)
+class CheckRecord(TypedDict):
+    """A :class:`ScorerCheck` in a journal."""
+
+    n: int
+    largest_db: float
+    seconds: float
+    by_metric: dict[str, float]
+    doubts: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScorerCheck:
     """How far the scorer and the reference implementations lie apart.
 
@@ -33,42 +43,72 @@ class ScorerCheck:
         largest_db: largest absolute difference of any value of any source, in dB; 0 for n = 0.
         seconds: wall time taken.
         by_metric: the largest difference of each metric.
-        doubts: sentences on mixtures that lie too far apart; who runs the check says what is far.
+        warnings: sentences on mixtures whose scores lie too far apart.
     """
 
     n: int
     largest_db: float
     seconds: float
     by_metric: dict[str, float] = field(default_factory=dict)
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def as_record(self) -> CheckRecord:
+        """As a journal holds it."""
+        return {
+            "n": self.n,
+            "largest_db": self.largest_db,
+            "seconds": self.seconds,
+            "by_metric": self.by_metric,
+            "doubts": self.warnings,
+        }
+
+
+def parse_check(record: CheckRecord) -> ScorerCheck:
+    """What :meth:`ScorerCheck.as_record` gave."""
+    return ScorerCheck(
+        n=record["n"],
+        largest_db=record["largest_db"],
+        seconds=record["seconds"],
+        by_metric=record["by_metric"],
+        warnings=tuple(record["doubts"]),
+    )
 
 
 def join_checks(checks: Sequence[ScorerCheck]) -> ScorerCheck:
     """Several checks as one."""
     names = dict.fromkeys(name for check in checks for name in check.by_metric)
+    largest = {
+        name: _find_largest([check.by_metric.get(name, 0.0) for check in checks]) for name in names
+    }
     return ScorerCheck(
-        sum(check.n for check in checks),
-        _largest([check.largest_db for check in checks]),
-        sum(check.seconds for check in checks),
-        {name: _largest([check.by_metric.get(name, 0.0) for check in checks]) for name in names},
-        tuple(text for check in checks for text in check.doubts),
+        n=sum(check.n for check in checks),
+        largest_db=_find_largest([check.largest_db for check in checks]),
+        seconds=sum(check.seconds for check in checks),
+        by_metric=largest,
+        warnings=tuple(text for check in checks for text in check.warnings),
     )
 
 
-def _largest(values: Sequence[float]) -> float:
+def _find_largest(values: Sequence[float]) -> float:
     """np.max hands on a NaN, which max() would drop where it does not come first."""
     return float(np.max(values, initial=0.0))
 
 
 @dataclass
 class Checker:
-    """Compares the scorer with mir_eval on mixtures spread over those still to be scored."""
+    """Compares the scorer with mir_eval on mixtures spread over those still to be scored.
+
+    Attributes:
+        wanted: places of the mixtures to check on.
+        metrics: that are scored.
+        checks: made so far.
+    """
 
     wanted: list[int]
     metrics: tuple[str, ...]
-    found: list[ScorerCheck] = field(default_factory=list)
+    checks: list[ScorerCheck] = field(default_factory=list)
 
-    def look_at(self, place: int, mixture: Mixture, estimates: np.ndarray) -> None:
+    def check(self, place: int, mixture: Mixture, estimates: np.ndarray) -> None:
         """Check on this mixture if the next one wanted is not behind it, and it can be scored."""
         if not self.wanted or place < self.wanted[0] or not _can_be_scored(mixture, estimates):
             return
@@ -76,18 +116,20 @@ class Checker:
         try:
             check = check_scorer([signals], self.metrics)
         except Exception as error:  # the row will say whether it can be scored
-            logger.warning(
-                "%s: cannot be checked: %s", mixture.mixture_id, error or type(error).__name__
-            )
+            logger.warning("%s: cannot be checked: %s", mixture.mixture_id, explain_error(error))
             return
         if not check.n:
             return
         self.wanted.pop(0)
-        doubts = tuple(_tell_doubt(mixture.mixture_id, *pair) for pair in check.by_metric.items())
-        check = dataclasses.replace(check, doubts=tuple(text for text in doubts if text))
-        for text in check.doubts:
+        warnings = [
+            _explain_difference(mixture.mixture_id, metric, apart_db)
+            for metric, apart_db in check.by_metric.items()
+            # a NaN is no agreement
+            if not apart_db <= CHECK_TOLERANCES_DB[metric]
+        ]
+        for text in warnings:
             logger.error("%s", text)
-        self.found.append(check)
+        self.checks.append(dataclasses.replace(check, warnings=tuple(warnings)))
 
 
 def _can_be_scored(mixture: Mixture, estimates: np.ndarray) -> bool:
@@ -98,10 +140,7 @@ def _can_be_scored(mixture: Mixture, estimates: np.ndarray) -> bool:
     return all(np.isfinite(part).all() and part.any(axis=-1).all() for part in signals)
 
 
-def _tell_doubt(mixture_id: str, metric: str, apart_db: float) -> str:
-    """A sentence where a metric is too far from mir_eval's; a NaN is no agreement."""
-    if apart_db <= CHECK_TOLERANCES_DB[metric]:
-        return ""
+def _explain_difference(mixture_id: str, metric: str, apart_db: float) -> str:
     return (
         f"mixture {mixture_id}: the scorer and mir_eval differ by {apart_db:.2g} dB in {metric}, "
         f"more than {CHECK_TOLERANCES_DB[metric]:g}: do not trust these scores; report it with "
@@ -124,7 +163,7 @@ def check_scorer(
     """
     compared = [metric for metric in metrics if metric in CHECKED]
     if not compared:
-        return ScorerCheck(0, 0.0, 0.0)
+        return ScorerCheck(n=0, largest_db=0.0, seconds=0.0)
     began, n = time.monotonic(), 0
     apart: dict[str, list[float]] = {metric: [] for metric in compared}
     for mixture, references, estimates in mixtures:
@@ -138,8 +177,13 @@ def check_scorer(
             for metric in compared:
                 apart[metric].append(_compare(score, f"{prefix}{metric}", tables[metric]))
         n += 1
-    largest = {metric: _largest(values) for metric, values in apart.items()}
-    return ScorerCheck(n, _largest([*largest.values()]), time.monotonic() - began, largest)
+    largest = {metric: _find_largest(values) for metric, values in apart.items()}
+    return ScorerCheck(
+        n=n,
+        largest_db=_find_largest([*largest.values()]),
+        seconds=time.monotonic() - began,
+        by_metric=largest,
+    )
 
 
 def _compare(score: Score, name: str, values: np.ndarray) -> float:
@@ -161,13 +205,13 @@ def score_with_references(references: np.ndarray, estimates: np.ndarray) -> dict
 
     references = np.asarray(references, np.float64)
     estimates = np.asarray(estimates, np.float64)
-    with warnings.catch_warnings(), np.errstate(divide="ignore"):
+    with catch_warnings(), np.errstate(divide="ignore"):
         # mir_eval announces that the function leaves in 0.9; 0.8.2 is pinned
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
+        simplefilter("ignore", FutureWarning)
+        simplefilter("ignore", DeprecationWarning)
         sdr, sir, sar, _ = bss_eval_sources(references, estimates, compute_permutation=False)
-        own = define_si_sdr_db(references, estimates)
-    tables = {"si_sdr": own, "sdr": sdr, "sir": sir, "sar": sar}
+        si_sdr = define_si_sdr_db(references, estimates)
+    tables = {"si_sdr": si_sdr, "sdr": sdr, "sir": sir, "sar": sar}
     return {name: np.clip(values, -CEILING_DB, CEILING_DB) for name, values in tables.items()}
 
 

@@ -1,101 +1,189 @@
-"""Summaries: means with intervals over per-mixture rows, and the table people read."""
+"""Summaries of scores: means with intervals by test set and estimator, ``summary.json``, tables."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from separation.evaluation.breakdown import PAIRS, list_metrics, list_problems
-from separation.evaluation.intervals import mean_interval, pick_values
-from separation.files import write_json
+from separation.evaluation.intervals import MeanInterval, mean_interval, pick_values
+from separation.evaluation.score_rows import ScoreRow
+from separation.files import read_json, write_json
+from separation.text import format_table, list_first
+
+N_NAMED = 5  # mixtures of one problem in a sentence or cell
 
 
-def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class GroupSummary:
+    """Scores of a group of mixtures: all of them, or those of one kind of pair.
+
+    Attributes:
+        n_mixtures: scored or not.
+        n_scored: with values; the others are in no mean.
+        problems: mixture IDs by problem.
+        means: by metric, to four decimals; a metric that no mixture has is absent.
+    """
+
+    n_mixtures: int
+    n_scored: int
+    problems: Mapping[str, list[str]]
+    means: Mapping[str, MeanInterval]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As ``summary.json`` holds it: metrics beside the counts."""
+        counts = {"n_mixtures": self.n_mixtures, "n_scored": self.n_scored}
+        means = {metric: interval.as_dict() for metric, interval in self.means.items()}
+        return counts | {"problems": dict(self.problems)} | means
+
+    def format_count(self) -> str:
+        """``300``, or ``298 of 300`` where some mixtures have no values."""
+        all_scored = self.n_scored == self.n_mixtures
+        return str(self.n_mixtures) if all_scored else f"{self.n_scored} of {self.n_mixtures}"
+
+
+Groups = Mapping[str, GroupSummary]  # ``all``, then the kinds of pairs
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Scores of an experiment.
+
+    Attributes:
+        about: what they were made with: checkpoint, fingerprints of tables and audio.
+        scores: by test set and estimator.
+    """
+
+    about: Mapping[str, str]
+    scores: Mapping[str, Mapping[str, Groups]]
+
+    def find_mean(self, test_set: str, estimator: str, metric: str) -> MeanInterval | None:
+        """A mean over all mixtures of a set; None where there is none."""
+        groups = self.scores.get(test_set, {}).get(estimator)
+        return groups["all"].means.get(metric) if groups else None
+
+    def list_scored(self, estimator: str) -> list[str]:
+        """The test sets that an estimator was scored on."""
+        return [name for name, estimators in self.scores.items() if estimator in estimators]
+
+
+def summarise(rows: Sequence[ScoreRow]) -> dict[str, GroupSummary]:
     """Means with 95 % bootstrap intervals, over all mixtures and per kind of pair.
-
-    Returns:
-        ``{group: {"n_mixtures", "n_scored", "problems": {name: [mixture_IDs]}, <metric>: {"mean",
-        "low", "high", "n"}}}``. A row without values is in no mean, and counted and named here; a
-        metric that no row of a group holds is absent; ``low`` and ``high`` of one value are None.
 
     Raises:
         ValueError: a value is not finite.
     """
-    groups = {"all": rows}
+    groups = {"all": list(rows)}
     for pair in PAIRS:
-        groups[pair] = [row for row in rows if row.get("pair", "unknown") == pair]
+        groups[pair] = [row for row in rows if row.pair == pair]
     metrics = list_metrics(rows)
-    return {name: _sum_up(group, metrics) for name, group in groups.items() if group}
+    return {name: _summarise_group(group, metrics) for name, group in groups.items() if group}
 
 
-def _sum_up(rows: list[dict[str, Any]], metrics: list[str]) -> dict[str, Any]:
+def _summarise_group(rows: list[ScoreRow], metrics: list[str]) -> GroupSummary:
     values = {metric: pick_values(rows, metric) for metric in metrics}
-    return {
-        "n_mixtures": len(rows),
-        "n_scored": len({name for own in values.values() for name in own}),
-        "problems": list_problems(rows),
-    } | {
-        metric: mean_interval(list(own.values())).as_dict() for metric, own in values.items() if own
-    }
+    return GroupSummary(
+        n_mixtures=len(rows),
+        n_scored=len({mixture_id for by_mixture in values.values() for mixture_id in by_mixture}),
+        problems=list_problems(rows),
+        means={
+            metric: mean_interval(list(by_mixture.values())).rounded()
+            for metric, by_mixture in values.items()
+            if by_mixture
+        },
+    )
 
 
-def write_summary(path: Path, results: dict[str, dict[str, list]], about: dict[str, Any]) -> None:
+def write_summary(path: Path, summary: Summary) -> None:
     """Write ``summary.json``: ``{"about": ..., "scores": {set: {estimator: {group: ...}}}}``."""
     scores = {
-        test_set: {name: summarise(rows) for name, rows in estimators.items()}
-        for test_set, estimators in results.items()
+        test_set: {
+            name: {group: own.as_dict() for group, own in groups.items()}
+            for name, groups in estimators.items()
+        }
+        for test_set, estimators in summary.scores.items()
     }
-    write_json(path, {"about": about, "scores": scores})
+    write_json(path, {"about": dict(summary.about), "scores": scores})
 
 
-def format_scores(summary: dict[str, Any]) -> str:
-    """The score table as Markdown: test sets x estimators, SI-SDRi and SDRi in dB."""
-    lines = [
-        "| test set | estimator | SI-SDRi [95 %] | SDRi [95 %] | same-sex SI-SDRi "
-        "| different-sex SI-SDRi | mixtures |",
-        "|---|---|---|---|---|---|---|",
+def read_summary(path: Path) -> Summary | None:
+    """Read ``summary.json``; None where nothing was scored."""
+    record = read_json(path)
+    if record is None:
+        return None
+    scores = {
+        test_set: {
+            name: {group: _parse_group(own) for group, own in groups.items()}
+            for name, groups in estimators.items()
+        }
+        for test_set, estimators in record["scores"].items()
+    }
+    return Summary(record["about"], scores)
+
+
+def _parse_group(record: dict[str, Any]) -> GroupSummary:
+    return GroupSummary(
+        n_mixtures=record["n_mixtures"],
+        # older summaries hold mixtures with values only, and no problems
+        n_scored=record.get("n_scored", record["n_mixtures"]),
+        problems=record.get("problems", {}),
+        means={
+            metric: MeanInterval(value["n"], value["mean"], value["low"], value["high"])
+            for metric, value in record.items()
+            if metric not in ("n_mixtures", "n_scored", "problems")
+        },
+    )
+
+
+SCORES_HEAD = (
+    "test set",
+    "estimator",
+    "SI-SDRi [95 %]",
+    "SDRi [95 %]",
+    "same-sex SI-SDRi",
+    "different-sex SI-SDRi",
+    "mixtures",
+)
+
+
+def list_score_cells(summary: Summary) -> list[list[str]]:
+    """Rows of the score table below :data:`SCORES_HEAD`: test sets x estimators, in dB."""
+    return [
+        [test_set, name, *_list_cells(groups)]
+        for test_set, estimators in summary.scores.items()
+        for name, groups in estimators.items()
     ]
-    for test_set, estimators in summary["scores"].items():
-        for name, groups in estimators.items():
-            whole = groups["all"]
-            cells = [test_set, name, _cell(whole, "si_sdri", True), _cell(whole, "sdri", True)]
-            cells += [_cell(groups.get(p), "si_sdri", False) for p in ("same-sex", "different-sex")]
-            lines.append("| " + " | ".join([*cells, format_count(whole)]) + " |")
-    return "\n".join(lines)
 
 
-def format_count(group: dict[str, Any]) -> str:
-    """``300``, or ``298 of 300`` where some mixtures have no values."""
-    n_scored, n_mixtures = group.get("n_scored", group["n_mixtures"]), group["n_mixtures"]
-    return str(n_mixtures) if n_scored == n_mixtures else f"{n_scored} of {n_mixtures}"
+def _list_cells(groups: Groups) -> list[str]:
+    whole = groups["all"]
+    cells = [format_interval(whole.means.get(metric)) for metric in ("si_sdri", "sdri")]
+    for pair in ("same-sex", "different-sex"):
+        mean = groups[pair].means.get("si_sdri") if pair in groups else None
+        cells.append("–" if mean is None else f"{mean.mean:.2f}")
+    return [*cells, whole.format_count()]
 
 
-def format_interval(value: dict[str, Any] | None, decimals: int = 2) -> str:
+def format_scores(summary: Summary) -> str:
+    """The score table as Markdown."""
+    return format_table(SCORES_HEAD, list_score_cells(summary))
+
+
+def format_interval(value: MeanInterval | None, decimals: int = 2) -> str:
     """``5.65 [5.39, 5.92]``; a dash where there is no value, no bracket where no interval."""
-    if value is None or value["mean"] is None:
+    if value is None or value.mean is None:
         return "–"
-    text = f"{value['mean']:.{decimals}f}"
-    if value["low"] is None or value["high"] is None:
+    text = f"{value.mean:.{decimals}f}"
+    if value.low is None or value.high is None:
         return f"{text} (no interval)"
-    return f"{text} [{value['low']:.{decimals}f}, {value['high']:.{decimals}f}]"
+    return f"{text} [{value.low:.{decimals}f}, {value.high:.{decimals}f}]"
 
 
-def tell_problems(summary: dict[str, Any]) -> list[str]:
+def describe_problems(summary: Summary) -> list[str]:
     """One sentence a problem of every set and estimator: how many mixtures, and which."""
     return [
-        f"{test_set}, {name}: {problem} in {len(ids)} mixture(s): {list_first(ids)}."
-        for test_set, estimators in summary["scores"].items()
+        f"{test_set}, {name}: {problem} in {len(ids)} mixture(s): {list_first(ids, N_NAMED)}."
+        for test_set, estimators in summary.scores.items()
         for name, groups in estimators.items()
-        for problem, ids in groups["all"].get("problems", {}).items()
+        for problem, ids in groups["all"].problems.items()
     ]
-
-
-def list_first(names: list[str], n_listed: int = 5) -> str:
-    """The first names, joined, and how many more there are."""
-    more = f" and {len(names) - n_listed} more" if len(names) > n_listed else ""
-    return ", ".join(names[:n_listed]) + more
-
-
-def _cell(group: dict[str, Any] | None, metric: str, with_interval: bool) -> str:
-    value = group.get(metric) if group else None
-    if with_interval or value is None:
-        return format_interval(value)
-    return f"{value['mean']:.2f}"

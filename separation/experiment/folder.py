@@ -6,11 +6,14 @@ experiment needs no recipe for that.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import yaml
 
 from separation.files import read_json, read_rows
+
+if TYPE_CHECKING:
+    from separation.evaluation.summary import Summary
 
 BASELINE = "STFTMask"  # the model that every other one of its data set should beat
 
@@ -133,9 +136,11 @@ class ExperimentFolder:
         """What produced the model; None where nothing was begun."""
         return read_json(self.run)
 
-    def read_summary(self) -> dict[str, Any] | None:
+    def read_summary(self) -> "Summary | None":
         """Mean scores by test set and estimator; None where nothing was scored."""
-        return read_json(self.summary)
+        from separation.evaluation.summary import read_summary
+
+        return read_summary(self.summary)
 
     def read_curves(self) -> list[dict[str, str]]:
         """One row an epoch; empty where no epoch ended."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from separation.evaluation.summary import format_scores
+from separation.evaluation.summary import GroupSummary, format_scores
 from separation.models.registry import find_conf_class
 from separation.publish.corpora import describe_corpora, find_language, name_dataset
 
@@ -90,23 +90,25 @@ def _describe_front(results: "Results", name: str, licence: str, language: str) 
     entries = [
         {
             "task": task,
-            "dataset": {"name": f"{dataset} {_tell_set(conf, test_set, groups)}", "type": dataset},
+            "dataset": {
+                "name": f"{dataset} {_describe_set(conf, test_set, whole)}",
+                "type": dataset,
+            },
             "metrics": [
-                {"type": key, "value": groups["model"]["all"][key]["mean"], "name": label}
+                {"type": key, "value": whole.means[key].mean, "name": label}
                 for key, label in SHOWN.items()
-                if key in groups["model"]["all"]
+                if key in whole.means
             ],
         }
-        for test_set, groups in results.summary["scores"].items()
-        if "model" in groups
+        for test_set, whole in results.list_model_scores()
     ]
     return front | {"model-index": [{"name": name.split("/")[1], "results": entries}]}
 
 
-def _tell_set(conf: dict[str, Any], test_set: str, groups: dict[str, Any]) -> str:
+def _describe_set(conf: dict[str, Any], test_set: str, whole: GroupSummary) -> str:
     """A test set with what tells it from the published one of that name."""
-    n_mixtures, rate = groups["model"]["all"]["n_mixtures"], conf["audio"]["sample_rate"]
-    return f"{test_set}, {n_mixtures} mixtures, {rate / 1000:g} kHz, {conf['mixtures']['mode']}"
+    rate, mode = conf["audio"]["sample_rate"], conf["mixtures"]["mode"]
+    return f"{test_set}, {whole.n_mixtures} mixtures, {rate / 1000:g} kHz, {mode}"
 
 
 def _show_use(model: str, name: str) -> str:
@@ -131,7 +133,7 @@ def _tell_loading(name: str, n_src: int) -> str:
 
 def _list_fingerprints(results: "Results") -> str:
     """Fingerprints of tables and rendered audio, and the checkpoint's."""
-    about = results.summary["about"]
+    about = results.summary.about
     lines = [f"- {key}: `{value}`" for key, value in results.run["fingerprints"].items()]
     lines += [
         f"- {key}: `{value}`"
@@ -144,7 +146,7 @@ def _list_fingerprints(results: "Results") -> str:
 
 
 def _list_limits(results: "Results") -> str:
-    conf, scores = results.conf, results.summary["scores"]
+    conf = results.conf
     rate, n_src = conf["audio"]["sample_rate"], conf["mixtures"]["n_src"]
     noise = "with noise" if conf["mixtures"]["task"] == "sep_noisy" else "without noise"
     limits = [
@@ -152,12 +154,13 @@ def _list_limits(results: "Results") -> str:
         f"Mixtures of training and test were made by adding recordings, {noise}; other languages, "
         "rooms, microphones and numbers of speakers were not measured.",
     ]
-    pair = [scores.get(name, {}).get("model") for name in ("test_seen", "test_unseen")]
-    if all(pair):
-        seen, unseen = (groups["all"]["si_sdri"]["mean"] for groups in pair if groups)
+    seen, unseen = (
+        results.summary.find_mean(name, "model", "si_sdri") for name in ("test_seen", "test_unseen")
+    )
+    if seen and unseen:
         limits.append(
-            f"Voices heard in training gain {seen:.2f} dB, voices never heard {unseen:.2f} dB: the "
-            "second is what to expect of other people."
+            f"Voices heard in training gain {seen.mean:.2f} dB, voices never heard "
+            f"{unseen.mean:.2f} dB: the second is what to expect of other people."
         )
     return "\n".join(f"- {text}" for text in limits)
 

@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 from separation.errors import MissingInputError, UserError
+from separation.evaluation.summary import Summary
 from separation.experiment.folder import ExperimentFolder
 from separation.files import hash_file
 from separation.models.published import read_published
@@ -30,9 +30,9 @@ def read_results(folder: Path) -> Results:
         )
     again = f"run bash run.sh --recipe {run['recipe']} --tag {folder.resolve().name} --stage 5"
     summary = experiment.read_summary()
-    if summary is None or not _list_scored(summary):
+    if summary is None or not summary.list_scored("model"):
         raise MissingInputError(f"{folder}: stage 5 has not scored its model; {again}.")
-    known = summary["about"].get("checkpoint_sha256", "")
+    known = summary.about.get("checkpoint_sha256", "")
     if not known or not hash_file(checkpoint).startswith(known):
         raise UserError(f"{folder}: its scores are those of another best_model.pth; {again}.")
     last = experiment.read_curves()[-1]
@@ -44,11 +44,6 @@ def read_results(folder: Path) -> Results:
         steps=int(last["step"]),
         minutes=float(last["elapsed_s"]) / 60,
     )
-
-
-def _list_scored(summary: dict[str, Any]) -> list[str]:
-    """The test sets on which the model was scored."""
-    return [name for name, scores in summary["scores"].items() if "model" in scores]
 
 
 def suggest_repository(results: Results) -> str:
@@ -63,12 +58,11 @@ def suggest_repository(results: Results) -> str:
     return f"{name}_retrained" if name in taken else name
 
 
-def mean_scores(summary: dict[str, Any], test_set: str) -> dict[str, float]:
+def mean_scores(summary: Summary, test_set: str) -> dict[str, float]:
     """The model's means on a test set, under Asteroid's names; dB."""
-    scores = summary["scores"][test_set]["model"]["all"]
-    return {
-        asteroid: scores[ours]["mean"] for ours, asteroid in METRIC_NAMES.items() if ours in scores
-    }
+    means = summary.scores[test_set]["model"]["all"].means
+    known = {name: means[ours].mean for ours, name in METRIC_NAMES.items() if ours in means}
+    return {name: mean for name, mean in known.items() if mean is not None}
 
 
 def write_model(path: Path, results: Results, name: str, author: str, licence: str) -> None:
@@ -82,7 +76,7 @@ def write_model(path: Path, results: Results, name: str, author: str, licence: s
 
     model = open_model(str(results.checkpoint)).model
     package = pack_model(model)
-    sets = _list_scored(results.summary)
+    sets = results.summary.list_scored("model")
     scores = {test_set: mean_scores(results.summary, test_set) for test_set in sets}
     package |= {
         "dataset": name_dataset(results.conf, results.run),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from separation.evaluation.summary import GroupSummary, Summary
 from separation.experiment.folder import RunRecord
 
 
@@ -23,6 +24,11 @@ class Results:
     checkpoint: Path
     conf: dict[str, Any]
     run: RunRecord
-    summary: dict[str, Any]
+    summary: Summary
     steps: int
     minutes: float
+
+    def list_model_scores(self) -> list[tuple[str, GroupSummary]]:
+        """The model's scores over all mixtures of every test set that it was scored on."""
+        scores = self.summary.scores
+        return [(name, scores[name]["model"]["all"]) for name in self.summary.list_scored("model")]

@@ -1,65 +1,52 @@
 """Break-downs of several models or test sets side by side, as blocks of a report."""
 
-from typing import Any
+from collections.abc import Mapping
 
-from separation.evaluation.breakdown import break_down, correlate, list_groups
+from separation.evaluation.breakdown import Breakdown, list_groups
+from separation.evaluation.intervals import MeanInterval
 from separation.evaluation.summary import format_interval
-from separation.reports.page import Block, make_table
+from separation.reports.page import Block, Part, Table
 
+N_SPEAKERS = 5  # of the lowest means
 OFTEN = 3  # mixtures, for a speaker to be called bad
 FEW = 10  # below it an interval is too narrow to be shown: see separation.evaluation.intervals
-Broken = dict[str, dict[str, dict[str, Any]]]
 
 
-def measure_breakdowns(rows: list[dict[str, Any]], metric: str) -> dict[str, Any]:
-    """Scores broken down, as JSON holds them, and their correlation with the input's.
-
-    Returns:
-        ``{"groups": {kind: {group: {"mean", "low", "high", "n"}}}, "input_correlation"}``.
-    """
-    broken = break_down(rows, metric)
-    groups = {kind: {k: v.as_dict() for k, v in own.items()} for kind, own in broken.items()}
-    correlation = correlate(rows, metric, f"input_{metric.removesuffix('i')}")
-    rounded = None if correlation is None else round(correlation, 3)
-    return {"groups": groups, "input_correlation": rounded}
-
-
-def show_breakdowns(measured: dict[str, Any], n_speakers: int = 5) -> list[Block]:
-    """A table of groups with a column a name, the speakers with the lowest means, correlations.
-
-    Args:
-        measured: by name what :func:`measure_breakdowns` gives.
-    """
-    groups = {name: own["groups"] for name, own in measured.items()}
+def show_breakdowns(breakdowns: Mapping[str, Breakdown]) -> list[Part]:
+    """A table of groups with a column a name, the speakers with the lowest means, correlations."""
     rows = [
-        [kind, group, *(_format_group(own[kind].get(group)) for own in groups.values())]
+        [kind, group, *(_format_group(own.groups[kind].get(group)) for own in breakdowns.values())]
         for kind, names in list_groups().items()
         for group in names
-        if any(group in own[kind] for own in groups.values())
+        if any(group in own.groups[kind] for own in breakdowns.values())
     ]
-    blocks = [make_table(["by", "group", *groups], rows)] if rows else []
-    sentences = [_tell_speakers(name, own, n_speakers) for name, own in groups.items()]
-    sentences += [_tell_correlation(name, own) for name, own in measured.items()]
-    told = [sentence for sentence in sentences if sentence]
-    return [*blocks, Block("list", told)] if told else blocks
+    sentences = [_describe_speakers(name, own) for name, own in breakdowns.items()]
+    sentences += [_describe_correlation(name, own) for name, own in breakdowns.items()]
+    sentences = [sentence for sentence in sentences if sentence]
+    parts: list[Part] = []
+    if rows:
+        parts.append(Table(["by", "group", *breakdowns], rows))
+    if sentences:
+        parts.append(Block("list", sentences))
+    return parts
 
 
-def _format_group(value: dict[str, Any] | None) -> str:
+def _format_group(mean: MeanInterval | None) -> str:
     """``5.65 [5.39, 5.92] of 30``, without the interval where mixtures are few."""
-    if value is None:
+    if mean is None:
         return "–"
-    text = f"{value['mean']:.2f}" if value["n"] < FEW else format_interval(value)
-    return f"{text} of {value['n']}"
+    text = f"{mean.mean:.2f}" if mean.n < FEW else format_interval(mean)
+    return f"{text} of {mean.n}"
 
 
-def _tell_speakers(name: str, groups: Broken, n_speakers: int) -> str:
-    speakers = groups["speaker"]
+def _describe_speakers(name: str, breakdown: Breakdown) -> str:
+    speakers = breakdown.groups["speaker"]
     if len(speakers) < 2:
         return ""
-    often = {name: own for name, own in speakers.items() if own["n"] >= OFTEN} or speakers
+    often = {speaker: own for speaker, own in speakers.items() if own.n >= OFTEN} or speakers
     shown = [
-        f"{speaker} {value['mean']:.2f} (of {value['n']})"
-        for speaker, value in list(often.items())[:n_speakers]
+        f"{speaker} {own.mean:.2f} (of {own.n})"
+        for speaker, own in list(often.items())[:N_SPEAKERS]
     ]
     rule = f" in {OFTEN} mixtures or more" if len(often) < len(speakers) else ""
     return (
@@ -68,8 +55,8 @@ def _tell_speakers(name: str, groups: Broken, n_speakers: int) -> str:
     )
 
 
-def _tell_correlation(name: str, own: dict[str, Any]) -> str:
-    correlation = own["input_correlation"]
+def _describe_correlation(name: str, breakdown: Breakdown) -> str:
+    correlation = breakdown.input_correlation
     if correlation is None:
         return ""
     return f"{name}: rank correlation of the improvement with the input's score {correlation:.2f}."

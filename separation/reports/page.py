@@ -1,27 +1,39 @@
-"""What reports share: blocks of text as Markdown and as one self-contained HTML page, players."""
+"""Blocks of a report as Markdown and as one self-contained HTML page; spectrograms and players."""
 
 import base64
 import io
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple
 
 import numpy as np
 
 from separation.mixtures.signals import Mixture
+from separation.text import format_table
 
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.25em .6em;text-align:left}
+:root{color-scheme:light dark}
+body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}
+table{border-collapse:collapse}td,th{border:1px solid #8886;padding:.25em .6em;text-align:left}
+.wide{overflow-x:auto}li,p,h1,h2,h3{overflow-wrap:anywhere}img{max-width:100%;background:#fff}
 .signals{display:flex;flex-wrap:wrap;gap:8px}figure{margin:0}figcaption{font-size:12px}
-audio{width:340px;height:30px;display:block}pre{background:#f5f5f5;padding:1em;overflow:auto}
+audio{width:340px;max-width:100%;height:30px;display:block}
+pre{background:#8882;padding:1em;overflow:auto}
 """
 SHORTEST_S = 0.04  # a spectrogram needs one window of 32 ms
 
 
+@dataclass(frozen=True)
+class Table:
+    """A table of plain texts: a head, and rows of as many cells."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 class Block(NamedTuple):
-    """A piece of a report: ``h1`` to ``h3``, ``text``, ``list`` (of lines) or ``table`` (Markdown).
+    """A piece of a report: ``h1`` to ``h3``, ``text``, or a ``list`` of lines.
 
     The text is plain: nothing in it is taken for Markdown or HTML.
     """
@@ -30,68 +42,60 @@ class Block(NamedTuple):
     content: str | Sequence[str]
 
 
-def make_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Block:
-    """A table of plain texts."""
-    lines = [head, ["---"] * len(head), *rows]
-    return Block("table", ["| " + " | ".join(map(escape_cell, line)) + " |" for line in lines])
+Part = Block | Table
 
 
-def escape_cell(text: str) -> str:
-    r"""A text that can stand in a cell of a Markdown table.
-
-    >>> escape_cell("a|b\nc")
-    'a\\|b c'
-    """
-    return " ".join(text.split()).replace("|", "\\|")
+def blocks_to_markdown(parts: Sequence[Part]) -> str:
+    """A report as Markdown."""
+    return "\n\n".join(_to_markdown(part) for part in parts) + "\n"
 
 
-def format_blocks(blocks: Sequence[Block]) -> str:
-    """The blocks as Markdown."""
-    return "\n\n".join(_to_markdown(block) for block in blocks) + "\n"
-
-
-def _to_markdown(block: Block) -> str:
-    lines = [block.content] if isinstance(block.content, str) else list(block.content)
-    if block.kind in ("table", "text"):
+def _to_markdown(part: Part) -> str:
+    if isinstance(part, Table):
+        return format_table(part.head, part.rows)
+    lines = _list_lines(part)
+    if part.kind == "text":
         return "\n".join(lines)
-    mark = "-" if block.kind == "list" else "#" * int(block.kind[1])
+    mark = "-" if part.kind == "list" else "#" * int(part.kind[1])
     return "\n".join(f"{mark} {' '.join(line.split())}" for line in lines)
 
 
-def blocks_to_html(blocks: Sequence[Block]) -> str:
-    """The blocks as HTML, every text escaped."""
-    return "\n".join(_to_html(block) for block in blocks)
+def _list_lines(block: Block) -> list[str]:
+    return [block.content] if isinstance(block.content, str) else list(block.content)
 
 
-def _to_html(block: Block) -> str:
-    lines = [block.content] if isinstance(block.content, str) else list(block.content)
-    if block.kind == "table":
-        return table_to_html("\n".join(lines))
-    if block.kind == "list":
+def blocks_to_html(parts: Sequence[Part]) -> str:
+    """A report as HTML, every text escaped."""
+    return "\n".join(_to_html(part) for part in parts)
+
+
+def _to_html(part: Part) -> str:
+    if isinstance(part, Table):
+        return _table_to_html(part)
+    lines = _list_lines(part)
+    if part.kind == "list":
         return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
-    tag = "p" if block.kind == "text" else block.kind
+    tag = "p" if part.kind == "text" else part.kind
     return "\n".join(f"<{tag}>{escape(line)}</{tag}>" for line in lines)
 
 
-def table_to_html(markdown: str) -> str:
-    """A Markdown table as HTML, every cell escaped."""
-    lines = [_split_cells(line) for line in markdown.splitlines()]
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in lines[0])
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>"
-        for line in lines[2:]
+def _table_to_html(table: Table) -> str:
+    lines = [_row_to_html(table.head, "th"), *(_row_to_html(row, "td") for row in table.rows)]
+    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
+
+
+def _row_to_html(cells: Sequence[str], tag: str) -> str:
+    return (
+        "<tr>"
+        + "".join(f"<{tag}>{escape(' '.join(cell.split()))}</{tag}>" for cell in cells)
+        + "</tr>"
     )
-    return f"<table><tr>{head}</tr>{rows}</table>"
-
-
-def _split_cells(line: str) -> list[str]:
-    cells = re.split(r"(?<!\\)\|", line.strip())[1:-1]
-    return [cell.strip().replace("\\|", "|") for cell in cells]
 
 
 def format_page(title: str, body: str) -> str:
     """A whole HTML page that refers to nothing outside of itself."""
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head += f"<title>{escape(title)}</title><style>{STYLE}</style>"
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 

@@ -1,15 +1,21 @@
-"""The report: RESULTS.md and one self-contained report.html."""
+"""Report of an experiment: RESULTS.md and one self-contained report.html."""
 
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from separation.evaluation.breakdown import rank_worst, read_scores
+from separation.evaluation.breakdown import measure_breakdown, rank_worst
 from separation.evaluation.estimators import make_model_estimator
 from separation.evaluation.intervals import pick_values
-from separation.evaluation.summary import format_scores, tell_problems
+from separation.evaluation.score_rows import ScoreRow, read_scores
+from separation.evaluation.summary import (
+    SCORES_HEAD,
+    Summary,
+    describe_problems,
+    format_scores,
+    list_score_cells,
+)
 from separation.experiment.experiment import Experiment
 from separation.experiment.fingerprints import compare_fingerprints
 from separation.experiment.folder import RunRecord
@@ -19,9 +25,10 @@ from separation.mixtures.signals import Mixture
 from separation.models.checkpoint.load import load_model
 from separation.models.inference import match_level
 from separation.plots import plot_curves, plot_histogram
-from separation.reports.breakdown import measure_breakdowns, show_breakdowns
-from separation.reports.page import Block, blocks_to_html, format_page, show_signals, table_to_html
-from separation.reports.sanity import tell_baseline, tell_overfit
+from separation.reports.breakdown import show_breakdowns
+from separation.reports.page import Block, Part, Table, blocks_to_html, format_page, show_signals
+from separation.reports.sanity import list_sanity_notes
+from separation.text import format_table_row
 
 N_WORST = 5
 TEST_SETS = {
@@ -45,11 +52,11 @@ def write_report(experiment: Experiment) -> list[Path]:
     return [folder.results, folder.report]
 
 
-def format_results(experiment: Experiment, summary: dict[str, Any], run: RunRecord) -> str:
+def format_results(experiment: Experiment, summary: Summary, run: RunRecord) -> str:
     """RESULTS.md: the score table and what produced it."""
     curve = experiment.folder.read_curves()
     minutes = float(curve[-1]["elapsed_s"]) / 60
-    about, compared = summary["about"], compare_fingerprints(experiment)
+    about, compared = summary.about, compare_fingerprints(experiment)
     prints = ", ".join(
         f"{split} `{value}`" + (f" ({compared[split]})" if split in compared else "")
         for split, value in run["fingerprints"].items()
@@ -57,16 +64,16 @@ def format_results(experiment: Experiment, summary: dict[str, Any], run: RunReco
     audio = ", ".join(f"{name} `{about[f'audio_{name}']}`" for name in experiment.test_splits)
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     sets = "; ".join(f"{name} {TEST_SETS[name]}" for name in experiment.test_splits)
-    doubts = "\n\n".join(tell_doubts(experiment, summary) + tell_problems(summary))
+    notes = "\n\n".join(list_sanity_notes(experiment, summary) + describe_problems(summary))
     return f"""# {experiment.conf.report.title}
 
 {format_scores(summary)}
 
 SI-SDR with zero-mean signals, SDR of BSS Eval v3; dB, means over mixtures with 95 % bootstrap
 intervals. Sets: {sets}.
-{tell_gap(summary)}
+{describe_gap(summary)}
 
-{doubts}
+{notes}
 
 - recipe {run["recipe"]}, commit {run["commit"]}, seed {run["seed"]},
   config {run["conf_fingerprint"]}
@@ -82,58 +89,46 @@ As a row of the results table in egs/{run["recipe"].split("/")[0]}/README.md:
 """
 
 
-def format_row(
-    experiment: Experiment, summary: dict[str, Any], run: RunRecord, trained: str
-) -> str:
+def format_row(experiment: Experiment, summary: Summary, run: RunRecord, trained: str) -> str:
     """This result as a row of a data set's table of results: what, on what, by what."""
     split = experiment.test_splits[-1]
-    model = summary["scores"][split].get("model")
-    whole = model["all"] if model else {}
-    scores = [whole[name]["mean"] for name in ("si_sdri", "sdri") if name in whole]
+    scores = [summary.find_mean(split, "model", metric) for metric in ("si_sdri", "sdri")]
     cells = [
         run["recipe"],
         f"{experiment.kind} {split}, {experiment.conf.audio.sample_rate} Hz",
-        " / ".join(f"{score:.2f}" for score in scores) or "–",
+        " / ".join(f"{score.mean:.2f}" for score in scores if score) or "–",
         f"`{run['fingerprints'][split]}`",
-        f"`{summary['about'][f'audio_{split}']}`",
+        f"`{summary.about[f'audio_{split}']}`",
         trained,
         f"seed {run['seed']}",
         run["commit"],
         run["device"],
     ]
-    return "| " + " | ".join(cells) + " |"
+    return format_table_row(cells)
 
 
-def tell_gap(summary: dict[str, Any]) -> str:
-    """One sentence on what the difference of the two test sets says."""
-    scores = summary["scores"]
-    models = [scores.get(name, {}).get("model") for name in ("test_seen", "test_unseen")]
-    if not all(model and "si_sdri" in model["all"] for model in models):
+def describe_gap(summary: Summary) -> str:
+    """One sentence on voices heard in training and others; empty where there is no such pair."""
+    means = [summary.find_mean(split, "model", "si_sdri") for split in ("test_seen", "test_unseen")]
+    seen, unseen = (own.mean if own else None for own in means)
+    if seen is None or unseen is None:
         return ""
-    seen, unseen = (model["all"]["si_sdri"]["mean"] for model in models)
     return (
         f"The model improves voices it knows by {seen:.2f} dB and voices it never heard by "
         f"{unseen:.2f} dB: {seen - unseen:.2f} dB do not carry over to new voices."
     )
 
 
-def tell_doubts(experiment: Experiment, summary: dict[str, Any]) -> list[str]:
-    """What speaks for or against trusting the scores, one sentence each."""
-    sentences = (tell_overfit(experiment), tell_baseline(experiment, summary))
-    return [sentence for sentence in sentences if sentence]
-
-
-def _format_page(experiment: Experiment, summary: dict[str, Any], run: RunRecord) -> str:
-    title = escape(experiment.conf.report.title)
-    parts = [
-        f"<h1>{title}</h1>",
-        table_to_html(format_scores(summary)),
-        f"<p>{escape(tell_gap(summary))}</p>",
-        *(f"<p>{escape(sentence)}</p>" for sentence in tell_doubts(experiment, summary)),
-        *(f"<p>{escape(sentence)}</p>" for sentence in tell_problems(summary)),
-        "<h2>Training</h2>",
-        f'<img alt="training curves" src="{plot_curves(experiment.folder.read_curves())}">',
+def _format_page(experiment: Experiment, summary: Summary, run: RunRecord) -> str:
+    head: list[Part] = [
+        Block("h1", experiment.conf.report.title),
+        Table(SCORES_HEAD, list_score_cells(summary)),
+        Block("text", describe_gap(summary)),
+        Block("text", list_sanity_notes(experiment, summary) + describe_problems(summary)),
+        Block("h2", "Training"),
     ]
+    curves = plot_curves(experiment.folder.read_curves())
+    parts = [blocks_to_html(head), f'<img alt="training curves" src="{curves}">']
     if "model" in experiment.conf.evaluation.estimators:
         parts += _show_mixtures(experiment)
     parts += ["<h2>What produced this</h2>", f"<pre>{escape(yaml.safe_dump(run))}</pre>"]
@@ -149,28 +144,28 @@ def _show_mixtures(experiment: Experiment) -> list[str]:
         return []
     gains = {split: list(pick_values(rows, "si_sdri").values()) for split, rows in scored.items()}
     image = f'<img alt="histogram of SI-SDRi" src="{plot_histogram(gains)}">'
-    measured = {split: measure_breakdowns(rows, "si_sdri") for split, rows in scored.items()}
+    breakdowns = {split: measure_breakdown(rows, "si_sdri") for split, rows in scored.items()}
     where = [
         Block("h2", "Where it is bad"),
         Block("text", "SI-SDRi in dB, mean [95 %] of the number of mixtures."),
-        *show_breakdowns(measured),
-        Block("list", [_tell_worst(split, rows) for split, rows in scored.items()]),
+        *show_breakdowns(breakdowns),
+        Block("list", [_list_worst(split, rows) for split, rows in scored.items()]),
     ]
     parts = ["<h2>SI-SDRi of single mixtures</h2>", image, blocks_to_html(where)]
     return parts + [_show_examples(experiment, split, rows) for split, rows in scored.items()]
 
 
-def _read_scores(experiment: Experiment, split: str) -> list[dict[str, Any]]:
+def _read_scores(experiment: Experiment, split: str) -> list[ScoreRow]:
     return read_scores(experiment.folder.scores(split, "model"))
 
 
-def _tell_worst(split: str, rows: list[dict[str, Any]]) -> str:
+def _list_worst(split: str, rows: list[ScoreRow]) -> str:
     worst = rank_worst(rows, "si_sdri", N_WORST)
-    listed = ", ".join(f"{row['mixture_ID']} {row['si_sdri']:.2f}" for row in worst)
+    listed = ", ".join(f"{row.mixture_id} {row.values['si_sdri']:.2f}" for row in worst)
     return f"{split}, the worst: {listed}."
 
 
-def _show_examples(experiment: Experiment, split: str, rows: list[dict[str, Any]]) -> str:
+def _show_examples(experiment: Experiment, split: str, rows: list[ScoreRow]) -> str:
     """Best, median and worst mixture of a set, to see and hear."""
     ranked = rank_worst(rows, "si_sdri", len(rows))
     chosen = {"best": ranked[-1], "median": ranked[len(ranked) // 2], "worst": ranked[0]}
@@ -182,14 +177,15 @@ def _show_examples(experiment: Experiment, split: str, rows: list[dict[str, Any]
     rate = experiment.conf.audio.sample_rate
     parts = [f"<h2>{escape(split)}: {escape(TEST_SETS[split])}</h2>"]
     for name, score in chosen.items():
-        mixture = mixtures[places[score["mixture_ID"]]]
-        order = [int(index) for index in score["permutation"].split()]
-        estimates = match_level(mixture.mixture, estimator(mixture)[order])
-        gain, voices = score["si_sdri"], _name_voices(mixture)
-        parts.append(f"<h3>{name}: {gain:.2f} dB, {escape(score['mixture_ID'])}, {voices}</h3>")
+        mixture = mixtures[places[score.mixture_id]]
+        ordered = estimator(mixture)[list(score.permutation)]
+        estimates = match_level(mixture.mixture, ordered)
+        gain = f"{score.values['si_sdri']:.2f} dB"
+        heading = f"{name}: {gain}, {score.mixture_id}, {_name_voices(mixture)}"
+        parts.append(f"<h3>{escape(heading)}</h3>")
         parts.append(show_signals(mixture, estimates, rate))
     return "\n".join(parts)
 
 
 def _name_voices(mixture: Mixture) -> str:
-    return escape(" and ".join(source.speaker or "?" for source in mixture.row.sources))
+    return " and ".join(source.speaker or "?" for source in mixture.row.sources)

@@ -13,7 +13,7 @@ from separation.errors import UnscoredError, UserError
 from separation.experiment.experiment import Experiment
 from separation.experiment.fingerprints import read_fingerprints
 from separation.experiment.folder import RunRecord
-from separation.files import fingerprint_file, hash_text, read_json, write_json
+from separation.files import fingerprint_file, read_json, write_json
 from separation.stages.keys import data_key, scoring_key
 from separation.stages.state import list_config_changes, save_conf
 
@@ -126,7 +126,8 @@ def run_evaluate(experiment: Experiment) -> list[Path]:
     Raises:
         UnscoredError: some mixtures have no scores; all others were scored.
     """
-    from separation.evaluation.summary import write_summary
+    from separation.evaluation.score_rows import hash_audio_of
+    from separation.evaluation.summary import Summary, summarise, write_summary
     from separation.metrics.score import check_metrics
 
     conf, folder = experiment.conf, experiment.folder
@@ -134,16 +135,15 @@ def run_evaluate(experiment: Experiment) -> list[Path]:
     key = scoring_key(experiment)
     _begin_evaluation(folder.evaluation, key)
     scored = {split: _evaluate_split(experiment, split, key) for split in experiment.test_splits}
-    rows = {
-        split: {name: evaluation.rows for name, evaluation in evaluations.items()}
-        for split, evaluations in scored.items()
-    }
     about = {"checkpoint_sha256": fingerprint_file(folder.checkpoint)}
     about |= read_fingerprints(experiment)
-    for split, estimators in rows.items():
-        hashes = [row.get("audio", "") for row in next(iter(estimators.values()))]
-        about[f"audio_{split}"] = hash_text("\n".join(hashes))
-    write_summary(folder.summary, rows, about)
+    for split, evaluations in scored.items():
+        about[f"audio_{split}"] = hash_audio_of(next(iter(evaluations.values())).rows)
+    means = {
+        split: {name: summarise(evaluation.rows) for name, evaluation in evaluations.items()}
+        for split, evaluations in scored.items()
+    }
+    write_summary(folder.summary, Summary(about, means))
     tables = [folder.scores(split, name) for split in scored for name in scored[split]]
     outputs = [folder.summary, *tables]
     _refuse_unscored(scored, outputs)
@@ -192,7 +192,7 @@ def _refuse_unscored(scored: Evaluations, outputs: list[Path]) -> None:
         UnscoredError: there are any, or scores differ from mir_eval's.
     """
     from separation.evaluation.runner import UNREADABLE
-    from separation.evaluation.score_rows import tell_unscored
+    from separation.evaluation.score_rows import describe_unscored
 
     unscored = {
         split: {name: evaluation.unscored() for name, evaluation in evaluations.items()}
@@ -202,13 +202,15 @@ def _refuse_unscored(scored: Evaluations, outputs: list[Path]) -> None:
         f"{split} {name}: {text}"
         for split, evaluations in scored.items()
         for name, evaluation in evaluations.items()
-        for text in evaluation.doubts
+        for text in evaluation.warnings
     ]
-    texts = [f"{split}, {text}" for split in unscored for text in tell_unscored(unscored[split])]
+    texts = [
+        f"{split}, {text}" for split in unscored for text in describe_unscored(unscored[split])
+    ]
     if not texts and not differing:
         return
     rows = [row for split in unscored.values() for rows in split.values() for row in rows]
-    again = bool(differing) or any(row["problems"] == UNREADABLE for row in rows)
+    again = bool(differing) or any(row.problems == (UNREADABLE,) for row in rows)
     advice = "fix it and run stage 5 again" if again else "stage 6 reports the rest"
     raise UnscoredError("\n".join([*differing, *texts, f"{advice}."]), outputs, final=not again)
 

@@ -19,7 +19,7 @@ from separation.datasets.evaluation_sets import EvalSet, open_eval_set
 from separation.datasets.options import MixtureOptions
 from separation.datasets.standard_sets import compare_with_published
 from separation.errors import UnscoredError
-from separation.evaluation.breakdown import read_scores
+from separation.evaluation.score_rows import ScoreRow, read_scores
 from separation.experiment.experiment import Experiment
 from separation.experiment.open import open_experiment
 from separation.files import read_json
@@ -129,15 +129,15 @@ def test_run_sh_compare_and_asteroid_agree_and_a_corrupt_file_is_named(tmp_path,
     }
     (table,) = [path for path in tmp_path.glob("out/*/*.csv") if "exp" in path.name]
     theirs = read_scores(table)
-    assert [row["problems"] for row in theirs] == ["", "", "unreadable"]
-    assert all(row["si_sdri"] > 1 for row in ours)
+    assert [row.problems for row in theirs] == [(), (), ("unreadable",)]
+    assert all(row.values["si_sdri"] > 1 for row in ours)
     for own, other in zip(ours[:2], theirs[:2], strict=True):
         checkpoint = experiment.folder.checkpoint
-        reference = score_as_asteroid(checkpoint, tmp_path / "test", own["mixture_ID"], 8000)
-        assert own["audio"] == other["audio"]
+        reference = score_as_asteroid(checkpoint, tmp_path / "test", own.mixture_id, 8000)
+        assert own.audio == other.audio
         for metric, value in reference.items():
-            assert own[metric] == pytest.approx(value, abs=1e-3), metric
-            assert other[metric] == pytest.approx(value, abs=1e-3), metric
+            assert own.values[metric] == pytest.approx(value, abs=1e-3), metric
+            assert other.values[metric] == pytest.approx(value, abs=1e-3), metric
 
 
 def test_stage_5_goes_on_past_bad_mixtures_and_is_done_once_every_file_is_read(tmp_path):
@@ -156,13 +156,13 @@ def test_stage_5_goes_on_past_bad_mixtures_and_is_done_once_every_file_is_read(t
     broken.write_bytes(whole[:30])
     with pytest.raises(UnscoredError, match=r"m1 \(.*\); silent \(silent-reference\)"):
         run_stage(experiment, "evaluate")
-    assert not is_done(experiment, "evaluate")  # the file may be mended
+    assert not is_done(experiment, "evaluate")  # the file may be replaced
     broken.write_bytes(whole)
     with pytest.raises(UnscoredError, match=r"1 of the mixtures.*silent \(silent-reference\)"):
         run_stage(experiment, "evaluate")
     assert is_done(experiment, "evaluate")
-    scores = experiment.folder.read_summary()["scores"]["test"]
-    assert (scores["model"]["all"]["n_scored"], scores["model"]["all"]["n_mixtures"]) == (2, 3)
+    whole = experiment.folder.read_summary().scores["test"]["model"]["all"]
+    assert (whole.n_scored, whole.n_mixtures) == (2, 3)
 
 
 @pytest.mark.slow
@@ -218,10 +218,10 @@ def test_models_of_two_rates_on_three_speakers_and_one_utterance(tmp_path, compa
     assert stdout.count("model.pth") >= 2
     tables = sorted((tmp_path / "out").glob("*/*.csv"))
     assert len(tables) == 6  # two models of one file name, the mixture, three oracles
-    lengths = {table.name: read_scores(table)[0]["n_samples"] for table in tables}
+    lengths = {table.name: read_scores(table)[0].n_samples for table in tables}
     assert sorted(lengths.values()) == [4000] * 5 + [8000]
     row = next(read_scores(table)[0] for table in tables if "high" in table.name)
-    assert {"si_sdri_3", "sdri", "si_sdr_16bit", "n_clipped"} <= set(row)
+    assert {"si_sdri_3", "sdri", "si_sdr_16bit", "n_clipped"} <= set(row.as_cells())
     report = (tmp_path / "out" / "comparison.md").read_text()
     assert "resampled 44100 -> 16000 Hz" in report
     assert "at 8000 Hz, the rate of the first model" in report
@@ -312,7 +312,11 @@ def test_a_published_set_is_compared_with_what_it_should_measure(
     assert verdict.standard == (() if loud else (f"Libri2Mix test, min, 8 kHz, {task}",))
 
 
-INPUTS = [{"input_si_sdr": value} for value in (0.05, 0.15)]
+def make_input_row(mixture_id: str, input_db: float) -> ScoreRow:
+    return ScoreRow(mixture_id=mixture_id, values={"input_si_sdr": input_db})
+
+
+INPUTS = [make_input_row("m0", 0.05), make_input_row("m1", 0.15)]
 
 
 @pytest.fixture
@@ -341,7 +345,7 @@ def test_the_anchor_is_that_of_the_audio_and_not_of_the_first_model(librimix, ca
     assert "above its own 8000 Hz only" in verdict.notes[-1] and not caplog.text
     assert verdict.standard == ()
     # where a model works at the audio's rate, its rows are what counts
-    other = [{"input_si_sdr": 9.0}] * 2
+    other = [make_input_row("m0", 9.0), make_input_row("m1", 9.0)]
     verdict = compare_with_published(
         found, {"mixture": other, "low": INPUTS}, {"mixture": 16000, "low": 8000}
     )
@@ -357,7 +361,7 @@ def test_audio_brought_to_a_lower_rate_has_that_rates_anchor(librimix):
 
 def test_a_set_is_standard_only_at_rates_at_which_it_was_measured(librimix):
     found = dataclasses.replace(librimix("mix_clean", {("mix_clean", 8000): 0.1}), own_rate=0)
-    whole, part = INPUTS, [INPUTS[0], {"problems": "model-failed"}]
+    whole, part = INPUTS, [INPUTS[0], ScoreRow(mixture_id="m1", problems=("model-failed",))]
     verdict = compare_with_published(
         found, {"mixture": whole, "high": part}, {"mixture": 8000, "high": 16000}
     )
@@ -367,7 +371,7 @@ def test_a_set_is_standard_only_at_rates_at_which_it_was_measured(librimix):
 def test_what_is_not_checked_is_said(librimix, tmp_path, monkeypatch):
     """One unreadable mixture, --limit or a part of a copy switched the check off in silence."""
     found = librimix("mix_clean", {("mix_clean", 8000): 0.1})
-    part = [INPUTS[0], {"problems": "unreadable"}]
+    part = [INPUTS[0], ScoreRow(mixture_id="m1", problems=("unreadable",))]
     verdict = compare_with_published(found, {"mixture": part}, {"mixture": 8000})
     assert "not checked" in verdict.notes[-1] and "could not be measured" in verdict.notes[-1]
     assert verdict.standard == ()

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from separation.compare.comparison import Comparison, ModelInfo, ScoredSet
-from separation.compare.report import find_rate, write_comparison
-from separation.compare.summary import choose_metric, sum_up
-from separation.compare.text import name_metric, tell_how_good
+from separation.compare.report import describe_quality, find_rate, name_metric, write_comparison
+from separation.compare.summary import choose_metric, compute_figures
 from separation.errors import UserError
+from separation.evaluation.score_rows import ScoreRow, parse_score_row
 from separation.mixtures.signals import Mixture
 from separation.mixtures.table import parse_row
 from separation.models.published import PublishedModel
-from separation.reports.page import Block, blocks_to_html, format_blocks, make_table
+from separation.reports.page import Block, Table, blocks_to_html, blocks_to_markdown
 
 RATE = 8000
 EVIL = "<script>alert('x')</script>|&co"
@@ -27,7 +27,7 @@ PUBLISHED = PublishedModel(
 RATE_NOTE = "its stored rate is wrong."
 
 
-def make_rows(gains, n_src: int = 2, **columns) -> list[dict]:
+def make_rows(gains, n_src: int = 2, **columns) -> list[ScoreRow]:
     rows = []
     for k, gain in enumerate(gains):
         row = {"mixture_ID": f"m{k:02d}", "pair": ("same-sex", "different-sex")[k % 2]}
@@ -36,8 +36,18 @@ def make_rows(gains, n_src: int = 2, **columns) -> list[dict]:
         row |= {"audio": f"a{k}", "permutation": " ".join(map(str, range(n_src))), "problems": ""}
         row |= {"input_si_sdr": -0.1 * k, "si_sdr": gain - 0.1 * k, "si_sdri": gain}
         row |= {"input_sdr": 0.2, "sdr": gain + 0.2, "sdri": gain + 0.1}
-        rows.append(row | {name: own[k] for name, own in columns.items()})
+        row |= {name: own[k] for name, own in columns.items()}
+        rows.append(parse_score_row(row))
     return rows
+
+
+def change(row: ScoreRow, **columns) -> ScoreRow:
+    """The row with other columns."""
+    return parse_score_row(row.as_cells() | columns)
+
+
+def make_unscored(mixture_id: str, problem: str) -> ScoreRow:
+    return ScoreRow(mixture_id=mixture_id, problems=(problem,))
 
 
 def make_set(name: str = "my set", n: int = 12, n_src: int = 2, **changes) -> ScoredSet:
@@ -67,7 +77,8 @@ def make_models(*names: str, published: str = "") -> list[ModelInfo]:
 
 
 def compare(sets: list[ScoredSet], models: list[ModelInfo], **kwargs) -> Comparison:
-    return Comparison(sets, models, ("si_sdr", "sdr"), {"commit": "abc", **kwargs})
+    about = {"commit": "abc", **kwargs}
+    return Comparison(sets=sets, models=models, metrics=("si_sdr", "sdr"), about=about)
 
 
 def mix(mixture_id: str, sources: np.ndarray) -> tuple[Mixture, np.ndarray]:
@@ -109,7 +120,7 @@ def test_how_good_is_told_against_the_best_oracle_and_the_published_set():
     models = make_models("A", published="A")
     noisy = make_set(standard=(SET_NAME[:-5] + "noisy",))
     other, same = (
-        tell_how_good(sum_up(compare([own], models), 1))[0]
+        describe_quality(compute_figures(compare([own], models), 1))[0]
         for own in (noisy, make_set(standard=(SET_NAME,)))
     )
     assert re.search(
@@ -121,7 +132,7 @@ def test_how_good_is_told_against_the_best_oracle_and_the_published_set():
 
 def test_speakers_are_drawn_too_and_rare_ones_not_called_bad(tmp_path):
     own = make_set(n=12)
-    own.rows["A"][4] |= {"speaker_1_ID": "rare", "si_sdri": -9.0}
+    own.rows["A"][4] = change(own.rows["A"][4], speaker_1_ID="rare", si_sdri=-9.0)
     markdown, figures, _ = write(tmp_path, compare([own], make_models("A")))
     wide = figures["sets"][0]["speaker_intervals"]["A"]
     assert wide["n"] == 6 and wide["low"] < wide["mean"] < wide["high"]
@@ -132,29 +143,33 @@ def test_speakers_are_drawn_too_and_rare_ones_not_called_bad(tmp_path):
 def test_a_model_below_the_mixture_and_one_without_scores_are_told():
     own = make_set()
     own.rows["A"] = make_rows(np.full(12, -2.0))
-    own.rows["B"] = [{"mixture_ID": "m00", "pair": "unknown", "problems": "zero-estimate"}]
-    told = tell_how_good(sum_up(compare([own], make_models("A", "B")), 1))
+    own.rows["B"] = [make_unscored("m00", "zero-estimate")]
+    told = describe_quality(compute_figures(compare([own], make_models("A", "B")), 1))
     assert "worse than the unprocessed mixture" in told[0] and "% of the way" not in told[0]
     assert told[1] == "B on my set: no mixture could be scored."
 
 
 def test_paired_differences_of_all_pairs_and_against_the_best():
     own = make_set()
-    found = sum_up(compare([own], make_models("A", "B")), 1)["sets"][0]["paired"]
-    assert [(pair["a"], pair["b"]) for pair in found] == [("A", "B")]
-    assert found[0]["n"] == 12 and found[0]["p_value"] < 0.01 and found[0]["wins"] == 12
+
+    def compare_pairs(*models: str) -> list:
+        return compute_figures(compare([own], make_models(*models)), 1).sets[0].paired
+
+    (pair,) = compare_pairs("A", "B")
+    assert (pair.a, pair.b) == ("A", "B")
+    found = pair.difference
+    assert found.n == 12 and found.p_value < 0.01 and found.wins == 12
     names = [f"model{k}" for k in range(5)]
     own.rows.update({name: make_rows(np.arange(12) + k) for k, name in enumerate(names)})
-    found = sum_up(compare([own], make_models(*names)), 1)["sets"][0]["paired"]
-    assert [(pair["a"], pair["b"]) for pair in found] == [("model4", name) for name in names[3::-1]]
-    found = sum_up(compare([own], make_models(*names[:4])), 1)["sets"][0]["paired"]
-    assert len(found) == 6
+    found = compare_pairs(*names)
+    assert [(pair.a, pair.b) for pair in found] == [("model4", name) for name in names[3::-1]]
+    assert len(compare_pairs(*names[:4])) == 6
 
 
 def test_every_note_stands_at_the_top(tmp_path):
     own = make_set(notes=("its input SI-SDR is odd.",), notes_of={"A": ("resampled to 16000 Hz.",)})
     own.rows["B"] = make_rows(np.ones(12), audio=["other"] * 12)
-    own.rows["B"][3] = {"mixture_ID": "m03", "pair": "unknown", "problems": "unreadable"}
+    own.rows["B"][3] = make_unscored("m03", "unreadable")
     second = ModelInfo(name="B", sha256="b", sample_rate=16000, n_src=2, notes=(RATE_NOTE,))
     models = [*make_models("A"), second]
     markdown, figures, _ = write(tmp_path, compare([own], models))
@@ -173,7 +188,7 @@ def test_every_note_stands_at_the_top(tmp_path):
 
 def test_problems_are_explained(tmp_path):
     own = make_set()
-    own.rows["A"][2] = {"mixture_ID": "m02", "pair": "unknown", "problems": "silent-reference"}
+    own.rows["A"][2] = make_unscored("m02", "silent-reference")
     markdown, _, _ = write(tmp_path, compare([own], make_models("A")))
     assert "| my set | A | silent-reference | 1 | m02 |" in markdown
     assert re.search(r"- silent-reference: \w+", markdown)
@@ -182,7 +197,8 @@ def test_problems_are_explained(tmp_path):
 def test_page_is_self_contained_and_escapes_names(tmp_path):
     own = make_set(EVIL, notes=(EVIL,))
     own.rows[EVIL] = own.rows.pop("A")
-    own.rows[EVIL][0] |= {"speaker_1_ID": EVIL, "mixture_ID": EVIL, "si_sdri": -9.0}
+    worst = change(own.rows[EVIL][0], speaker_1_ID=EVIL, mixture_ID=EVIL, si_sdri=-9.0)
+    own.rows[EVIL][0] = worst
     markdown, _, page = write(tmp_path, compare([own], make_models(EVIL), by=EVIL), n_worst=2)
     assert "<script" not in page and "&lt;script&gt;alert(" in page
     assert not re.search(r"(src|href)=[\"'](?!data:)|https?://|url\(|@import", page)
@@ -193,7 +209,7 @@ def test_page_is_self_contained_and_escapes_names(tmp_path):
 
 def test_players_follow_the_permutation_and_the_level(tmp_path, monkeypatch):
     own, shown = make_set(n=1), []
-    own.rows["A"][0]["permutation"] = "1 0"
+    own.rows["A"][0] = change(own.rows["A"][0], permutation="1 0")
 
     def render_swapped(*names):
         mixture, estimates = render(*names)
@@ -234,8 +250,9 @@ def test_long_and_very_short_mixtures_have_players(tmp_path):
 def test_three_speakers_one_mixture_and_other_metrics(tmp_path):
     own = make_set(n=1, n_src=3)
     for rows in own.rows.values():
-        rows[0] |= {"stoi": 0.81234, "stoii": 0.1, "input_stoi": 0.7, "sar": 8.0}
-    comparison = Comparison([own], make_models("A", "B"), ("stoi", "si_sdr", "sar"))
+        rows[0] = change(rows[0], stoi=0.81234, stoii=0.1, input_stoi=0.7, sar=8.0)
+    metrics = ("stoi", "si_sdr", "sar")
+    comparison = Comparison(sets=[own], models=make_models("A", "B"), metrics=metrics)
 
     def render_three(*names):
         signals = np.random.default_rng(0).normal(size=(3, 400)).astype(np.float32) / 10
@@ -251,8 +268,10 @@ def test_three_speakers_one_mixture_and_other_metrics(tmp_path):
 
 def test_cost_of_sixteen_bits(tmp_path):
     own = make_set(n=4)
-    for k, row in enumerate(own.rows["A"]):
-        row |= {"si_sdr_16bit": row["si_sdr"] - 0.5 * k, "n_clipped": 100 * k}
+    own.rows["A"] = [
+        change(row, si_sdr_16bit=row.values["si_sdr"] - 0.5 * k, n_clipped=100 * k)
+        for k, row in enumerate(own.rows["A"])
+    ]
     markdown, figures, _ = write(tmp_path, compare([own], make_models("A", "B")))
     assert re.search(
         r"my set, A: 0\.750 \[.*\] dB of SI-SDR are lost, 3 mixture\(s\) clip, the worst m03 with"
@@ -264,19 +283,21 @@ def test_cost_of_sixteen_bits(tmp_path):
 
 def test_nan_is_refused(tmp_path):
     own = make_set()
-    own.rows["A"][1]["si_sdri"] = float("nan")
+    own.rows["A"][1] = ScoreRow(mixture_id="m01", values={"si_sdri": float("nan")})
     with pytest.raises(ValueError, match="m01"):
         write(tmp_path, compare([own], make_models("A")))
 
 
 def test_rate_of_a_row():
-    assert find_rate({"n_samples": 8001, "duration_s": 8001 / 44100}, RATE) == 44100
-    assert find_rate({}, RATE) == RATE
+    row = ScoreRow(mixture_id="m00", n_samples=8001, duration_s=8001 / 44100)
+    assert find_rate(row, RATE) == 44100
+    assert find_rate(ScoreRow(mixture_id="m00"), RATE) == RATE
 
 
 def test_blocks_take_no_text_for_markup():
-    blocks = [Block("h2", "a\n# b"), make_table(["<h>"], [["x|y\nz"]]), Block("list", ["<b>"])]
-    assert format_blocks(blocks) == "## a # b\n\n| <h> |\n| --- |\n| x\\|y z |\n\n- <b>\n"
+    blocks = [Block("h2", "a\n# b"), Table(["<h>"], [["x|y\nz"]]), Block("list", ["<b>"])]
+    text = blocks_to_markdown(blocks)
+    assert text == "## a # b\n\n| <h> |\n|---|\n| x\\|y z |\n\n- <b>\n"
     page = blocks_to_html(blocks)
     assert (
         "<td>x|y z</td>" in page and "<th>&lt;h&gt;</th>" in page and "<li>&lt;b&gt;</li>" in page

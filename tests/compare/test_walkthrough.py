@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from separation.evaluation.breakdown import read_scores
+from separation.evaluation.score_rows import read_scores
 from separation.models.published import LIST
 from tests.conftest import ROOT
 from tests.models.test_hub import COMMITS, Handler, Hub
@@ -117,7 +117,7 @@ def test_the_documented_command_scores_three_published_models_without_training(t
     for name in models:
         assert f"| {name} |" in done.stdout
     rates = {
-        table.stem: read_scores(table)[0]["n_samples"] for table in tmp_path.glob("comparison/*/*")
+        table.stem: read_scores(table)[0].n_samples for table in tmp_path.glob("comparison/*/*")
         if table.suffix == ".csv" and "ConvTasNet" in table.name
     }  # fmt: skip
     assert rates == {name.replace("/", "__"): 8000 if "16k" in name else 4000 for name in models}

@@ -12,10 +12,14 @@ import pytest
 from separation.errors import UserError
 from separation.evaluation import runner as evaluation
 from separation.evaluation import selfcheck as scoring_check
-from separation.evaluation.breakdown import read_scores
 from separation.evaluation.estimators import estimate_mixture
 from separation.evaluation.runner import Scoring, evaluate_set, score_row
-from separation.evaluation.score_rows import tell_unscored
+from separation.evaluation.score_rows import (
+    ScoreRow,
+    describe_unscored,
+    parse_score_row,
+    read_scores,
+)
 from separation.evaluation.selfcheck import ScorerCheck
 from separation.files import hash_value, read_rows
 from separation.jobs import WINDOW_PER_PROCESS, Journal, spread_evenly
@@ -74,15 +78,17 @@ def test_a_row_holds_what_the_readers_of_scores_expect(tmp_path):
         *("audio", "permutation", "problems", "input_si_sdr"),
     ]
     rows = read_scores(tmp_path / "a.csv")
-    assert rows[0]["permutation"] == "2 1 0"
-    assert (rows[0]["n_samples"], rows[0]["duration_s"]) == (2000, 0.25)
+    assert rows[0].permutation == (2, 1, 0)
+    assert (rows[0].n_samples, rows[0].duration_s) == (2000, 0.25)
     for row, mixture in zip(rows, Voices(2, n_src=3), strict=True):
         ordered = leak(mixture)[::-1]
         before = si_sdr_db(mixture.sources, mixture.mixture[None]).mean()
-        assert row["si_sdr"] == pytest.approx(si_sdr_db(mixture.sources, ordered).mean(), abs=1e-6)
-        assert row["si_sdri"] == pytest.approx(row["si_sdr"] - before, abs=2e-6)
-        values = [row[f"si_sdr_{k}"] for k in (1, 2, 3)]
-        assert np.mean(values) == pytest.approx(row["si_sdr"], abs=2e-6)
+        scores = row.values
+        expected = si_sdr_db(mixture.sources, ordered).mean()
+        assert scores["si_sdr"] == pytest.approx(expected, abs=1e-6)
+        assert scores["si_sdri"] == pytest.approx(scores["si_sdr"] - before, abs=2e-6)
+        values = [scores[f"si_sdr_{k}"] for k in (1, 2, 3)]
+        assert np.mean(values) == pytest.approx(scores["si_sdr"], abs=2e-6)
 
 
 def test_rows_do_not_depend_on_the_number_of_processes(tmp_path):
@@ -107,22 +113,22 @@ def test_a_mixture_that_cannot_be_read_is_named_and_the_rest_scored(tmp_path):
     path = tmp_path / "v.csv"
     mixtures = Voices(4, broken=[0, 2])
     found = evaluate_set(mixtures, leak, path, PLAIN, "v", "key")
-    assert [row["mixture_ID"] for row in found.unscored()] == ["v0", "v2"]
+    assert [row.mixture_id for row in found.unscored()] == ["v0", "v2"]
     rows = read_scores(path)
-    assert [row["problems"] for row in rows] == ["unreadable", "", "unreadable", ""]
-    assert rows[2]["error"] == "v2.wav: is truncated"
-    assert "si_sdr" not in rows[2]
-    assert rows[3]["si_sdr"] > 10
+    assert [row.problems for row in rows] == [("unreadable",), (), ("unreadable",), ()]
+    assert rows[2].error == "v2.wav: is truncated"
+    assert not rows[2].values
+    assert rows[3].values["si_sdr"] > 10
     both = {"irm": found.unscored(), "model": found.unscored()}
-    (text,) = tell_unscored(both)
+    (text,) = describe_unscored(both)
     assert text.startswith("every estimator: 2 of the mixtures could not be scored")
     assert "v2 (v2.wav: is truncated)" in text
-    (text,) = tell_unscored(both | {"mixture": []})
+    (text,) = describe_unscored(both | {"mixture": []})
     assert text.startswith("irm, model: 2 of")
     mixtures.broken, mixtures.asked = {0}, []
     found = evaluate_set(mixtures, leak, path, PLAIN, "v", "key")
     assert mixtures.asked == [0, 2]  # what could not be read is tried again, nothing else
-    assert [row["mixture_ID"] for row in found.unscored()] == ["v0"]
+    assert [row.mixture_id for row in found.unscored()] == ["v0"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +143,7 @@ def test_a_mixture_without_scores_says_why(problem, spoil, tmp_path):
         return spoil(leak(mixture)) if mixture.mixture_id == "v1" else leak(mixture)
 
     found = evaluate_set(Voices(3), estimate, tmp_path / "v.csv", Scoring(), "v", "key")
-    assert [(row["mixture_ID"], row["problems"]) for row in found.unscored()] == [("v1", problem)]
+    assert [(row.mixture_id, row.problems) for row in found.unscored()] == [("v1", (problem,))]
     assert found.check is not None
     assert found.check.n == 2  # the third cannot be checked either
 
@@ -184,27 +190,27 @@ def test_sixteen_bits_show_what_clipping_costs(tmp_path):
         return scale / loudest * (mixture.sources + 0.1 * mixture.sources[::-1])
 
     rows = evaluate_set(Voices(3), estimate, tmp_path / "v.csv", scoring, "v", "key").rows
-    assert rows[0]["n_clipped"] == 0
-    assert rows[0]["si_sdr_16bit"] == pytest.approx(rows[0]["si_sdr"], abs=0.01)
-    assert rows[1]["n_clipped"] > 100
-    assert rows[1]["si_sdr_16bit"] < rows[1]["si_sdr"] - 3
-    assert rows[2]["problems"] == "silent-in-16-bits"
-    assert "si_sdr_16bit" not in rows[2]
-    assert rows[2]["si_sdr"] > 10
+    quiet, loud, silent = (row.values for row in rows)
+    assert rows[0].n_clipped == 0
+    assert quiet["si_sdr_16bit"] == pytest.approx(quiet["si_sdr"], abs=0.01)
+    assert rows[1].n_clipped > 100
+    assert loud["si_sdr_16bit"] < loud["si_sdr"] - 3
+    assert rows[2].problems == ("silent-in-16-bits",)
+    assert "si_sdr_16bit" not in silent
+    assert silent["si_sdr"] > 10
 
 
-def test_a_scorer_far_from_mir_eval_is_told_loudly_and_the_run_is_finished(
+def test_a_scorer_far_from_mir_eval_is_named_loudly_and_the_run_is_finished(
     monkeypatch, tmp_path, caplog
 ):
     """One mixture beyond the tolerance stopped the whole call."""
     far = {"sdr": 2e-4, "sir": 0.4}
-    monkeypatch.setattr(scoring_check, "check_scorer", lambda *_: ScorerCheck(1, 0.4, 0.1, far))
+    check = ScorerCheck(n=1, largest_db=0.4, seconds=0.1, by_metric=far)
+    monkeypatch.setattr(scoring_check, "check_scorer", lambda *_: check)
     for _ in range(2):  # the second call finds all of it in the journal
         found = evaluate_set(Voices(2), leak, tmp_path / "v.csv", Scoring(), "v", "key")
-        assert len(found.doubts) == 2 and found.unscored() == []
-        assert (
-            "v0: the scorer and mir_eval differ by 0.0002 dB in sdr, more than" in found.doubts[0]
-        )
+        assert len(found.warnings) == 2 and found.unscored() == []
+        assert "v0: the scorer and mir_eval differ by 0.0002 dB in sdr, more" in found.warnings[0]
     assert "do not trust these scores" in caplog.text
 
 
@@ -212,7 +218,7 @@ def test_what_is_scored_is_what_is_checked(monkeypatch, tmp_path):
     """SIR and SAR were never compared with mir_eval's in a run."""
     scoring = Scoring(("si_sdr", "sdr", "sir", "sar"), n_checked=1)
     found = evaluate_set(Voices(1), leak, tmp_path / "a.csv", scoring, "a", "key")
-    assert found.check is not None and not found.doubts
+    assert found.check is not None and not found.warnings
     assert set(found.check.by_metric) == {"si_sdr", "sdr", "sir", "sar"}
 
     real = evaluation.score_mixture
@@ -226,7 +232,7 @@ def test_what_is_scored_is_what_is_checked(monkeypatch, tmp_path):
 
     monkeypatch.setattr(wrong, shift_sir)
     found = evaluate_set(Voices(1), leak, tmp_path / "b.csv", scoring, "b", "key")
-    assert ["in sir, more than 0.5" in text for text in found.doubts] == [True]
+    assert ["in sir, more than 0.5" in text for text in found.warnings] == [True]
 
 
 def test_the_check_covers_the_set_and_is_kept(tmp_path):
@@ -243,7 +249,7 @@ def test_a_nan_is_no_agreement_with_mir_eval(monkeypatch, tmp_path):
     wrong = "separation.evaluation.selfcheck.define_si_sdr_db"
     monkeypatch.setattr(wrong, lambda references, _: np.full(len(references), np.nan))
     found = evaluate_set(Voices(2), leak, tmp_path / "a.csv", Scoring(n_checked=1), "a", "key")
-    assert ["mir_eval differ by nan dB in si_sdr" in text for text in found.doubts] == [True]
+    assert ["mir_eval differ by nan dB in si_sdr" in text for text in found.warnings] == [True]
 
 
 @pytest.mark.parametrize("case", ["no memory", "an index", "other length", "other number"])
@@ -262,15 +268,15 @@ def test_a_model_that_fails_on_one_mixture_leaves_the_others(case, n_checked, tm
 
     scoring = Scoring(n_checked=n_checked)
     found = evaluate_set(Voices(3), separate, tmp_path / "a.csv", scoring, "a", "key")
-    assert [row["problems"] for row in found.rows] == ["", "model-failed", ""]
+    assert [row.problems for row in found.rows] == [(), ("model-failed",), ()]
     said = {"no memory": "memory", "an index": "out of range"}.get(case, "length")
-    assert said in found.unscored()[0]["error"]
+    assert said in found.unscored()[0].error
     assert found.check is None or found.check.n == n_checked
-    mended = evaluate_set(Voices(3), leak, tmp_path / "a.csv", PLAIN, "a", "key")
-    assert mended.unscored() == []
+    fixed = evaluate_set(Voices(3), leak, tmp_path / "a.csv", PLAIN, "a", "key")
+    assert fixed.unscored() == []
 
 
-def die_on_v2(job) -> dict:
+def die_on_v2(job) -> ScoreRow:
     """A scoring process that the system kills for lack of memory."""
     if job.row.mixture_id == "v2":
         os._exit(9)
@@ -281,9 +287,9 @@ def test_a_process_that_dies_costs_its_mixture_and_not_the_run(monkeypatch, tmp_
     monkeypatch.setattr(evaluation, "score_row", die_on_v2)
     scoring = Scoring(n_jobs=2, n_checked=0)
     found = evaluate_set(Voices(12), leak, tmp_path / "a.csv", scoring, "a", "key")
-    assert [row["mixture_ID"] for row in found.unscored()] == ["v2"]
-    assert found.unscored()[0]["problems"] == "score-failed"
-    assert [row["mixture_ID"] for row in found.rows] == [f"v{number}" for number in range(12)]
+    assert [row.mixture_id for row in found.unscored()] == ["v2"]
+    assert found.unscored()[0].problems == ("score-failed",)
+    assert [row.mixture_id for row in found.rows] == [f"v{number}" for number in range(12)]
     monkeypatch.undo()
     again = evaluate_set(Voices(12), leak, tmp_path / "a.csv", scoring, "a", "key")
     assert again.unscored() == []  # it is tried anew
@@ -299,8 +305,8 @@ def test_a_scorer_that_fails_on_one_mixture_leaves_the_others(monkeypatch, tmp_p
 
     monkeypatch.setattr(evaluation, "score_mixture", fail)
     rows = evaluate_set(Voices(3), leak, tmp_path / "a.csv", PLAIN, "a", "key").rows
-    assert [row["problems"] for row in rows] == ["", "score-failed", ""]
-    assert rows[1]["error"] == "SVD did not converge" and rows[1]["n_samples"] == 2000
+    assert [row.problems for row in rows] == [(), ("score-failed",), ()]
+    assert rows[1].error == "SVD did not converge" and rows[1].n_samples == 2000
 
 
 def test_what_is_a_constant_in_16_bits_has_no_score(tmp_path):
@@ -312,8 +318,8 @@ def test_what_is_a_constant_in_16_bits_has_no_score(tmp_path):
 
     scoring = Scoring(n_checked=0, sixteen_bit=True)
     rows = evaluate_set(Voices(2), separate, tmp_path / "a.csv", scoring, "a", "key").rows
-    assert "silent-in-16-bits" in rows[0]["problems"] or "si_sdr" not in rows[0]
-    assert "si_sdr_16bit" not in rows[0] and "si_sdr_16bit" in rows[1]
+    assert "silent-in-16-bits" in rows[0].problems or not rows[0].values
+    assert "si_sdr_16bit" not in rows[0].values and "si_sdr_16bit" in rows[1].values
 
 
 def test_a_journal_with_spoilt_lines_goes_on_with_the_others(tmp_path):
@@ -330,8 +336,8 @@ def test_a_journal_with_spoilt_lines_goes_on_with_the_others(tmp_path):
 def test_the_mixture_improves_nothing(tmp_path):
     path = tmp_path / "v.csv"
     for row in evaluate_set(Voices(2), estimate_mixture, path, PLAIN, "v", "key").rows:
-        assert row["si_sdri"] == row["sdri"] == 0
-        assert row["si_sdr"] == row["input_si_sdr"]
+        assert row.values["si_sdri"] == row.values["sdri"] == 0
+        assert row.values["si_sdr"] == row.values["input_si_sdr"]
 
 
 def test_evenly_spaced_samples():
@@ -342,4 +348,6 @@ def test_evenly_spaced_samples():
 
 def test_rows_are_plain_json(tmp_path):
     rows = evaluate_set(Voices(1), leak, tmp_path / "v.csv", Scoring(), "v", "key").rows
-    assert json.loads(json.dumps(rows)) == rows
+    cells = [row.as_cells() for row in rows]
+    assert json.loads(json.dumps(cells)) == cells
+    assert [parse_score_row(own) for own in cells] == rows

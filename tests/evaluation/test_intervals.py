@@ -15,14 +15,18 @@ from separation.evaluation.intervals import (
     pick_values,
     speaker_interval,
 )
+from separation.evaluation.score_rows import ScoreRow
 
 numbers = st.floats(-200, 200, allow_nan=False)
 
 
-def make_rows(values, metric: str = "si_sdri", **columns) -> list[dict]:
+def make_rows(values, **columns) -> list[ScoreRow]:
     return [
-        {"mixture_ID": f"m{k:03d}", metric: float(value)}
-        | {name: own[k] for name, own in columns.items()}
+        ScoreRow(
+            mixture_id=f"m{k:03d}",
+            values={"si_sdri": float(value)},
+            **{name: own[k] for name, own in columns.items()},
+        )
         for k, value in enumerate(values)
     ]
 
@@ -62,8 +66,8 @@ def test_nan_never_gets_into_a_mean(bad):
         compare_paired(make_rows([1.0, 2.0]), make_rows([1.0, bad]), "si_sdri")
 
 
-def test_empty_cells_are_left_out():
-    rows = [*make_rows([1.0]), {"mixture_ID": "x", "si_sdri": ""}, {"mixture_ID": "y"}]
+def test_rows_without_scores_are_left_out():
+    rows = [*make_rows([1.0]), ScoreRow(mixture_id="y")]
     assert pick_values(rows, "si_sdri") == {"m000": 1.0}
 
 
@@ -83,17 +87,16 @@ def test_speaker_interval_is_the_wider_where_speakers_differ():
     second = (first + second) % 6
     level = np.array([0, 2, 4, 6, 8, 10.0])
     values = (level[first] + level[second]) / 2 + generator.normal(0, 0.1, 90)
-    speakers = {"speaker_1_ID": first.astype(str), "speaker_2_ID": second.astype(str)}
-    rows = make_rows(values, **speakers)
+    rows = make_rows(values, speakers=list(zip(first.astype(str), second.astype(str), strict=True)))
     by_mixture, by_speaker = mean_interval(values), speaker_interval(rows, "si_sdri")
     assert by_speaker.n == 6 and by_speaker.mean == pytest.approx(by_mixture.mean)
     assert by_speaker.high - by_speaker.low > 2 * (by_mixture.high - by_mixture.low)
 
 
 def test_speaker_interval_needs_speakers():
-    unknown = make_rows([1.0, 2.0], speaker_1_ID=["a", ""], speaker_2_ID=["b", "c"])
+    unknown = make_rows([1.0, 2.0], speakers=[("a", "b"), ("", "c")])
     assert speaker_interval(unknown, "si_sdri").low is None
-    few = make_rows([1.0, 2.0], speaker_1_ID=["a", "a"], speaker_2_ID=["b", "c"])
+    few = make_rows([1.0, 2.0], speakers=[("a", "b"), ("a", "c")])
     assert speaker_interval(few, "si_sdri") == MeanInterval(3, 1.5, None, None)
     assert speaker_interval([], "si_sdri") == MeanInterval(0, None, None, None)
 
@@ -151,8 +154,8 @@ def test_pairing_sees_what_means_do_not():
 def test_paired_comparison_of_what_only_one_has():
     rows_a = make_rows([1.0, 2.0, 3.0], audio=["p", "q", "r"])
     rows_b = make_rows([1.0, 2.0], audio=["p", "other"])
-    rows_b.append({"mixture_ID": "m002", "audio": "r", "problems": "zero-estimate"})
-    rows_b.append({"mixture_ID": "z9", "si_sdri": 7.0, "audio": "s"})
+    rows_b.append(ScoreRow(mixture_id="m002", audio="r", problems=("zero-estimate",)))
+    rows_b.append(ScoreRow(mixture_id="z9", audio="s", values={"si_sdri": 7.0}))
     found = compare_paired(rows_a, rows_b, "si_sdri")
     assert found.n == 2 and found.ties == 2
     only, unscored, other = found.notes

@@ -1,4 +1,4 @@
-"""What the report says of learning by heart and of the STFT baseline."""
+"""What the report says of the overfit test and of the STFT baseline."""
 
 import re
 from pathlib import Path
@@ -7,21 +7,24 @@ import pytest
 
 from separation.config.load import load_conf
 from separation.environment import format_command
+from separation.evaluation.intervals import MeanInterval
+from separation.evaluation.summary import GroupSummary, Summary, write_summary
 from separation.experiment.experiment import Experiment
 from separation.experiment.folder import DataFolder, ExperimentFolder
 from separation.experiment.roots import CorpusRoots
 from separation.files import hash_value, write_json
 from separation.reports import training_report
-from separation.reports.sanity import tell_baseline, tell_overfit
-from separation.reports.training_report import format_results, tell_doubts
+from separation.reports.sanity import describe_baseline, describe_overfit, list_sanity_notes
+from separation.reports.training_report import format_results
 from tests.conftest import ROOT
 
 
-def make_summary(mean: float, half: float = 0.2, test_print: str = "aa") -> dict:
-    si_sdri = {"mean": mean, "low": mean - half, "high": mean + half}
-    groups = {"n_mixtures": 9, "si_sdri": si_sdri, "sdri": si_sdri}
+def make_summary(mean: float, half: float = 0.2, test_print: str = "aa") -> Summary:
+    scores = MeanInterval(9, mean, mean - half, mean + half)
+    means = {"si_sdri": scores, "sdri": scores}
+    whole = GroupSummary(n_mixtures=9, n_scored=9, problems={}, means=means)
     about = {"test": test_print, "audio_test": "bb", "checkpoint_sha256": "cc"}
-    return {"about": about, "scores": {"test": {"model": {"all": groups}}}}
+    return Summary(about, {"test": {"model": {"all": whole}}})
 
 
 @pytest.fixture
@@ -41,32 +44,32 @@ def experiment(tmp_path) -> Experiment:
     )
 
 
-def add_baseline(experiment: Experiment, tag: str, summary: dict) -> None:
+def add_baseline(experiment: Experiment, tag: str, summary: Summary) -> None:
     folder = experiment.folder.path.parents[1] / "STFTMask" / tag
-    write_json(folder / "evaluation" / "summary.json", summary)
+    write_summary(folder / "evaluation" / "summary.json", summary)
     (folder / "curves.csv").write_text("epoch,step,elapsed_s\n0,55,60.0\n")
 
 
-def test_overfit_verdict_is_told_or_its_command(experiment):
-    assert f"`{format_command('overfit', '--recipe', 'folder/ConvTasNet')}`" in tell_overfit(
+def test_overfit_verdict_is_stated_or_its_command(experiment):
+    assert f"`{format_command('overfit', '--recipe', 'folder/ConvTasNet')}`" in describe_overfit(
         experiment
     )
     model = hash_value(experiment.conf.section("model"))
     verdict = {"passed": True, "sentence": "10 training mixtures reach 21 dB.", "model": model}
     write_json(experiment.folder.overfit, verdict)
-    told = "Learning by heart passed: 10 training mixtures reach 21 dB."
-    assert tell_overfit(experiment) == told
+    passed = "Overfitting to a few mixtures passed: 10 training mixtures reach 21 dB."
+    assert describe_overfit(experiment) == passed
     write_json(experiment.folder.overfit, verdict | {"passed": False})
-    assert "FAILED, so no score here can be trusted" in tell_overfit(experiment)
+    assert "FAILED, so no score here can be trusted" in describe_overfit(experiment)
     write_json(experiment.folder.overfit, verdict | {"model": "other"})
-    assert "with another model" in tell_overfit(experiment)
+    assert "with another model" in describe_overfit(experiment)
 
 
 def test_baseline_is_asked_for_where_there_is_none(experiment):
-    told = tell_baseline(experiment, make_summary(5.0))
-    assert "`bash run.sh --recipe folder/STFTMask` makes it" in told
+    note = describe_baseline(experiment, make_summary(5.0))
+    assert "`bash run.sh --recipe folder/STFTMask` makes it" in note
     add_baseline(experiment, "default", make_summary(4.0, test_print="other mixtures"))
-    assert tell_baseline(experiment, make_summary(5.0)) == told
+    assert describe_baseline(experiment, make_summary(5.0)) == note
 
 
 @pytest.mark.parametrize(
@@ -80,10 +83,10 @@ def test_baseline_is_asked_for_where_there_is_none(experiment):
 def test_baseline_is_compared_by_intervals(experiment, ours, theirs, message):
     add_baseline(experiment, "default", make_summary(theirs))
     add_baseline(experiment, "worse", make_summary(theirs - 3))
-    told = tell_baseline(experiment, make_summary(ours))
-    assert re.search(message, told), told
-    assert f"{theirs:.2f} [{theirs - 0.2:.2f}, {theirs + 0.2:.2f}] dB" in told
-    assert "STFTMask (default:" in told
+    note = describe_baseline(experiment, make_summary(ours))
+    assert re.search(message, note), note
+    assert f"{theirs:.2f} [{theirs - 0.2:.2f}, {theirs + 0.2:.2f}] dB" in note
+    assert "STFTMask (default:" in note
 
 
 def test_results_hold_both_sentences(experiment, monkeypatch):
@@ -92,6 +95,6 @@ def test_results_hold_both_sentences(experiment, monkeypatch):
     run = dict.fromkeys(("commit", "seed", "conf_fingerprint", "device", "python"), "x")
     run |= {"recipe": "folder/ConvTasNet", "fingerprints": {"test": "aa"}, "versions": {}}
     text = format_results(experiment, make_summary(5.0), run)
-    for sentence in tell_doubts(experiment, make_summary(5.0)):
+    for sentence in list_sanity_notes(experiment, make_summary(5.0)):
         assert f"\n\n{sentence}\n" in text
     assert "clearly beats it" in text and "not tried" in text

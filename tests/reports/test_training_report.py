@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from separation.evaluation.summary import summarise
+from separation.evaluation.score_rows import format_scores_csv
+from separation.evaluation.summary import Summary, summarise
 from separation.experiment.experiment import Experiment
-from separation.files import format_rows, write_text
+from separation.files import write_text
 from separation.mixtures.signals import Mixture
 from separation.mixtures.table import parse_row
 from separation.reports import training_report as report
@@ -18,7 +19,10 @@ ROWS.append(make_row("m08", None))
 
 class Mixtures:
     rows = tuple(
-        parse_row({key: row[key] for key in row if key == "mixture_ID" or key[:8] == "speaker_"})
+        parse_row(
+            {"mixture_ID": row.mixture_id}
+            | {f"speaker_{k}_ID": name for k, name in enumerate(row.speakers, 1)}
+        )
         for row in ROWS
     )
 
@@ -32,7 +36,7 @@ class Mixtures:
 @pytest.fixture
 def evaluated(experiment, monkeypatch) -> Experiment:  # noqa: F811
     path = experiment.folder.scores("test", "model")
-    write_text(path, format_rows(ROWS, list(ROWS[0])))
+    write_text(path, format_scores_csv(ROWS))
     monkeypatch.setattr(report, "open_split", lambda _, split: Mixtures())
     monkeypatch.setattr(report, "load_model", lambda path: None)
     monkeypatch.setattr(report, "make_model_estimator", lambda *args: lambda m: m.sources)
@@ -52,14 +56,14 @@ def test_results_name_what_has_no_score(evaluated, monkeypatch):
     run = dict.fromkeys(("commit", "seed", "conf_fingerprint", "device", "python"), "x")
     run |= {"recipe": "folder/ConvTasNet", "fingerprints": {"test": "aa"}, "versions": {}}
     about = {"test": "aa", "audio_test": "bb", "checkpoint_sha256": "cc"}
-    summary = {"about": about, "scores": {"test": {"model": {**summarise(ROWS)}}}}
+    summary = Summary(about, {"test": {"model": summarise(ROWS)}})
     text = report.format_results(evaluated, summary, run)
     assert "test, model: silent-reference in 1 mixture(s): m08." in text and "| 8 of 9 |" in text
 
 
 def test_a_model_without_any_score_has_no_examples(evaluated):
     path = evaluated.folder.scores("test", "model")
-    write_text(path, format_rows([ROWS[-1]]))
+    write_text(path, format_scores_csv([ROWS[-1]]))
     assert report._show_mixtures(evaluated) == []
-    only = {"about": {}, "scores": {"test": {"model": summarise([ROWS[-1]])}}}
-    assert report.tell_gap(only) == ""
+    only = Summary({}, {"test": {"model": summarise([ROWS[-1]])}})
+    assert report.describe_gap(only) == ""
