@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 import separation
-from separation.evaluation.breakdown import read_scores
+from separation.evaluation.score_rows import read_scores
 from separation.files import format_rows
 from tests.conftest import ROOT, make_voice
 from tests.support.librimix_tree import read_reference_rows, write_tree
@@ -138,7 +138,7 @@ def test_scores_are_those_of_compare(place, model, tmp_path):
     )
     assert run(options) == 0
     (table,) = (path for path in tmp_path.glob("*/*.csv") if "best_model" in path.name)
-    rows = {row["mixture_ID"]: row for row in read_scores(table)}
+    rows = {row.mixture_id: row.values for row in read_scores(table)}
     dataset = separation.open_dataset(folder, sample_rate=8000)
     assert dataset.sample_rate == 8000 and len(dataset) == len(rows) == 3
     for mixture in dataset:
