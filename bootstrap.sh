@@ -155,8 +155,8 @@ install_project() {
         "makes .venv, or run in it: pip install -r requirements.txt && pip install --no-deps -r requirements-nodeps.txt -e ."
   fi
   echo "installed ($("$python" -V)). Next, in $root:"
-  echo "  bash run.sh                        the whole job on real speech"
-  echo "  $command -m separation --help      all commands"
+  printf '  %-42s%s\n' "bash run.sh" "the whole job on real speech" \
+    "$command -m separation --help" "all commands"
 }
 
 if [[ "${BASH_SOURCE[0]}" == "$0" ]]; then
