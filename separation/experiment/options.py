@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CORPUS_HELP = (
     "where a corpus lies. speech=DIR: your own recordings, one sub-folder a speaker, for any "
     "recipe; mixtures=DIR: audio that is mixed already (or train=DIR dev=DIR test=DIR); "
-    "librispeech, librimix, wham, aishell3, wsj0, wsj0mix as recipes need them"
+    "librispeech=DIR, wham=DIR, ...: as the recipe's README says"
 )
 
 
