@@ -27,12 +27,12 @@ def format_card(results: "Results", name: str, author: str, licence: str, langua
     by = f" by {author}" if author else ""
     front = _describe_front(results, name, licence, language or find_language(results.conf))
     head = f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip()}\n---\n"
-    parts = (_tell_use(results, name, by), _tell_origin(results))
-    limits = f"## Limits\n{_list_limits(results)}\n\n## Licence\n{_tell_licence(licence, by)}\n"
+    parts = (_describe_use(results, name, by), _describe_origin(results))
+    limits = f"## Limits\n{_list_limits(results)}\n\n## Licence\n{_describe_licence(licence, by)}\n"
     return head + "\n".join([*parts, limits])
 
 
-def _tell_use(results: "Results", name: str, by: str) -> str:
+def _describe_use(results: "Results", name: str, by: str) -> str:
     """What the model is, how it is used, how good it is."""
     conf = results.conf
     model = conf["model"]["name"]
@@ -46,7 +46,7 @@ def _tell_use(results: "Results", name: str, by: str) -> str:
 ```python
 {_show_use(model, name)}
 ```
-{_tell_loading(name, n_src)}
+{_explain_loading(name, n_src)}
 
 ## Scores
 {format_scores(results.summary)}
@@ -56,7 +56,7 @@ SI-SDR with zero-mean signals, SDR of BSS Eval v3; means over mixtures, 95 % boo
 """
 
 
-def _tell_origin(results: "Results") -> str:
+def _describe_origin(results: "Results") -> str:
     """Data and training."""
     conf = results.conf
     return f"""## Data
@@ -123,7 +123,7 @@ def _show_use(model: str, name: str) -> str:
     return "\n".join(lines).format(f'"{name}"')
 
 
-def _tell_loading(name: str, n_src: int) -> str:
+def _explain_loading(name: str, n_src: int) -> str:
     return (
         f"or `.venv/bin/python -m separation separate call.wav --model {name} --out separated`. "
         "The file holds tensors and plain values only; `(batch, time)` goes in, "
@@ -165,7 +165,7 @@ def _list_limits(results: "Results") -> str:
     return "\n".join(f"- {text}" for text in limits)
 
 
-def _tell_licence(licence: str, by: str) -> str:
+def _describe_licence(licence: str, by: str) -> str:
     if not licence:
         return "None is stated, so nothing is granted: ask its author before you use it."
     return f"This model{' ' + by.strip() if by else ''} is licensed under {licence}."

@@ -66,7 +66,8 @@ def run(options: Options) -> None:
     """
     from separation.models.published import HUB_FILE
     from separation.publish.card import format_card
-    from separation.publish.package import read_results, suggest_repository, write_model
+    from separation.publish.package import suggest_repository, write_model
+    from separation.publish.results import read_results
 
     results = read_results(options.experiment)
     check_writable(options.out, "choose another --out")

@@ -3,47 +3,13 @@
 import re
 from pathlib import Path
 
-from separation.errors import MissingInputError, UserError
 from separation.evaluation.summary import Summary
-from separation.experiment.folder import ExperimentFolder
-from separation.files import hash_file
 from separation.models.published import read_published
 from separation.publish.corpora import list_notices, name_dataset
 from separation.publish.results import Results
 
 # what Asteroid's published models call our columns
 METRIC_NAMES = {"si_sdr": "si_sdr", "si_sdri": "si_sdr_imp", "sdr": "sdr", "sdri": "sdr_imp"}
-
-
-def read_results(folder: Path) -> Results:
-    """Read an experiment folder whose stage 5 is done.
-
-    Raises:
-        MissingInputError: nothing trained, or nothing evaluated.
-        UserError: the scores are those of another checkpoint.
-    """
-    experiment = ExperimentFolder(folder)
-    checkpoint, run = experiment.checkpoint, experiment.read_run()
-    if run is None or not checkpoint.is_file() or not experiment.conf.is_file():
-        raise MissingInputError(
-            f"{folder}: is no experiment that stage 4 has trained; give exp/MIX/MODEL/TAG."
-        )
-    again = f"run bash run.sh --recipe {run['recipe']} --tag {folder.resolve().name} --stage 5"
-    summary = experiment.read_summary()
-    if summary is None or not summary.list_scored("model"):
-        raise MissingInputError(f"{folder}: stage 5 has not scored its model; {again}.")
-    known = summary.about.get("checkpoint_sha256", "")
-    if not known or not hash_file(checkpoint).startswith(known):
-        raise UserError(f"{folder}: its scores are those of another best_model.pth; {again}.")
-    last = experiment.read_curves()[-1]
-    return Results(
-        checkpoint=checkpoint,
-        conf=experiment.read_conf(),
-        run=run,
-        summary=summary,
-        steps=int(last["step"]),
-        minutes=float(last["elapsed_s"]) / 60,
-    )
 
 
 def suggest_repository(results: Results) -> str:
