@@ -10,9 +10,11 @@ from typing import Any
 
 import yaml
 
+from separation.config.recipes import find_confs
 from separation.config.schema import Conf
-from separation.errors import MissingInputError, UserError
+from separation.errors import UserError
 from separation.models.registry import find_conf_class
+from separation.options import parse_override
 from separation.records import list_later_fields
 from separation.text import explain_error
 
@@ -88,12 +90,7 @@ def format_explained(keys: list[ExplainedKey]) -> str:
 
 def _list_layers(root: Path, recipe: str, overrides: list[str]) -> list[Layer]:
     """The defaults, then everything that overrides them, the last to win last."""
-    if not (root / "conf").is_dir():  # the package without its checkout
-        raise MissingInputError(
-            f"{root}: no conf/ and egs/ here, so no recipes; clone the repository and "
-            "pip install -e it."
-        )
-    paths = [root / CONF_DEFAULT, *_find_confs(root / "egs", recipe)]
+    paths = [root / CONF_DEFAULT, *find_confs(root, recipe)]
     layers = [Layer(str(path.relative_to(root)), _read_yaml(path)) for path in paths]
     layers += [Layer(f"--set {override}", _parse_override(override)) for override in overrides]
     return layers
@@ -131,30 +128,6 @@ def _choose_model(values: Values, changes: list[Layer]) -> Values:
     return values | {"model": {"name": name} | others[name]}
 
 
-def list_recipes(root: Path) -> list[str]:
-    """All ``MIX/MODEL`` and ``MIX/MODEL/VARIANT``, sorted."""
-    files = (root / "egs").glob("*/*/*.yml")
-    names = (path.relative_to(root / "egs").with_suffix("").as_posix() for path in files)
-    return sorted(name.removesuffix("/conf") for name in names)
-
-
-def _find_confs(egs: Path, recipe: str) -> list[Path]:
-    """The data set's conf.yml where there is one, the model's, then the variant's."""
-    known = ", ".join(list_recipes(egs.parent))
-    parts = recipe.split("/")
-    if len(parts) not in (2, 3) or ".." in parts:
-        raise MissingInputError(
-            f"--recipe {recipe}: write it as MIX/MODEL or MIX/MODEL/VARIANT; there are: {known}."
-        )
-    folder = egs.joinpath(*parts[:2])
-    paths = [folder / f"{name}.yml" for name in ("conf", *parts[2:])]
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
-        raise MissingInputError(f"--recipe {recipe}: no {missing[0]}; there are: {known}.")
-    data_set = folder.parent / "conf.yml"
-    return [data_set, *paths] if data_set.is_file() else paths
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -165,12 +138,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _parse_override(override: str) -> dict[str, Any]:
-    key, equals, text = override.partition("=")
-    section, dot, name = key.partition(".")
-    if not equals or not dot:
-        raise UserError(f"--set {override}: write it as section.key=value.")
-    return {section: {name: yaml.safe_load(text)}}
+def _parse_override(override: str) -> Values:
+    section, name, text = parse_override(override)
+    try:
+        return {section: {name: yaml.safe_load(text)}}
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {override}: is not valid YAML: {explain_error(error)}.") from error
 
 
 def _refuse_unknown(section: str, values: Values, origin: str) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from separation.config.recipes import find_confs
+from separation.environment import ROOT
 from separation.errors import UserError
 from separation.experiment.options import RecipeOptions, add_recipe_options
 from separation.options import whole_number
@@ -68,10 +70,11 @@ def run(options: Options) -> int:
         that exit code, or 0.
 
     Raises:
-        UserError: there are no such stages, or something ended a stage's process.
+        UserError: there are no such stages or recipe, or something ended a stage's process.
         KeyboardInterrupt: Ctrl-C came while one stage ended, so that no other began.
     """
     stages = select_stages(options.first, options.last)
+    find_confs(ROOT, options.recipe)
     if options.dry_run:
         print("\n".join(f"stage {stage.number} {stage.name}: {stage.help}" for stage in stages))
         return 0

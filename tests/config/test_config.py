@@ -37,6 +37,7 @@ def test_small_configuration_has_the_published_number_of_parameters():
         ("model.causal=true", "cLN"),
         ("training.precision=fp8", "choose one of"),
         ("lr=1", "section.key=value"),
+        ("training.lr=[1", r"--set training.lr=\[1: is not valid YAML"),
     ],
 )
 def test_mistakes_are_named_with_the_fix(override, message):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from separation.config.load import list_recipes, load_conf
+from separation.config.load import load_conf
+from separation.config.recipes import list_recipes
 from separation.corpora import plugin
 from separation.corpora.plugin import (
     check_conf_names,

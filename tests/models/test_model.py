@@ -7,7 +7,8 @@ import pickle
 import pytest
 import torch
 
-from separation.config.load import list_recipes, load_conf
+from separation.config.load import load_conf
+from separation.config.recipes import list_recipes
 from separation.errors import UserError
 from separation.models.asteroid import import_asteroid, save_model
 from separation.models.checkpoint.load import load_model

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from separation.config.load import list_recipes, load_conf
+from separation.config.load import load_conf
+from separation.config.recipes import list_recipes
 from separation.errors import UserError
 from separation.files import format_rows, read_json, read_rows
 from separation.models.registry import build_model

@@ -78,8 +78,9 @@ def test_ctrl_c_while_a_stage_ends_begins_no_other():
 
 def test_options_need_nothing_that_is_installed():
     """run.sh checks them, and shows its help, before there is an environment."""
-    for words, code in ((["--help"], 0), (["--dry-run"], 0), (["--nj", "0"], 2)):
+    wrong = ["--recipe", "mini/ConvTasnet"]
+    for words, code in ((["--help"], 0), (["--dry-run"], 0), (["--nj", "0"], 2), (wrong, 2)):
         bare = [sys.executable, "-S", "-m", "separation", "run", *words]
         done = subprocess.run(bare, cwd=ROOT, text=True, capture_output=True, check=False)
         assert done.returncode == code, done.stderr
-        assert "Traceback" not in done.stderr
+        assert "Traceback" not in done.stderr and done.stderr.count("\n") == code // 2
