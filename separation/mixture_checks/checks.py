@@ -34,7 +34,7 @@ SAME_CORRELATION = 0.9999  # 37 dB: no two recordings come near, one at two gain
 ENERGY_FLOOR = 1e-20
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Record:
     """What is kept of one mixture.
 
@@ -89,7 +89,7 @@ def examine(row: MixtureRow, options: ReadOptions, limits: Limits) -> Record:
 
     Whatever is wrong with its files is a finding and never an error.
     """
-    record = Record(row.mixture_id)
+    record = Record(name=row.mixture_id)
     if row.fault or row.origin != Origin.EXISTING:
         record.add("bad-row", row.fault)
     if row.fault:

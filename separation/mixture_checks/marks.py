@@ -57,11 +57,11 @@ def _read(rows: list[Any], tolerance_db: float) -> list[Record]:
 
 def _read_one(row: Any, number: int, tolerance_db: float) -> Record:
     if not isinstance(row, dict):
-        record = Record(f"record {number}")
+        record = Record(name=f"record {number}")
         record.add("bad-row", f"is {type(row).__name__}, not a record")
         return record
     named = next((row[key] for key in NAMES if isinstance(row.get(key), str | int)), None)
-    record = Record(f"record {number}" if named is None else str(named))
+    record = Record(name=f"record {number}" if named is None else str(named))
     record.add("bad-row", "")
     mark = SPELLINGS.get(str(row.get("is_valid")).lower())
     record.add("marked-invalid", None if mark is None else MARKS[mark])

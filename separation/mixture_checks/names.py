@@ -8,7 +8,7 @@ from separation.corpora.plugin import list_functions
 from separation.mixtures.table import JOINT, MixtureRow, Origin, SourceRef
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Names:
     """What is known of a mixture's sources; empty tuples where it is not.
 
@@ -47,7 +47,12 @@ def name_parts(row: MixtureRow, root: Path) -> Names:
         speakers = [name_speaker(group[0]) for group in groups]
     sexes = tuple(source.sex for source in row.sources)
     utterances = tuple(dict.fromkeys(name for group in groups for name in group))
-    return Names(tuple(speakers) if all(speakers) else (), sexes, utterances, sources)
+    return Names(
+        speakers=tuple(speakers) if all(speakers) else (),
+        sexes=sexes,
+        utterances=utterances,
+        sources=sources,
+    )
 
 
 def parse_utterances(mixture_id: str) -> tuple[str, ...]:

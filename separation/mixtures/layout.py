@@ -100,7 +100,7 @@ def _rank(folder: Path) -> tuple[int, str]:
     return (names.index(folder.name) if folder.name in names else len(names)), folder.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Listing:
     """A folder of mixtures: the folders that make up a mixture, and the files in them."""
 
@@ -169,7 +169,7 @@ def _list_folder(folder: Path, kinds: Sequence[str], asked_for: str) -> _Listing
     if not names:
         raise UserError(f"{folder / kind}: holds no WAV or FLAC files.")
     absent = [f"{part}/{name}" for name in names for part in files if name not in files[part]]
-    return _Listing(folder, list(files), names, absent)
+    return _Listing(folder=folder, parts=list(files), names=names, absent=absent)
 
 
 def _list_audio(folder: Path) -> set[str]:

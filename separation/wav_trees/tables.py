@@ -51,9 +51,14 @@ def open_tables(
     tables = []
     for path in paths:
         rows, folder, split, own_types = _read_table(path, corpora.speech, tuple(types))
-        tables.append(
-            OpenTable(rows, Tree(out / folder, split, tuple(rates), tuple(modes), own_types))
+        tree = Tree(
+            folder=out / folder,
+            split=split,
+            rates=tuple(rates),
+            modes=tuple(modes),
+            types=own_types,
         )
+        tables.append(OpenTable(rows, tree))
     for table in tables:
         _check_noise(table, corpora)
     return tables

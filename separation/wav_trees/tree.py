@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 WAV_HEADER_BYTES = 44
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tree:
     """A WAV tree to be made from one mixture table.
 

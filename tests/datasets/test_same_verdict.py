@@ -369,7 +369,13 @@ def corpus(tmp_path) -> tuple[list[dict[str, str]], Path, Path]:
 
 def render_strictly(table: Path, speech: Path, noise: Path) -> str:
     """What ``render`` says of a table, and stages of their lists; empty where they take it."""
-    tree = Tree(table.parent / "out", "test", (RATE,), ("min",), ("mix_clean",))
+    tree = Tree(
+        folder=table.parent / "out",
+        split="test",
+        rates=(RATE,),
+        modes=("min",),
+        types=("mix_clean",),
+    )
     try:
         render_tree(read_mixture_table(table), Corpora(speech, noise), tree, 1)
     except UserError as error:

@@ -35,7 +35,13 @@ def librimix(tmp_path_factory):
         rows = read_mixture_table(DATA / f"libri{n_src}mix_test-clean.csv")
         write_tree(read_reference_rows(n_src), folder / "LibriSpeech", folder / "wham")
         corpora = Corpora(folder / "LibriSpeech", folder / "wham")
-        tree = Tree(folder / "out" / f"Libri{n_src}Mix", "test", RATES, MODES, TYPES)
+        tree = Tree(
+            folder=folder / "out" / f"Libri{n_src}Mix",
+            split="test",
+            rates=RATES,
+            modes=MODES,
+            types=TYPES,
+        )
         render_tree(rows, corpora, tree, 2)
     return folder
 
@@ -79,7 +85,9 @@ def test_the_rows_hold_the_hard_cases(librimix):
 @pytest.mark.parametrize("mode", MODES)
 def test_on_the_fly_equals_the_tree(librimix, rate, mode, kind):
     """From the files and from a lossless pack; ``min`` reads no more than it needs."""
-    tree = Tree(librimix / "out" / "Libri3Mix", "test", RATES, MODES, TYPES)
+    tree = Tree(
+        folder=librimix / "out" / "Libri3Mix", split="test", rates=RATES, modes=MODES, types=TYPES
+    )
     rows = [parse_row(row) for row in read_reference_rows(3)]
     pack = librimix / "exact"
     pack_speakers(list_clips(rows), librimix / "LibriSpeech", pack, None, 1)
@@ -148,7 +156,13 @@ def test_wsj0_mixtures_equal_those_of_pywsj0_mix(suffix, tmp_path):
         for table in sorted(LISTS.glob(f"mix_{n_src}_*.txt")):
             condition = parse_name(table)[1]
             rows = read_list(LISTS, n_src, condition, tmp_path / "disc")
-            tree = Tree(tmp_path / f"{n_src}speakers", condition, RATES, MODES, ("mix",))
+            tree = Tree(
+                folder=tmp_path / f"{n_src}speakers",
+                split=condition,
+                rates=RATES,
+                modes=MODES,
+                types=("mix",),
+            )
             render_tree(rows, Corpora(tmp_path / "disc"), tree, 1)
             assert rows[0].n_src == n_src and rows[0].origin == "wsj0"
     assert len(reference["folders"]) == 2 * 2 * 3 * (3 + 4)

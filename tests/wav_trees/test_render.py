@@ -97,7 +97,9 @@ def _count_lines(path: Path) -> int:
 def test_later_outputs_join_earlier_ones(corpora, call, tmp_path):
     out = ["--out", tmp_path / "out"]
     assert call(*RENDER, TABLE, *roots(corpora), *out).returncode == 0
-    wav = Tree(tmp_path / "out" / "Libri2Mix", "test", (), (), ()).wav(8000, "min", "s1", NAMES[0])
+    wav = Tree(
+        folder=tmp_path / "out" / "Libri2Mix", split="test", rates=(), modes=(), types=()
+    ).wav(8000, "min", "s1", NAMES[0])
     before = wav.stat().st_mtime_ns
     assert call(*RENDER, TABLE, *roots(corpora), *out).returncode == 0
     assert wav.stat().st_mtime_ns == before
@@ -226,7 +228,9 @@ def test_a_table_of_joined_pieces_is_rendered(tmp_path):
         soundfile.write(tmp_path / path, noise, 16000, "PCM_16")
     piece = SourceRef(paths=("a/1.wav", "a/2.wav"), start=5000, n_samples=8000, gain=0.5)
     row = make_row("m0", [piece, SourceRef(paths=("b/1.wav",), gain=0.7)])
-    tree = Tree(tmp_path / "out", "train", (8000,), ("min",), ("mix_clean",))
+    tree = Tree(
+        folder=tmp_path / "out", split="train", rates=(8000,), modes=("min",), types=("mix_clean",)
+    )
     render_tree([row], Corpora(tmp_path), tree, 1)
     rendered = render_mixture(row, Corpora(tmp_path), 8000)
     stored = soundfile.read(tree.wav(8000, "min", "mix_clean", "m0"), dtype="float32")[0]
@@ -238,7 +242,13 @@ def test_recordings_of_a_lower_rate_are_refused(tmp_path):
     for name, rate in (("a", 16000), ("b", 8000)):
         soundfile.write(tmp_path / f"{name}.wav", np.ones(rate) * 0.1, rate)
     row = make_row("m0", [SourceRef(paths=(f"{name}.wav",), gain=1.0) for name in "ab"])
-    tree = Tree(tmp_path / "out", "test", (8000, 16000), ("min",), ("mix_clean",))
+    tree = Tree(
+        folder=tmp_path / "out",
+        split="test",
+        rates=(8000, 16000),
+        modes=("min",),
+        types=("mix_clean",),
+    )
     with pytest.raises(UserError, match=r"--rates 16000: 1 recordings have less \(.*b\.wav: 8000"):
         render_tree([row], Corpora(tmp_path), tree, 1)
     assert not list((tmp_path / "out").rglob("*.wav"))
