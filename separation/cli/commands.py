@@ -34,6 +34,9 @@ TOOL_COMMANDS = {
         "all stages of a recipe, or some: what bash run.sh calls",
         called_as="bash run.sh",
     ),
+    "config": Command(
+        "separation.config.command", "a recipe's resolved config, and where each value comes from"
+    ),
     "separate": Command("separation.recordings.command", "recordings -> one WAV file per speaker"),
     "compare": Command(
         "separation.compare.command", "score models on test sets; exit 1: some mixtures could not"

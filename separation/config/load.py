@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from separation.text import explain_error
 
 CONF_DEFAULT = "conf/default.yml"
 Values = dict[str, dict[str, Any]]  # section -> key -> value
+Origins = dict[tuple[str, str], str]  # section, key -> file or option
 
 
 @dataclass(frozen=True)
@@ -30,17 +32,7 @@ class Layer:
     values: Values
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExplainedKey:
-    """A key of a resolved config, and which file or option its value comes from."""
-
-    section: str
-    name: str
-    value: Any
-    origin: str
-
-
-def load_conf(root: Path, recipe: str, overrides: list[str]) -> Conf:
+def load_conf(root: Path, recipe: str, overrides: Sequence[str]) -> Conf:
     """Resolve a recipe's config.
 
     Args:
@@ -53,51 +45,33 @@ def load_conf(root: Path, recipe: str, overrides: list[str]) -> Conf:
         UserError: an unknown key, a value of the wrong type or a contradiction.
         MissingInputError: no such recipe, or ``root`` is no repository.
     """
-    values, _ = _merge_layers(_list_layers(root, recipe, overrides))
+    values, _ = merge_layers(list_layers(root, recipe, overrides))
     conf = build_conf(values)
     return dataclasses.replace(conf, model=conf.model.scaled(conf.audio.sample_rate))
 
 
-def explain_conf(root: Path, recipe: str, overrides: list[str]) -> list[ExplainedKey]:
-    """Every key of the config that :func:`load_conf` resolves, and where its value comes from."""
-    given, origins = _merge_layers(_list_layers(root, recipe, overrides))
-    resolved = load_conf(root, recipe, overrides).as_dict()
-    return [
-        ExplainedKey(
-            section=section,
-            name=name,
-            value=value,
-            origin=origins[section, name]
-            if value == given[section][name]
-            else f"{origins[section, name]}: {given[section][name]}, scaled to audio.sample_rate",
-        )
-        for section, keys in resolved.items()
-        for name, value in keys.items()
-    ]
+def list_layers(root: Path, recipe: str, overrides: Sequence[str]) -> list[Layer]:
+    """The defaults, then the files and options that override them, in their order.
 
-
-def format_explained(keys: list[ExplainedKey]) -> str:
-    """The keys as YAML, each value with its origin as a comment."""
-    lines, section = [], ""
-    for key in keys:
-        if key.section != section:
-            section = key.section
-            lines.append(f"{section}:")
-        value = yaml.safe_dump([key.value], default_flow_style=True, width=1000).strip()[1:-1]
-        lines.append(f"  {f'{key.name}: {value}':<40}  # {key.origin}")
-    return "\n".join(lines)
-
-
-def _list_layers(root: Path, recipe: str, overrides: list[str]) -> list[Layer]:
-    """The defaults, then everything that overrides them, the last to win last."""
+    Raises:
+        MissingInputError: as :func:`load_conf`.
+        UserError: a file or option that is not YAML.
+    """
     paths = [root / CONF_DEFAULT, *find_confs(root, recipe)]
     layers = [Layer(str(path.relative_to(root)), _read_yaml(path)) for path in paths]
-    layers += [Layer(f"--set {override}", _parse_override(override)) for override in overrides]
+    layers += [Layer(f"--set {override}", _read_override(override)) for override in overrides]
     return layers
 
 
-def _merge_layers(layers: list[Layer]) -> tuple[Values, dict[tuple[str, str], str]]:
-    """Values of all keys, and the origin of each."""
+def merge_layers(layers: list[Layer]) -> tuple[Values, Origins]:
+    """Values of all keys, and the origin of each.
+
+    Args:
+        layers: as :func:`list_layers` gives them.
+
+    Raises:
+        UserError: an unknown key, or a value of the wrong type.
+    """
     default, *changes = layers
     values = _choose_model(default.values, changes)
     origins = {(section, key): default.origin for section, keys in values.items() for key in keys}
@@ -138,7 +112,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _parse_override(override: str) -> Values:
+def _read_override(override: str) -> Values:
     section, name, text = parse_override(override)
     try:
         return {section: {name: yaml.safe_load(text)}}

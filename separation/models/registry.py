@@ -36,7 +36,7 @@ def list_models() -> dict[str, type[ModelConf]]:
 def find_conf_class(name: str) -> type[ModelConf]:
     """The record class of an architecture; raises :class:`UserError` where there is none."""
     known = list_models()
-    if name not in known:
+    if name not in tuple(known):  # YAML may give a list, which no dictionary looks up
         raise UserError(f"model.name={name} is unknown; choose one of {', '.join(known)}.")
     return known[name]
 
