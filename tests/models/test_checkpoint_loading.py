@@ -20,9 +20,11 @@ from separation.files import hash_file
 from separation.models import published as published_models
 from separation.models.asteroid import import_asteroid, save_model
 from separation.models.checkpoint.load import open_model
+from separation.models.registry import build_model, list_models
 from separation.training.checkpoint import write_checkpoint
 from separation.training.module import SeparationModule, make_model
 from tests.conftest import ROOT
+from tests.support.small_models import RECIPE
 from tests.support.training_case import make_conf
 
 FILTERBANK = {"n_filters": 16, "kernel_size": 16, "stride": 8}
@@ -542,14 +544,12 @@ def test_list_of_published_models_is_whole():
     assert published_models.find_by_name("mpariente/ConvTasNet_WHAM!_sepclean").n_src == 2
 
 
-def test_shipped_recipes_models_load_from_their_checkpoints(tmp_path):
+@pytest.mark.parametrize("name", list_models())
+def test_every_model_of_default_size_loads_from_its_checkpoint(name, tmp_path):
     """Classes that are not Conv-TasNet too, by their own arguments."""
-    from separation.models.registry import build_model
-
-    for recipe in ("librimix/DPRNNTasNet", "librimix/SuDORMRFNet", "mini/STFTMask"):
-        conf = load_conf(ROOT, recipe, [])
-        model = build_model(conf.model, 2, conf.audio.sample_rate).eval()
-        save_model(model, tmp_path / "best_model.pth")
-        loaded = open_model(str(tmp_path))
-        assert_same_weights(loaded.model, model)
-        assert (loaded.sample_rate, loaded.n_src) == (conf.audio.sample_rate, 2)
+    conf = load_conf(ROOT, RECIPE, [f"model.name={name}"])
+    model = build_model(conf.model, 2, conf.audio.sample_rate).eval()
+    save_model(model, tmp_path / "best_model.pth")
+    loaded = open_model(str(tmp_path))
+    assert_same_weights(loaded.model, model)
+    assert (loaded.sample_rate, loaded.n_src) == (conf.audio.sample_rate, 2)

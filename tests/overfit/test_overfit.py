@@ -19,6 +19,7 @@ from separation.training.module import SeparationModule
 from separation.training.step import TrainStep
 from tests.conftest import ROOT, make_voice
 from tests.recipes.test_run_sh import options
+from tests.support.small_models import NAMES, build_small
 
 RATE = 8000
 SETS = [
@@ -175,17 +176,10 @@ def test_time_that_is_over_fails_and_says_how_far_it_came(monkeypatch):
     assert not verdict["passed"] and "below 20" in verdict["sentence"], verdict
 
 
-@pytest.mark.parametrize("name", ["DPRNNTasNet", "SuDORMRFNet", "SuDORMRFImprovedNet", "STFTMask"])
-def test_sound_bases_of_other_models_pass_the_round_trip(name):
-    model = build_model(other_model(name), 2, RATE)
+@pytest.mark.parametrize("name", NAMES)
+def test_sound_bases_of_every_model_pass_the_round_trip(name):
+    model = build_small(name)
     assert check_round_trip(model, RATE, RATE) == ""
-
-
-def other_model(name: str):
-    recipe = "librimix/STFTMask" if name == "STFTMask" else f"librimix/{name}"
-    if name == "SuDORMRFImprovedNet":
-        return load_conf(ROOT, "librimix/SuDORMRFNet", [f"model.name={name}"]).model
-    return load_conf(ROOT, recipe, []).model
 
 
 def test_noise_is_no_fault_where_the_task_has_it():

@@ -16,6 +16,7 @@ from separation.models.registry import build_model
 from tests.conftest import ROOT, make_voice
 from tests.recipes.test_run_sh import TINY
 from tests.support.librimix_tree import read_reference_rows, write_tree
+from tests.support.small_models import list_small
 from tests.support.wsj0_tree import LISTS, list_paths
 
 RECIPES = list_recipes(ROOT)
@@ -164,19 +165,11 @@ def test_librimix_recipe_goes_the_whole_way(librimix_run, corpora):
     assert "<audio" in (experiment / "report.html").read_text()
 
 
-OTHER_MODELS = {
-    "DPRNNTasNet": {
-        "model.kernel_size": 16,
-        "model.stride": 8,
-        "model.n_filters": 16,
-        "model.bn_chan": 16,
-        "model.hid_size": 8,
-        "model.chunk_size": 20,
-        "model.hop_size": 10,
-        "model.n_repeats": 1,
-    },
-    "SuDORMRFNet": {"model.n_filters": 16, "model.bn_chan": 16, "model.num_blocks": 1},
-    "STFTMask": {"model.bn_chan": 16, "model.hid_chan": 16, "model.skip_chan": 16},
+OTHER_MODELS = {  # of LibriMix's recipes, one for each model that is no Conv-TasNet
+    name: recipe
+    for recipe in RECIPES
+    if recipe.startswith("librimix/")
+    and (name := load_conf(ROOT, recipe, []).model.name) != "ConvTasNet"
 }
 
 
@@ -184,13 +177,14 @@ OTHER_MODELS = {
 @pytest.mark.slow
 def test_other_models_train_are_scored_and_reported(model, librimix_run, corpora, call):
     changes = {key: value for key, value in SHORT.items() if not key.startswith("model")}
-    values = [f"{key}={value}" for key, value in (changes | OTHER_MODELS[model]).items()]
-    command = ["bash", f"egs/librimix/{model}/run.sh", "--stage", "2", *places(librimix_run)]
+    values = [*list_small(model), *(f"{key}={value}" for key, value in changes.items())]
+    script = f"egs/{OTHER_MODELS[model]}/run.sh"
+    command = ["bash", script, "--stage", "2", *places(librimix_run)]
     command += roots(corpora, "librispeech", "librimix")
     done = call(*command, *(word for value in values for word in ("--set", value)))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "stage 2 metadata: done" in done.stdout  # the data of librimix/ConvTasNet_small
-    experiment = librimix_run / "exp" / "librimix" / model / "default"
+    experiment = librimix_run / "exp" / OTHER_MODELS[model] / "default"
     rows = read_rows(experiment / "evaluation" / "test" / "model.csv")
     assert all(float(row["si_sdr"]) > -60 for row in rows) and rows
     told = (experiment / "RESULTS.md").read_text()

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_RATE = 8000  # Hz, of Asteroid's models where a file states none
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoadedModel:
     """A model that is ready to separate, and what is known of where it came from.
 
@@ -58,27 +58,26 @@ def open_model(text: str, *, trust: bool = False) -> LoadedModel:
     source = find_checkpoint(text)
     sha256 = hash_file(source.path)
     package = make_package(read_file(source.path, text, trust=trust), source.path, text)
-    published = source.published or find_by_sha256(sha256) or _recognise(source.path, package)
-    rate, note = settle_rate(package, published)
+    published = source.published or find_by_sha256(sha256) or _find_published(source.path, package)
+    rate, note = resolve_sample_rate(package, published)
     package.arguments["sample_rate"] = rate
     model = build_package(package, text)
     notes = tuple(part for part in (*source.notes, *package.notes, note) if part)
     for sentence in notes:
         logger.info("%s: %s", text, sentence.removeprefix(f"{text}: "))
     return LoadedModel(
-        *(model, text, source.path, sha256, rate),
-        *(_count_sources(model, package, text), notes, published),
+        model=model,
+        name=text,
+        path=source.path,
+        sha256=sha256,
+        sample_rate=rate,
+        n_src=_read_n_src(model, package, text),
+        notes=notes,
+        published=published,
     )
 
 
-def load_path(path: Path) -> nn.Module:
-    """:func:`open_model` for a path, never a name: the model alone."""
-    if not path.exists():
-        raise MissingInputError(f"{path}: no such checkpoint; train one or check the path.")
-    return open_model(str(path)).model
-
-
-def _recognise(path: Path, package: Package) -> PublishedModel | None:
+def _find_published(path: Path, package: Package) -> PublishedModel | None:
     """The entry that a local copy is called after.
 
     Where the published sha256 is known and this file has another, it is not that file; nor is it
@@ -92,15 +91,15 @@ def _recognise(path: Path, package: Package) -> PublishedModel | None:
     return entry
 
 
-def settle_rate(package: Package, published: PublishedModel | None) -> tuple[int, str]:
+def resolve_sample_rate(package: Package, published: PublishedModel | None) -> tuple[int, str]:
     """The rate that a model was trained at, in Hz, and a sentence where the file lies about it.
 
     Asteroid's recipes built 16 kHz models without passing the rate on, so the files state the
     default of 8000; the published list, or the training's config in the file, knows better.
     """
-    stated = _to_hz(package.arguments.get("sample_rate"))
+    stated = _read_hz(package.arguments.get("sample_rate"))
     trained = next(
-        (rate for name in ("data", "audio") if (rate := _to_hz(_get(package.training, name)))), 0
+        (rate for name in ("data", "audio") if (rate := _read_hz(_get(package.training, name)))), 0
     )
     true = (published.sample_rate if published else 0) or trained or stated or DEFAULT_RATE
     if true == stated:
@@ -117,13 +116,13 @@ def _get(training: dict[str, Any], section: str) -> Any:
     return found.get("sample_rate") if isinstance(found, dict) else None
 
 
-def _to_hz(value: Any) -> int:
+def _read_hz(value: Any) -> int:
     """A whole rate, or 0 where it is none."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return int(value) if is_number and 0 < value < 1e6 else 0
 
 
-def _count_sources(model: nn.Module, package: Package, text: str) -> int:
+def _read_n_src(model: nn.Module, package: Package, text: str) -> int:
     stated = package.arguments.get("n_src", getattr(getattr(model, "masker", None), "n_src", 0))
     if not isinstance(stated, int) or stated < 1:
         raise UserError(
@@ -134,14 +133,12 @@ def _count_sources(model: nn.Module, package: Package, text: str) -> int:
 
 
 def load_model(path: Path) -> nn.Module:
-    """Load a checkpoint: a file of Asteroid's or Lightning's, or a folder that holds one.
-
-    Never unpickles anything but tensors and a short list of harmless types; for names and URLs,
-    and for what is known of a model, see :func:`separation.models.checkpoint.load.open_model`.
+    """:func:`open_model` for a path, never a name: the model alone.
 
     Raises:
         MissingInputError: no such file.
         UserError: not a checkpoint.
     """
-
-    return load_path(path)
+    if not path.exists():
+        raise MissingInputError(f"{path}: no such checkpoint; train one or check the path.")
+    return open_model(str(path)).model
