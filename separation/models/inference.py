@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def multiply_exactly() -> Iterator[None]:
     """Without TF32, whose 10 bits of mantissa make a GPU's scores differ from a CPU's.
 
-    PyTorch allows it for convolutions unless told otherwise.
+    PyTorch allows it for convolutions by default.
     """
     backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [backend.allow_tf32 for backend in backends]
@@ -49,7 +49,7 @@ def match_level(mixture: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     """Give scale-free estimates the level they have in the mixture.
 
     SI-SDR training leaves an estimate's scale (and sign) open; the factors that make the
-    estimates' sum fit the mixture best in least squares settle it.
+    estimates' sum fit the mixture best in least squares decide it.
 
     Args:
         mixture: ``(time,)``.

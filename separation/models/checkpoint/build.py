@@ -19,7 +19,7 @@ ASTEROID_MODELS = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet")
 CONF_LEVELS = 3  # folders upwards from a .ckpt in which its conf.yml is looked for
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Package:
     """What a model is made of.
 
@@ -57,7 +57,11 @@ def make_package(content: Any, path: Path, name: str) -> Package:
     if not _are_weights(weights):
         raise _refuse(name, f"it holds {', '.join(map(str, list(content)[:4])) or 'nothing'}")
     weights = _unwrap(weights)
-    own = {key.removeprefix("model."): value for key, value in weights.items() if _is_own(key)}
+    of_model = {
+        key.removeprefix("model."): value
+        for key, value in weights.items()
+        if key.startswith("model.")  # of Lightning's files; the others are the loss's
+    }
     config, where = _find_config(content, path, name)
     note = ""
     if "step" in content or "global_step" in content:
@@ -65,7 +69,13 @@ def make_package(content: Any, path: Path, name: str) -> Package:
         note = f"weights as they were after training step {step}, which need not be the best ones"
     notes = tuple(text for text in (note, where) if text)
     names, arguments = _read_config(config, name)
-    return Package(names, arguments, own or weights, config, notes)
+    return Package(
+        names=names,
+        arguments=arguments,
+        weights=of_model or weights,
+        training=config,
+        notes=notes,
+    )
 
 
 def _refuse(name: str, reason: str) -> UserError:
@@ -73,11 +83,6 @@ def _refuse(name: str, reason: str) -> UserError:
         f"{name}: is not a checkpoint in Asteroid's format ({reason}); give a best_model.pth of "
         "stage 4, a Lightning .ckpt, or a published model."
     )
-
-
-def _is_own(key: str) -> bool:
-    """Whether a key of a Lightning checkpoint belongs to the model, not to its loss."""
-    return key.startswith("model.")
 
 
 def _are_weights(value: Any) -> bool:
@@ -94,7 +99,7 @@ def _are_weights(value: Any) -> bool:
 def _unwrap(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Names without what torch.compile, DataParallel and DDP put before them.
 
-    Where two would become one, they are left as they are, and told as unknown.
+    Where two would become one, they are left as they are, and refused as unknown.
     """
     plain = {_strip_wrappers(key): value for key, value in weights.items()}
     return plain if len(plain) == len(weights) else weights
@@ -120,7 +125,12 @@ def _read_asteroid(content: dict[str, Any], name: str) -> Package:
     if not isinstance(arguments, dict) or not _are_weights(weights):
         raise _refuse(name, "its model_args or state_dict is of another kind")
     training = training if isinstance(training, dict) else {}
-    return Package((str(content["model_name"]),), dict(arguments), _unwrap(weights), training)
+    return Package(
+        names=(str(content["model_name"]),),
+        arguments=dict(arguments),
+        weights=_unwrap(weights),
+        training=training,
+    )
 
 
 def _find_config(content: dict[str, Any], path: Path, name: str) -> tuple[dict[str, Any], str]:
@@ -207,14 +217,14 @@ def find_misfit(model: nn.Module, weights: dict[str, torch.Tensor]) -> str:
         if weights[key].shape != value.shape:
             shapes = tuple(weights[key].shape), tuple(value.shape)
             return f"its {key} has the shape {shapes[0]}, not {shapes[1]} as its arguments say"
-        if not _are_numbers(weights[key]):
+        if not _are_numbers(weights[key]) or weights[key].is_complex() != value.is_complex():
             return f"its {key} holds NaN, infinite, complex or no numbers"
     spare = [key for key in weights if key not in ours]
     return f"it has {spare[0]}, which a {kind} has not" if spare else ""
 
 
 def _are_numbers(weight: torch.Tensor) -> bool:
-    """Whether a tensor is dense, real and finite, as weights are."""
-    if weight.is_complex() or weight.is_meta or weight.layout != torch.strided:
+    """Whether a tensor is dense and finite, as weights are."""
+    if weight.is_meta or weight.layout != torch.strided:
         return False
     return bool(torch.isfinite(weight).all())

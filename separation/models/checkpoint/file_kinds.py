@@ -7,7 +7,7 @@ STARTS = (b"PK", b"\x80")  # a zip archive of torch.save's, a pickle of before t
 PAGES = (b"<!doctype", b"<html", b"<?xml")
 
 
-def tell_wrong_kind(path: Path) -> tuple[str, str] | None:
+def describe_wrong_kind(path: Path) -> tuple[str, str] | None:
     """What a file is that no ``torch.save`` wrote, and what to do; None where it may be one."""
     size, start = path.stat().st_size, read_start(path)
     again = f"delete {path} and get it again"
@@ -30,9 +30,9 @@ def tell_wrong_kind(path: Path) -> tuple[str, str] | None:
     return None
 
 
-def tell_fault(path: Path) -> str:
+def describe_wrong_download(path: Path) -> str:
     """Why a file that has just come is not kept; empty where it looks like a checkpoint."""
-    if wrong := tell_wrong_kind(path):
+    if wrong := describe_wrong_kind(path):
         return f"it is not a checkpoint but {wrong[0]}"
     start = read_start(path)
     return "" if start.startswith(STARTS) else f"it is no checkpoint (it begins with {start[:8]!r})"

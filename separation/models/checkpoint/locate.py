@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from separation.download.fetch import download_file
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_file
-from separation.models.checkpoint.file_kinds import tell_fault
+from separation.models.checkpoint.file_kinds import describe_wrong_download
 from separation.models.checkpoint.hub import ATTEMPTS, COMMIT, fetch_from_hub
 from separation.models.published import (
     HUB_FILE,
@@ -136,7 +136,7 @@ def _fetch_url(url: str, text: str, published: PublishedModel | None) -> Source:
     # no size and sha256: the list's are those of the Hub's file
     download_file(
         *(url, path),
-        describe_fault=tell_fault,
+        describe_fault=describe_wrong_download,
         attempts=ATTEMPTS,
         wait_s=WAIT_S,
         instead="give the path of a copy in place of the name",

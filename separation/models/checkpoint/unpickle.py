@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from separation.errors import UserError
-from separation.models.checkpoint.file_kinds import tell_wrong_kind
+from separation.models.checkpoint.file_kinds import describe_wrong_kind
 
 TRUST_FLAG = "--trust-checkpoint"
 NUMBER = re.compile(r"[fiub]\d{1,2}")  # NumPy's names of plain numbers: f8, i4, b1 ...
@@ -80,7 +80,7 @@ def read_file(path: Path, name: str, *, trust: bool = False) -> Any:
     Raises:
         UserError: no checkpoint, cut off, or it names something that is not harmless.
     """
-    if wrong := tell_wrong_kind(path):
+    if wrong := describe_wrong_kind(path):
         raise UserError(f"{name}: is not a checkpoint but {'; '.join(wrong)}.")
     try:
         if trust:
