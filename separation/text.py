@@ -95,6 +95,15 @@ def explain_error(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def explain_briefly(error: BaseException) -> str:
+    """The first line of what an error says; its type's name where it says nothing.
+
+    >>> explain_briefly(RuntimeError("no memory\\nTraceback ..."))
+    'no memory'
+    """
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def find_cause(error: BaseException) -> BaseException:
     """The innermost error that led to this one."""
     while error.__context__ is not None:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from separation.config.schema import FLOOR, ORACLES
 from separation.datasets.options import MixtureOptions, add_mixture_options
 from separation.errors import UserError
-from separation.evaluation.names import FLOOR, ORACLES
 from separation.metrics.names import METRICS
 from separation.options import (
     EXP,

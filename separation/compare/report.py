@@ -17,8 +17,8 @@ from separation.compare.summary import (
     compute_figures,
     figures_to_json,
 )
+from separation.config.schema import FLOOR, ORACLES
 from separation.evaluation.intervals import MeanInterval
-from separation.evaluation.names import FLOOR, ORACLES
 from separation.evaluation.score_rows import ScoreRow
 from separation.evaluation.summary import N_NAMED, format_interval
 from separation.files import write_json, write_text

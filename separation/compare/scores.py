@@ -16,7 +16,7 @@ import torch
 from separation.compare.comparison import Comparison, ModelInfo, ScoredSet
 from separation.compare.options import Options
 from separation.config.load import load_conf
-from separation.config.schema import EvaluationConf
+from separation.config.schema import FLOOR, EvaluationConf
 from separation.datasets.evaluation_sets import EvalSet, open_eval_set
 from separation.datasets.standard_sets import compare_with_published
 from separation.environment import (
@@ -28,12 +28,7 @@ from separation.environment import (
     read_commit,
 )
 from separation.errors import UserError
-from separation.evaluation.estimators import (
-    estimate_mixture,
-    make_model_estimator,
-    make_oracle_mask,
-)
-from separation.evaluation.names import FLOOR
+from separation.evaluation.estimators import make_model_estimator, make_reference_estimator
 from separation.evaluation.runner import Evaluation, Scoring, evaluate_set
 from separation.evaluation.score_rows import ScoreRow, describe_unscored, hash_audio_of
 from separation.evaluation.selfcheck import ScorerCheck, join_checks
@@ -90,9 +85,7 @@ class Estimators:
         """The estimator itself."""
         if name in self.models:
             return make_model_estimator(self.models[name].model, self.device)
-        if name == FLOOR:
-            return estimate_mixture
-        return make_oracle_mask(name, self.conf, self.base_rate)
+        return make_reference_estimator(name, self.conf, self.base_rate)
 
     def separate(self, eval_set: EvalSet, name: str, mixture_id: str) -> tuple[Mixture, np.ndarray]:
         """One mixture and an estimator's ``(n_src, time)``, at the estimator's rate."""

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from separation.compare.comparison import Comparison, ModelInfo, ScoredSet
+from separation.config.schema import ORACLES
 from separation.evaluation.breakdown import Breakdown, measure_breakdown, rank_worst
 from separation.evaluation.intervals import (
     MeanInterval,
@@ -16,7 +17,6 @@ from separation.evaluation.intervals import (
     pick_values,
     speaker_interval,
 )
-from separation.evaluation.names import ORACLES
 from separation.evaluation.score_rows import ScoreRow
 from separation.evaluation.summary import GroupSummary, summarise
 

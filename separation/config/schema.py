@@ -26,7 +26,9 @@ Share = Annotated[float, Bounds(at_least=0, below=0.8)]
 EvenCount = Annotated[int, Bounds(at_least=0, multiple_of=2, unit="(half women, half men)")]
 SampleRate = Annotated[int, Bounds(at_least=4000, at_most=48000, unit="Hz")]
 Metric = Annotated[str, OneOf(METRICS)]
-Estimator = Annotated[str, OneOf(("mixture", "model", "ibm", "irm", "wfm"))]
+FLOOR = "mixture"  # the estimator that gives the unprocessed mixture
+ORACLES = ("ibm", "irm", "wfm")  # oracle masks, as ceilings
+Estimator = Annotated[str, OneOf((FLOOR, "model", *ORACLES))]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What turns a mixture into estimates: the model, the mixture itself, oracle masks."""
+"""Estimators, which turn a mixture into estimates: a model, oracle masks, the mixture itself."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,16 @@ import torch
 from scipy.signal import istft, stft
 from torch import nn
 
-from separation.config.schema import EvaluationConf
+from separation.config.schema import FLOOR, EvaluationConf
 from separation.mixtures.signals import Mixture
 from separation.models.inference import separate_samples
 
 Estimator = Callable[[Mixture], np.ndarray]
+
+
+def make_reference_estimator(name: str, conf: EvaluationConf, sample_rate: int) -> Estimator:
+    """What a model is compared with: the mixture as the floor, an oracle mask as a ceiling."""
+    return estimate_mixture if name == FLOOR else make_oracle_mask(name, conf, sample_rate)
 
 
 def estimate_mixture(mixture: Mixture) -> np.ndarray:

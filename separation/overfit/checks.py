@@ -1,4 +1,4 @@
-"""Cheap checks that name what keeps a training from learning: data, bases, loss, parameters.
+"""Cheap checks that name what keeps a model from learning: data, bases, loss, parameters.
 
 Each returns one sentence that names the fault, or an empty string.
 """
@@ -105,7 +105,7 @@ def check_loss(kind: type[SeparationModule], items: Sequence[Item], conf: Traini
     Args:
         kind: the class whose ``training_step`` trains.
         items: at least two mixtures.
-        conf: of the training.
+        conf: training config.
     """
     mixtures, sources = (torch.stack(part) for part in zip(*items, strict=True))
     plain = dataclasses.replace(conf, compile="off", precision="fp32", batch_size=len(items))
@@ -122,7 +122,7 @@ def check_loss(kind: type[SeparationModule], items: Sequence[Item], conf: Traini
 
 
 class ParameterWatch:
-    """Which parameters a training leaves as they were, though they could change the output.
+    """Which parameters training leaves as they were, though they could change the output.
 
     Args:
         model: before its first step.
@@ -133,17 +133,17 @@ class ParameterWatch:
         self.model = model
         self.before = {name: value.detach().clone() for name, value in model.named_parameters()}
         self.without_gradient: set[str] = set()
-        self.idle = self._list_unused(mixtures)
+        self.unused = self._list_unused(mixtures)
 
     def _list_unused(self, mixtures: torch.Tensor) -> set[str]:
         """Parameters that no output depends on; but a whole part without gradient is a fault."""
-        idle = list_unused_parameters(self.model, mixtures)
+        unused = list_unused_parameters(self.model, mixtures)
         names = [name for name, _ in self.model.named_parameters()]
         parts = {name.split(".")[0] for name in names}
-        whole = {p for p in parts if all(n in idle for n in names if n.split(".")[0] == p)}
-        return {name for name in idle if name.split(".")[0] not in whole}
+        whole = {p for p in parts if all(n in unused for n in names if n.split(".")[0] == p)}
+        return {name for name in unused if name.split(".")[0] not in whole}
 
-    def see_gradients(self) -> None:
+    def note_gradients(self) -> None:
         """Note, after a backward pass, what got a gradient."""
         self.without_gradient = {
             name
@@ -157,7 +157,7 @@ class ParameterWatch:
         still = [
             name
             for name, old in self.before.items()
-            if name not in self.idle and torch.equal(old, now[name].detach())
+            if name not in self.unused and torch.equal(old, now[name].detach())
         ]
         if not still:
             return ""

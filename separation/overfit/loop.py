@@ -1,4 +1,4 @@
-"""A recipe's model overfitted to a few of its training mixtures: can model and training do it?
+"""Overfit a recipe's model to a few of its training mixtures: a test of model and training.
 
 The recipe's own training data, model, loss and training step. Above 20 dB the implementation
 works; below, a sentence names the likely cause.
@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -44,20 +44,51 @@ logger = logging.getLogger(__name__)
 TARGET_DB = 20.0
 SEGMENT_S = 2.0
 LEARNING_RATE = 1e-3
-CALM_DB = 12.0  # from here the rate falls, as the noise of its steps bounds what is reached:
+CALM_DB = 12.0  # from here the rate falls, as the noise of its steps bounds what is reached
 HALVED_EVERY_DB = 4.0
-BATCH_SIZE = 2  # at most: many small steps learn by heart sooner than few large ones
+BATCH_SIZE = 2  # at most: many small steps overfit sooner than few large ones
 NEVER = 10**9  # steps: the end of a schedule that only the clock ends
 WATCHED_STEPS = 20  # after so many, every parameter must have changed
 SCORE_EVERY_S = 10.0
 SILENT_RMS = 1e-4  # a source below this has nothing to separate
 
 
-def overfit_recipe(experiment: Experiment, minutes: float, n_mixtures: int) -> dict[str, Any]:
-    """Overfit a recipe's model to its own first mixtures; writes ``overfit.json``.
+class Verdict(TypedDict):
+    """What overfitting gave.
 
-    Returns:
-        what :func:`overfit` does, and which code, device and model it was.
+    Attributes:
+        passed: whether the mean SI-SDR is above the target.
+        sentence: why.
+        si_sdr_db: mean over the mixtures; None where a fault came before the first score.
+        target_db: that it has to reach.
+        minutes, steps: that it took.
+        n_mixtures: that the model was trained on.
+        segment_s: their length.
+    """
+
+    passed: bool
+    sentence: str
+    si_sdr_db: float | None
+    target_db: float
+    minutes: float
+    steps: int
+    n_mixtures: int
+    segment_s: float
+
+
+class OverfitRecord(Verdict):
+    """``overfit.json``: the verdict, and which code, device and model it was."""
+
+    recipe: str
+    commit: str
+    device: str
+    seed: int
+    versions: dict[str, str]
+    model: str  # hash of the config's section
+
+
+def overfit_recipe(experiment: Experiment, minutes: float, n_mixtures: int) -> OverfitRecord:
+    """Overfit a recipe's model to its own first mixtures; writes ``overfit.json``.
 
     Raises:
         UserError: the experiment has another config, or no mixtures to train on.
@@ -69,7 +100,8 @@ def overfit_recipe(experiment: Experiment, minutes: float, n_mixtures: int) -> d
     added = experiment.noisy or experiment.origin == "existing"
     verdict = overfit(conf, items, device, with_noise=added)
     run = describe_run(experiment, device)
-    about = {
+    record: OverfitRecord = {
+        **verdict,
         "recipe": run["recipe"],
         "commit": run["commit"],
         "device": run["device"],
@@ -77,12 +109,12 @@ def overfit_recipe(experiment: Experiment, minutes: float, n_mixtures: int) -> d
         "versions": run["versions"],
         "model": hash_value(experiment.conf.section("model")),
     }
-    write_json(experiment.folder.overfit, verdict | about)
-    return verdict | about
+    write_json(experiment.folder.overfit, record)
+    return record
 
 
 def shorten(conf: Conf, minutes: float, n_items: int) -> Conf:
-    """The recipe with what makes learning by heart fast: short segments, a constant rate."""
+    """The recipe with what makes overfitting fast: short segments, a constant rate."""
     largest = min(BATCH_SIZE, conf.training.batch_size)
     training = dataclasses.replace(
         conf.training,
@@ -103,7 +135,7 @@ def shorten(conf: Conf, minutes: float, n_items: int) -> Conf:
 
 
 class FirstItems(Dataset):
-    """The first items of a training in which every source has something to say.
+    """The first training items in which every source speaks.
 
     An item is drawn anew whenever it is asked for, as in training.
     """
@@ -131,19 +163,14 @@ def _rms(signals: torch.Tensor) -> torch.Tensor:
     return signals.square().mean(-1).sqrt()
 
 
-def overfit(
-    conf: Conf, items: Dataset, device: torch.device, with_noise: bool = False
-) -> dict[str, Any]:
-    """Train on a few mixtures until they are known by heart, a fault is found or time is over.
+def overfit(conf: Conf, items: Dataset, device: torch.device, with_noise: bool = False) -> Verdict:
+    """Train on a few mixtures until the model overfits, a fault shows or time is over.
 
     Args:
         conf: recipe; its ``training.budget_min`` is the time.
         items: mixtures ``(time,)`` with sources ``(n_src, time)``, by number.
         device: cpu or cuda.
         with_noise: the mixtures hold more than the sources.
-
-    Returns:
-        ``passed, sentence, si_sdr_db, target_db, minutes, steps, n_mixtures, segment_s``.
     """
     Fabric.seed_everything(conf.training.seed, verbose=False)
     numbers = range(len(items))  # type: ignore[arg-type]
@@ -157,17 +184,14 @@ def overfit(
     )
     progress = _Progress(model, first, fault)
     if not fault:
-        _learn(conf, model, items, progress, device)
-    return progress.make_verdict(conf.training.budget_min) | {
-        "n_mixtures": len(first),
-        "segment_s": n_samples / rate,
-    }
+        _train(conf, model, items, progress, device)
+    return progress.make_verdict(conf.training.budget_min, n_samples / rate)
 
 
-def _learn(
+def _train(
     conf: Conf, model: torch.nn.Module, items: Dataset, progress: "_Progress", device: torch.device
 ) -> None:
-    """Steps of the real training, epoch after epoch, until ``progress`` says that it is over."""
+    """Real training steps, epoch after epoch, until ``progress`` says that it is over."""
     training = conf.training
     distributed = Distributed(training, device)
     module = SeparationModule(model, training).to(distributed.device)
@@ -181,14 +205,14 @@ def _learn(
             factor = scale_lr(training, progress.steps, NEVER, progress.elapsed_s)
             factor *= 0.5 ** (max(0.0, progress.by_loss_db - CALM_DB) / HALVED_EVERY_DB)
             train_step.run(progress.steps, mixtures, sources, training.lr * factor)
-            progress.log_step(float(train_step.loss))
+            progress.check_step(float(train_step.loss))
             if progress.is_over:
                 break
-        progress.log_epoch()
+        progress.score_epoch()
 
 
 class _Progress:
-    """Scores the mixtures now and then, and says when it is decided.
+    """Scores the mixtures now and then, and says when the result is clear.
 
     Args:
         model: before its first step.
@@ -225,19 +249,19 @@ class _Progress:
 
     @property
     def is_over(self) -> bool:
-        known = bool(self.scores) and self.scores[-1][1] > TARGET_DB
-        return bool(self.fault) or self.elapsed_s >= self.limit_s or known
+        is_reached = bool(self.scores) and self.scores[-1][1] > TARGET_DB
+        return bool(self.fault) or self.elapsed_s >= self.limit_s or is_reached
 
-    def log_step(self, loss: float) -> None:
+    def check_step(self, loss: float) -> None:
         """Look at gradients and parameters after a step; the early faults."""
         self.losses.append(loss)
         if not np.isfinite(loss):
             self.fault = f"the loss was not finite at step {self.steps}: a lower rate, or float32."
         elif self.steps == WATCHED_STEPS:
-            self.watch.see_gradients()
+            self.watch.note_gradients()
             self.fault = self.watch.find_fault()
 
-    def log_epoch(self) -> None:
+    def score_epoch(self) -> None:
         """Score where it is time to, and at the end."""
         by_loss = self.by_loss_db
         since_s = self.elapsed_s - (self.scores[-1][0] if self.scores else 0.0)
@@ -253,13 +277,13 @@ class _Progress:
             estimates = self.model(self.mixtures).float().cpu().numpy()
         pairs = zip([sources.numpy() for _, sources in self.items], estimates, strict=True)
         values = [
-            si_sdr_db(refs, found[list(find_permutation(refs, found))]).mean()
-            for refs, found in pairs
+            si_sdr_db(references, found[list(find_permutation(references, found))]).mean()
+            for references, found in pairs
         ]
         return float(np.mean(values))
 
-    def make_verdict(self, budget_min: float) -> dict[str, Any]:
-        """The verdict, and one sentence that says why."""
+    def make_verdict(self, budget_min: float, segment_s: float) -> Verdict:
+        """Whether it passed, and one sentence that says why."""
         score = self.scores[-1][1] if self.scores else None
         passed = not self.fault and score is not None and score > TARGET_DB
         minutes = self.elapsed_s / 60
@@ -271,28 +295,30 @@ class _Progress:
             "target_db": TARGET_DB,
             "minutes": round(minutes, 2),
             "steps": self.steps,
+            "n_mixtures": len(self.items),
+            "segment_s": segment_s,
         }
 
     def _explain(self, passed: bool, minutes: float, budget_min: float) -> str:
         score, n_mixtures = self.scores[-1][1], len(self.items)
-        told = f"{n_mixtures} training mixtures reach a mean SI-SDR of {score:.1f} dB"
+        result = f"{n_mixtures} training mixtures reach a mean SI-SDR of {score:.1f} dB"
         if passed:
             return (
-                f"{told}, above {TARGET_DB:.0f}, in {minutes:.1f} minutes and {self.steps} steps."
+                f"{result}, above {TARGET_DB:.0f}, in {minutes:.1f} minutes and {self.steps} steps."
             )
         if self.by_loss_db - score > 3:
             return (
-                f"{told} where the loss says {self.by_loss_db:.1f}: the loss does not measure what "
-                "is scored, or the fast form of the model computes something else."
+                f"{result} where the loss says {self.by_loss_db:.1f}: the loss does not measure "
+                "what is scored, or the fast form of the model computes something else."
             )
         earlier = [db for seconds, db in self.scores if seconds < 0.7 * self.scores[-1][0]]
         gain = score - (earlier[-1] if earlier else 0.0)
         if gain > 0.5:
             return (
-                f"{told} in {minutes:.1f} minutes, below {TARGET_DB:.0f}, and still rise "
+                f"{result} in {minutes:.1f} minutes, below {TARGET_DB:.0f}, and still rise "
                 f"({gain:.1f} dB in the last third): try --minutes {3 * budget_min:g}."
             )
         return (
-            f"{told} and stay there, below {TARGET_DB:.0f}; data, bases, loss and gradients passed "
-            "their checks: look at the masks' activation and the learning rate."
+            f"{result} and stay there, below {TARGET_DB:.0f}; data, bases, loss and gradients "
+            "passed their checks: look at the masks' activation and the learning rate."
         )

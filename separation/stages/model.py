@@ -216,17 +216,14 @@ def _refuse_unscored(scored: Evaluations, outputs: list[Path]) -> None:
 
 
 def _make_estimator(experiment: Experiment, name: str) -> "Callable[[Mixture], np.ndarray]":
-    from separation.evaluation import estimators
-
-    conf = experiment.conf
-    if name == "mixture":
-        return estimators.estimate_mixture
-    if name in estimators.ORACLE_MASKS:
-        return estimators.make_oracle_mask(name, conf.evaluation, conf.audio.sample_rate)
+    from separation.evaluation.estimators import make_model_estimator, make_reference_estimator
     from separation.models.checkpoint.load import load_model
 
+    conf = experiment.conf
+    if name != "model":
+        return make_reference_estimator(name, conf.evaluation, conf.audio.sample_rate)
     model = load_model(experiment.folder.checkpoint)
-    return estimators.make_model_estimator(model, choose_device(experiment.device))
+    return make_model_estimator(model, choose_device(experiment.device))
 
 
 def run_report(experiment: Experiment) -> list[Path]:

@@ -21,6 +21,7 @@ from separation.models.checkpoint.load import open_model
 from separation.models.fast.layers import FastForm, make_fast
 from separation.models.precision import has_fast_bf16
 from separation.models.registry import build_model, find_architecture
+from separation.text import explain_briefly
 from separation.training.loss import make_pit_loss
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class SeparationModule(pl.LightningModule):
         except (RuntimeError, TypeError, NotImplementedError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            return (str(error) or type(error).__name__).splitlines()[0]
+            return explain_briefly(error)
         finally:
             self.zero_grad()
         return ""
@@ -134,7 +135,7 @@ class SeparationModule(pl.LightningModule):
                 self._run(compiled, noise).square().mean().backward()
         except Exception as error:
             self.use_graphs = False
-            return (str(error) or type(error).__name__).splitlines()[0]
+            return explain_briefly(error)
         finally:
             self.zero_grad()
         self._forms["train"] = compiled
