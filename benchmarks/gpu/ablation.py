@@ -36,7 +36,7 @@ def describe_rung(name: str, experiment: Experiment, scores: dict[str, Any]) -> 
         "rung": name,
         "label": find_rung(name).label
         if name != LAST
-        else f"on with the weights of {_tell_start(conf)}",
+        else f"on with the weights of {_describe_start(conf)}",
         "scores": scores,
         "dev_si_sdr": -min(float(row["dev_loss"]) for row in curves),
         "train_si_sdr": -float(last["train_loss"]),
@@ -53,7 +53,7 @@ def describe_rung(name: str, experiment: Experiment, scores: dict[str, Any]) -> 
     }
 
 
-def _tell_start(conf: Any) -> str:
+def _describe_start(conf: Any) -> str:
     return f"({Path(conf.training.init_from).parent.name})"
 
 
