@@ -23,15 +23,15 @@ def encode_figure(figure: Any) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def plot_curves(rows: list[dict[str, str]]) -> str:
-    """SI-SDR on train and dev against minutes, with the learning rate below."""
+def plot_curves(rows: list[dict[str, str]], ratio: str = "SI-SDR") -> str:
+    """The negative loss, a ratio in dB, of train and dev against minutes, and the learning rate."""
     minutes = [float(row["elapsed_s"]) / 60 for row in rows]
     figure, (top, bottom) = plt.subplots(
         2, 1, figsize=(7, 4.5), sharex=True, height_ratios=[3, 1], layout="constrained"
     )
     for name, label in (("train_loss", "train (mixed on the fly)"), ("dev_loss", "dev (fixed)")):
         top.plot(minutes, [-float(row[name]) for row in rows], marker="o", ms=3, label=label)
-    top.set_ylabel("SI-SDR (dB)")
+    top.set_ylabel(f"{ratio} (dB)")
     top.legend()
     top.grid(alpha=0.3)
     bottom.plot(minutes, [float(row["lr"]) for row in rows], color="gray", drawstyle="steps-pre")

@@ -127,7 +127,8 @@ def _format_page(experiment: Experiment, summary: Summary, run: RunRecord) -> st
         Block("text", list_sanity_notes(experiment, summary) + describe_problems(summary)),
         Block("h2", "Training"),
     ]
-    curves = plot_curves(experiment.folder.read_curves())
+    ratio = experiment.conf.training.loss.upper().replace("_", "-")
+    curves = plot_curves(experiment.folder.read_curves(), ratio)
     parts = [blocks_to_html(head), f'<img alt="training curves" src="{curves}">']
     if "model" in experiment.conf.evaluation.estimators:
         parts += _show_mixtures(experiment)

@@ -167,7 +167,7 @@ class TrainingLoop:
         self.tensorboard = TensorBoardLogger(
             self.folder / "tensorboard", self.step + 1, writes=self.distributed.is_first
         )
-        self.progress = ProgressLogger(self.tensorboard, self.history)
+        self.progress = ProgressLogger(self.tensorboard, self.history, self.conf.loss)
         try:
             self._run_epochs(watch)
         except Stopped as stopped:

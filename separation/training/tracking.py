@@ -73,12 +73,15 @@ class ProgressLogger:
     Args:
         tensorboard: the logs.
         history: the epochs so far; only the process that writes it draws a bar.
+        loss: ``training.loss``, the ratio that a loss is the negative of: what values are called.
     """
 
     LOG_EVERY = 20  # steps between looks at what a GPU has computed
 
-    def __init__(self, tensorboard: TensorBoardLogger, history: TrainingHistory) -> None:
-        self.tensorboard, self.history = tensorboard, history
+    def __init__(
+        self, tensorboard: TensorBoardLogger, history: TrainingHistory, loss: str = "si_sdr"
+    ) -> None:
+        self.tensorboard, self.history, self._ratio = tensorboard, history, loss
 
     def open_bar(self, epoch: int, step: int, done: int, n_steps: int) -> Any:
         """A progress bar of an epoch's ``n_steps``, at step ``step`` of the whole run."""
@@ -110,17 +113,17 @@ class ProgressLogger:
         }
         self.tensorboard.add_scalars(values, step)
 
-    def _format_postfix(self, si_sdr: float) -> dict[str, str]:
-        shown = {"si_sdr": f"{si_sdr:.3f}"}
+    def _format_postfix(self, ratio_db: float) -> dict[str, str]:
+        shown = {self._ratio: f"{ratio_db:.3f}"}
         if self.history.rows:
-            shown["dev_si_sdr"] = f"{-self.history.rows[-1]['dev_loss']:.3f}"
+            shown[f"dev_{self._ratio}"] = f"{-self.history.rows[-1]['dev_loss']:.3f}"
         return shown
 
     def log_epoch(self, step: int, row: dict[str, Any]) -> None:
         """After an epoch, whose row in ``curves.csv`` is ``row``."""
         names = ("train_loss", "dev_loss", "dev_si_sdri", "skipped", "memory_mb", "validation_s")
         values = {name: row[name] for name in names}
-        values["dev_si_sdr"] = -row["dev_loss"]
+        values[f"dev_{self._ratio}"] = -row["dev_loss"]
         self.tensorboard.add_scalars(values, step)
 
 

@@ -12,6 +12,7 @@ from separation.jobs import spread_evenly
 from separation.mixtures.dataset import MixtureDataset
 from separation.training.data import Batch, open_dev
 from separation.training.distributed import Distributed, SignalWatch, Stopped
+from separation.training.loss import make_pit_loss
 from separation.training.module import SeparationModule
 
 
@@ -20,7 +21,7 @@ class DevScores:
     """Means over the dev mixtures.
 
     Attributes:
-        loss: negative SI-SDR in dB of the best permutation.
+        loss: ``training.loss`` in dB of the best permutation.
         si_sdri: SI-SDR less that of the mixture, in dB.
     """
 
@@ -42,7 +43,9 @@ class Validator:
         numbers = spread_evenly(len(dev), conf.dev_mixtures or len(dev))
         self.n_mixtures = len(numbers)
         self._loader = open_dev(conf, dev, numbers[distributed.rank :: distributed.world_size])
-        self._mixtures_loss: float | None = None  # of the unprocessed mixtures
+        self._is_si_sdr = conf.loss == "si_sdr"
+        self._negative_si_sdr = make_pit_loss("si_sdr")  # scores, whatever is trained with
+        self._of_mixtures: float | None = None  # negative SI-SDR of the unprocessed mixtures
 
     def score(self, module: SeparationModule, watch: SignalWatch) -> DevScores:
         """Mean scores of the module's weights.
@@ -50,19 +53,23 @@ class Validator:
         Raises:
             Stopped: a signal came.
         """
-        # losses of the estimates, and of the mixtures as they are; float64 as sums of thousands
-        sums = torch.zeros(2, dtype=torch.float64, device=module.device)
+        # loss and negative SI-SDR of the estimates, negative SI-SDR of the mixtures as they are;
+        # float64 as sums of thousands
+        sums = torch.zeros(3, dtype=torch.float64, device=module.device)
         with module.evaluating():
             for mixture, sources in self._take_turns(watch):
                 mixture, sources = mixture.to(module.device), sources.to(module.device)
-                sums[0] += module.pit_loss(module.separate(mixture), sources)
-                if self._mixtures_loss is None:
+                estimates = module.separate(mixture)
+                loss = module.pit_loss(estimates, sources)
+                sums[0] += loss
+                sums[1] += loss if self._is_si_sdr else self._negative_si_sdr(estimates, sources)
+                if self._of_mixtures is None:
                     copies = mixture[:, None].expand_as(sources)
-                    sums[1] += module.pit_loss(copies, sources)
-        loss, mixtures_loss = (self.distributed.all_reduce_sum(sums) / self.n_mixtures).tolist()
-        if self._mixtures_loss is None:
-            self._mixtures_loss = mixtures_loss
-        return DevScores(loss, self._mixtures_loss - loss)
+                    sums[2] += self._negative_si_sdr(copies, sources)
+        means = (self.distributed.all_reduce_sum(sums) / self.n_mixtures).tolist()
+        if self._of_mixtures is None:
+            self._of_mixtures = means[2]
+        return DevScores(means[0], self._of_mixtures - means[1])
 
     def _take_turns(self, watch: SignalWatch) -> Iterator[Batch]:
         """This process's mixtures; all processes ask about signals equally often."""

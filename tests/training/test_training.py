@@ -375,6 +375,21 @@ def test_average_of_weights_is_what_is_validated_and_saved(tmp_path):
     )
 
 
+@pytest.mark.parametrize("loss", ["snr", "sd_sdr"])
+def test_si_sdri_of_dev_is_that_whatever_the_loss(tmp_path, loss):
+    state = run(tmp_path, epochs=1, loss=loss, optimizer="adamw", weight_decay=0.01)
+    model, expected = load_model(tmp_path), {loss: [], "si_sdr": []}
+    for mixture in make_dev():
+        sources = torch.from_numpy(mixture.sources)[None]
+        wave = torch.from_numpy(mixture.mixture)[None]
+        expected[loss].append(float(make_pit_loss(loss)(model(wave), sources)))
+        before = make_pit_loss("si_sdr")(wave[:, None].expand_as(sources), sources)
+        expected["si_sdr"].append(float(before - make_pit_loss("si_sdr")(model(wave), sources)))
+    row = state["results"]["rows"][0]
+    assert row["dev_loss"] == pytest.approx(np.mean(expected[loss]), abs=1e-3)
+    assert row["dev_si_sdri"] == pytest.approx(np.mean(expected["si_sdr"]), abs=1e-3)
+
+
 def test_schedules():
     conf = make_conf(schedule="cosine", warmup_steps=0).training
     assert scale_lr(conf, 0, 100, 0) == 1
