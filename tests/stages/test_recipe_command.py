@@ -69,6 +69,15 @@ def test_a_stage_chooses_its_exit_code_after_sigterm():
         assert processes.run(STAGES[0], [*PYTHON, code]) == 7
 
 
+@pytest.fixture
+def answers_ctrl_c():
+    """As in a terminal: a job in the background ignores SIGINT, and so do its tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("answers_ctrl_c")
 def test_ctrl_c_while_a_stage_ends_begins_no_other():
     with StageProcesses() as processes, pytest.raises(KeyboardInterrupt):
         _send_soon(signal.SIGINT)
