@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from separation.errors import UserError
 from separation.stages import keys
+from separation.text import format_table
 
 if TYPE_CHECKING:
     from separation.experiment.experiment import Experiment
@@ -164,13 +165,11 @@ def format_stage_list() -> str:
 
 def format_readme_table() -> str:
     """The stages as README.md has them, in Markdown."""
-    lines = [f"| {stage.number} {stage.name} | {stage.help} |" for stage in STAGES]
-    return "\n".join(["| stage | does |", "|---|---|", *lines])
+    rows = [[f"{stage.number} {stage.name}", stage.help] for stage in STAGES]
+    return format_table(["stage", "does"], rows)
 
 
 def format_contracts() -> str:
     """What each stage reads and writes, as docs/architecture.md has it, in Markdown."""
-    lines = [
-        f"| {stage.number} {stage.name} | {stage.reads} | {stage.writes} |" for stage in STAGES
-    ]
-    return "\n".join(["| stage | reads | writes |", "|---|---|---|", *lines])
+    rows = [[f"{stage.number} {stage.name}", stage.reads, stage.writes] for stage in STAGES]
+    return format_table(["stage", "reads", "writes"], rows)
