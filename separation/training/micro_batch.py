@@ -7,7 +7,6 @@ any batch takes, from small measurements on the CPU, for the table of docs/which
 import copy
 import dataclasses
 import functools
-import gc
 import logging
 import math
 import weakref
@@ -20,6 +19,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from separation.config.schema import Conf
+from separation.device_memory import free_memory, is_out_of_memory
 from separation.errors import UserError
 from separation.training.distributed import Distributed
 from separation.training.loss import make_pit_loss
@@ -28,7 +28,6 @@ from separation.training.module import SeparationModule
 logger = logging.getLogger(__name__)
 
 MARGIN = 0.1  # of what a step took, kept free: fragments, other lengths, other processes
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "alloc_failed")
 ADAM_STATES = 2  # running means of the gradient and of its square
 # While the backward pass frees what was saved, it holds a few gradients of the widest activation.
 WORKING_TENSORS = 4
@@ -132,21 +131,6 @@ def _fits(try_step: Callable[[int], None], size: int, hold_margin: Callable[[], 
     del held
     free_memory()
     return fits
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch, cuBLAS or cuDNN had no memory left; of various types, so by their words."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return any(words in str(error).lower() for words in OUT_OF_MEMORY)
-
-
-def free_memory() -> None:
-    """Give back what nobody uses, and forget the peak."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
 
 
 def _hold_cuda_margin() -> object:

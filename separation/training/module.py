@@ -2,9 +2,7 @@
 
 import contextlib
 import copy
-import importlib.util
 import logging
-import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,6 +13,7 @@ from torch import nn
 
 from separation.config.schema import Conf
 from separation.config.training import TrainingConf
+from separation.device_memory import free_memory
 from separation.errors import UserError
 from separation.models.asteroid import describe_model
 from separation.models.checkpoint.load import open_model
@@ -22,11 +21,18 @@ from separation.models.fast.layers import FastForm, make_fast
 from separation.models.precision import has_fast_bf16
 from separation.models.registry import build_model, find_architecture
 from separation.text import explain_briefly
+from separation.training.compiling import (
+    count_graph_skips,
+    explain_compile_error,
+    find_missing_tool,
+)
 from separation.training.loss import make_pit_loss
 
 logger = logging.getLogger(__name__)
 
 TRIED_SAMPLES = 8000  # of the noise that a network is tried on
+GRAPH_RUNS = 3  # a CUDA graph is recorded in the second step and replayed from the third on
+SLOWER = "slower"  # begins the reason why a model that could be compiled is not
 
 
 class SeparationModule(pl.LightningModule):
@@ -102,7 +108,9 @@ class SeparationModule(pl.LightningModule):
             raise UserError(f"training.compile=on: {obstacle}; fix that, or set compile=auto.")
         form = f"eager ({obstacle})" if obstacle else "compiled"
         form += " with CUDA graphs" if self.use_graphs else ""
-        logger.info("training runs %s, %s", form, "bf16 autocast" if self.use_bf16 else "float32")
+        level = logging.WARNING if obstacle.startswith(SLOWER) else logging.INFO
+        precision = "bf16 autocast" if self.use_bf16 else "float32"
+        logger.log(level, "training runs %s, %s", form, precision)
 
     def _find_obstacle(self) -> str:
         """Why the model cannot be compiled, in words; empty where it can."""
@@ -110,14 +118,11 @@ class SeparationModule(pl.LightningModule):
             return "training.compile=off"
         if not self.architecture.compiled:
             return "its code says that this model is not to be compiled"
-        if can_compile(self.device):
-            return ""
-        if self.device.type == "cuda":
-            return "slower: compiling needs the package triton"
-        return "slower: compiling needs a C++ compiler, g++ or clang++, which is not installed"
+        missing = find_missing_tool(self.device)
+        return f"{SLOWER}: compiling needs {missing}" if missing else ""
 
     def _try_compile(self) -> str:
-        """Compile and run one throw-away batch; the reason where that fails, and stay eager."""
+        """Compile and run throw-away batches; the reason where that fails, and stay eager."""
         logger.info("compiling the model (a minute or two the first time)")
         fused = self.architecture.fused
         form = FastForm(
@@ -125,19 +130,40 @@ class SeparationModule(pl.LightningModule):
             depthwise=self.conf.fused_depthwise and fused,
             gradients=self._writes_gradients() and fused,
         )
+        fast = make_fast(self.model, form)
         self.use_graphs = self._can_use_graphs()
-        mode = "reduce-overhead" if self.use_graphs else None
-        compiled = torch.compile(make_fast(self.model, form), dynamic=False, mode=mode)
+        obstacle = self._compile(fast)
+        if obstacle and self.use_graphs:
+            logger.warning("no CUDA graphs (training.cuda_graphs): %s", obstacle)
+            self.use_graphs = False
+            obstacle = self._compile(fast)
+        return f"{SLOWER}: {obstacle}" if obstacle else ""
+
+    def _compile(self, fast: nn.Module) -> str:
+        """Compile this form and see it run as in training; the reason where it does not."""
+        compiled = torch.compile(
+            fast, dynamic=False, mode="reduce-overhead" if self.use_graphs else None
+        )
         noise = torch.randn(self.conf.forward_items, self.n_samples, device=self.device)
+        free_memory()
+        n_skips = count_graph_skips()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self._run(compiled, noise).square().mean().backward()
+                for _ in range(GRAPH_RUNS if self.use_graphs else 1):
+                    self._run(compiled, noise).square().mean().backward()
+                    self.zero_grad()
         except Exception as error:
-            self.use_graphs = False
-            return explain_briefly(error)
+            return explain_compile_error(error)
         finally:
             self.zero_grad()
+        n_skips = count_graph_skips() - n_skips
+        if self.use_graphs and n_skips:
+            text = (
+                "no CUDA graphs (training.cuda_graphs): %d skipped; TORCH_LOGS=cudagraphs says why"
+            )
+            logger.warning(text, n_skips)
+            self.use_graphs = False
         self._forms["train"] = compiled
         return ""
 
@@ -216,13 +242,6 @@ def make_optimizer(parameters: list[nn.Parameter], conf: TrainingConf) -> torch.
         return torch.optim.RAdam(parameters, **values)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[conf.optimizer]
     return kind(parameters, **values, fused=conf.fused_adam or None)
-
-
-def can_compile(device: torch.device) -> bool:
-    """Whether torch.compile can work here: it needs a C++ compiler (CPU) or Triton (CUDA)."""
-    if device.type == "cuda":
-        return importlib.util.find_spec("triton") is not None
-    return shutil.which("g++") is not None or shutil.which("clang++") is not None
 
 
 def list_unused_parameters(model: nn.Module, mixtures: torch.Tensor) -> set[str]:

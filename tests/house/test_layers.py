@@ -11,7 +11,18 @@ from tests.conftest import ROOT
 
 # From the ground up: a layer may import itself and what stands before it.
 LAYERS = [
-    *("errors", "records", "files", "text", "jobs", "environment", "options", "plots", "download"),
+    *(
+        "errors",
+        "records",
+        "files",
+        "text",
+        "jobs",
+        "environment",
+        "device_memory",
+        "options",
+        "plots",
+        "download",
+    ),
     *("metrics", "models", "config", "audio", "corpora", "mixtures", "evaluation"),
     *("training", "experiment", "reports", "stages", "datasets"),
     *("recordings", "wav_trees", "compare", "mixture_checks", "publish", "overfit"),

@@ -27,11 +27,12 @@ from separation.files import read_rows
 from separation.mixtures.dynamic.host import DynamicMixtures, ListedSegments
 from separation.models.asteroid import import_asteroid
 from separation.models.checkpoint.load import load_model
+from separation.training.compiling import can_compile
 from separation.training.data import open_batches, open_mixer
 from separation.training.distributed import Distributed
 from separation.training.loop import TrainingLoop
 from separation.training.loss import make_pit_loss
-from separation.training.module import SeparationModule, can_compile, make_model
+from separation.training.module import SeparationModule, make_model
 from separation.training.schedule import scale_lr
 from separation.training.step import TrainStep, derive_seed
 from tests.conftest import ROOT
