@@ -108,7 +108,9 @@ def check_loss(kind: type[SeparationModule], items: Sequence[Item], conf: Traini
         conf: training config.
     """
     mixtures, sources = (torch.stack(part) for part in zip(*items, strict=True))
-    plain = dataclasses.replace(conf, compile="off", precision="fp32", batch_size=len(items))
+    plain = dataclasses.replace(
+        conf, compile="off", cuda_graphs=False, precision="fp32", batch_size=len(items)
+    )
     module = kind(_Oracle(sources), plain)
     module.prepare(mixtures.shape[-1])
     scores = [-module.training_step([mixtures, sources], 0).item() for _ in range(TRIES)]

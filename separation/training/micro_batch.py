@@ -12,6 +12,7 @@ import math
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -63,8 +64,17 @@ def fit_micro_batch(conf: Conf, module: SeparationModule, distributed: Distribut
     if math.isinf(n_pieces):
         raise failure or UserError("another process could not fit a single mixture; see its error.")
     pieces = round(n_pieces)
-    size = 0 if pieces == 1 else share // pieces
-    return dataclasses.replace(conf, training=dataclasses.replace(training, micro_batch=size))
+    return set_micro_batch(conf, 0 if pieces == 1 else share // pieces)
+
+
+def set_micro_batch(conf: Conf, size: int) -> Conf:
+    """The recipe with pieces of this size, 0: whole; a step in pieces has no CUDA graph."""
+    changes: dict[str, Any] = {"micro_batch": size}
+    if size and conf.training.cuda_graphs:
+        text = "no CUDA graphs (training.cuda_graphs): the batch goes through in pieces of %d"
+        logger.warning(text, size)
+        changes["cuda_graphs"] = False
+    return dataclasses.replace(conf, training=dataclasses.replace(conf.training, **changes))
 
 
 def try_step(conf: Conf, module: SeparationModule, n_items: int) -> None:

@@ -184,13 +184,31 @@ class TrainStep:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         if self.average is not None:
             for value, saved in zip(self.average.values, state["ema"], strict=True):
                 value.copy_(saved)
         self.loss_sum.copy_(state["loss_sum"])
         self.n_skipped = state["n_skipped"]
         self.n_skipped_in_row = state["n_skipped_in_row"]
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take up a checkpoint's state, but stay fused or not, which may change when a run goes on.
+
+    torch takes ``fused`` from the checkpoint, and the counts of steps lie where that wants them:
+    float32 on the parameters' device for fused kernels, on the CPU for others.
+    """
+    optimizer.load_state_dict(state)
+    fused = optimizer.defaults.get("fused")
+    for group in optimizer.param_groups:
+        if "fused" in group:
+            group["fused"] = fused
+        for parameter in group["params"]:
+            values = optimizer.state.get(parameter, {})
+            if isinstance(values.get("step"), torch.Tensor):
+                device = parameter.device if fused else torch.device("cpu")
+                values["step"] = values["step"].to(device, torch.float32)
 
 
 def derive_seed(seed: int, step: int, rank: int) -> int:

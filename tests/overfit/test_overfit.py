@@ -191,8 +191,10 @@ def test_noise_is_no_fault_where_the_task_has_it():
     assert "do not add up" in check_items(swapped, swapped, with_noise=True)
 
 
-def test_loss_check_passes_the_real_loss():
-    conf = make_conf()
+@pytest.mark.parametrize("graphs", ["true", "false"])
+def test_loss_check_passes_the_real_loss(graphs):
+    """Bug: with CUDA graphs it contradicted itself, as it compiles nothing."""
+    conf = make_conf("training.compile=auto", f"training.cuda_graphs={graphs}")
     assert check_loss(SeparationModule, [Voices()[0], Voices()[1]], conf.training) == ""
 
 

@@ -59,6 +59,14 @@ def test_the_largest_piece_that_fits_is_taken(room, expected):
     assert card.seen[0] == (8, 2000)
 
 
+@pytest.mark.parametrize(("room", "graphs"), [(8, True), (4, False)])
+def test_a_batch_in_pieces_goes_without_cuda_graphs(room, graphs, caplog):
+    """Bug: it ended with the advice to leave micro_batch at 0, where the user had left it."""
+    conf, _, _ = fit(room, cuda_graphs=True, compile="auto")
+    assert conf.training.cuda_graphs == graphs
+    assert ("no CUDA graphs" in caplog.text) != graphs
+
+
 def test_a_piece_that_is_asked_for_is_not_tried():
     conf, _, card = fit(1, micro_batch=4)
     assert conf.training.micro_batch == 4 and card.seen == []

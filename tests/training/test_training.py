@@ -180,6 +180,17 @@ def test_killed_training_loses_no_more_than_the_steps_since_its_checkpoint(tmp_p
     assert_same(run(tmp_path / "whole"), run(tmp_path / "cut"))
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_training_goes_on_with_fused_adam_switched(fused, tmp_path):
+    """Bug: the optimiser kept the checkpoint's kernel, whose guard the first step then refused."""
+    whole = run(tmp_path / "whole", fused_adam=not fused)
+    run(tmp_path / "switched", fused_adam=not fused, epochs=1)
+    switched = run(tmp_path / "switched", fused_adam=fused)
+    assert switched["stepper"]["optimizer"]["param_groups"][0]["fused"] == (fused or None)
+    for name, value in whole["state_dict"].items():
+        assert torch.allclose(value, switched["state_dict"][name], atol=1e-5), name
+
+
 def test_full_disk_is_one_sentence_and_costs_nothing(tmp_path):
     whole = run(tmp_path / "whole", epochs=2)
     first = run(tmp_path / "full", epochs=1)
