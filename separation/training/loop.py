@@ -26,7 +26,7 @@ from separation.training.checkpoint import naming_full_disk, read_checkpoint, wr
 from separation.training.data import Batch, count_steps, open_batches, open_mixer
 from separation.training.distributed import Distributed, SignalWatch, Stopped
 from separation.training.history import EpochResult, TrainingHistory
-from separation.training.micro_batch import fit_micro_batch
+from separation.training.micro_batch import prepare_fitting
 from separation.training.module import SeparationModule, make_model
 from separation.training.schedule import scale_lr
 from separation.training.step import TrainStep
@@ -65,9 +65,9 @@ def train(
     module.to(distributed.device)
     mixer = open_mixer(conf.training, segments, distributed)
     if distributed.device.type == "cuda":  # a CPU that runs out of memory swaps, or kills us
-        conf = fit_micro_batch(conf, module, distributed)
-        module.conf = conf.training
-    module.prepare(round(conf.training.segment_s * conf.audio.sample_rate))
+        conf = prepare_fitting(conf, module, distributed)
+    else:
+        module.prepare(round(conf.training.segment_s * conf.audio.sample_rate))
     loop = TrainingLoop(conf, module, segments, dev, folder, distributed, mixer)
     if saved is not None:
         loop.load_state_dict(saved)

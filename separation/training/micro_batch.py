@@ -1,7 +1,8 @@
 """Micro-batch: how many mixtures fit the device at once, tried before training, or computed.
 
-:func:`fit_micro_batch` tries real steps on the device. :class:`StepMemory` computes what a step of
-any batch takes, from small measurements on the CPU, for the table of docs/which-gpu.md.
+:func:`fit_micro_batch` tries real steps on the device, :func:`enlarge_micro_batch` compiled ones.
+:class:`StepMemory` computes what a step of any batch takes, from small measurements on the CPU, for
+the table of docs/which-gpu.md.
 """
 
 import copy
@@ -22,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from separation.config.schema import Conf
 from separation.device_memory import free_memory, is_out_of_memory
 from separation.errors import UserError
+from separation.text import explain_briefly
 from separation.training.distributed import Distributed
 from separation.training.loss import make_pit_loss
 from separation.training.module import SeparationModule
@@ -29,10 +31,26 @@ from separation.training.module import SeparationModule
 logger = logging.getLogger(__name__)
 
 MARGIN = 0.1  # of what a step took, kept free: fragments, other lengths, other processes
+NCCL_BYTES = 2**30  # assumed: its buffers between GPUs, which come after the trial
 ADAM_STATES = 2  # running means of the gradient and of its square
 # While the backward pass frees what was saved, it holds a few gradients of the widest activation.
 WORKING_TENSORS = 4
 SHORT, LONG = 1, 2  # items and lengths of a measurement
+
+
+def prepare_fitting(conf: Conf, module: SeparationModule, distributed: Distributed) -> Conf:
+    """Fit the batch to a GPU's memory, compile, and take larger pieces if compiled ones fit.
+
+    Raises:
+        UserError: not even one mixture fits, or ``training.compile=on`` cannot be had here.
+    """
+    fitting = fit_micro_batch(conf, module, distributed)
+    module.conf = fitting.training
+    module.prepare(round(conf.training.segment_s * conf.audio.sample_rate))
+    is_tried = fitting.training.micro_batch != conf.training.micro_batch
+    if is_tried and module.is_compiled:
+        return enlarge_micro_batch(fitting, module, distributed)
+    return fitting
 
 
 def fit_micro_batch(conf: Conf, module: SeparationModule, distributed: Distributed) -> Conf:
@@ -57,7 +75,9 @@ def fit_micro_batch(conf: Conf, module: SeparationModule, distributed: Distribut
         return conf
     share, failure = training.forward_items, None
     try:
-        n_pieces = share / find_micro_batch(functools.partial(try_step, conf, module), share)
+        hold_margin = functools.partial(hold_cuda_margin, distributed.world_size)
+        attempt = functools.partial(try_step, conf, module)
+        n_pieces = share / find_micro_batch(attempt, share, hold_margin)
     except UserError as error:  # raised once the other processes know, which wait for this one
         failure, n_pieces = error, math.inf
     n_pieces = distributed.all_reduce_max([n_pieces])[0]
@@ -65,6 +85,67 @@ def fit_micro_batch(conf: Conf, module: SeparationModule, distributed: Distribut
         raise failure or UserError("another process could not fit a single mixture; see its error.")
     pieces = round(n_pieces)
     return set_micro_batch(conf, 0 if pieces == 1 else share // pieces)
+
+
+def enlarge_micro_batch(
+    conf: Conf,
+    module: SeparationModule,
+    distributed: Distributed,
+    measure: Callable[[SeparationModule], tuple[int, int]] | None = None,
+) -> Conf:
+    """Compile once more for larger pieces, where those that are compiled leave enough memory.
+
+    Pieces are fitted with eager steps, which may take three times as much as compiled ones.
+
+    Args:
+        conf: with a ``micro_batch`` that fits.
+        module: compiled for it.
+        distributed: the processes; all take the same.
+        measure: a compiled step's bytes and those that are free beside it; None: those of CUDA.
+
+    Returns:
+        ``conf`` as it is, or with the larger pieces for which the module is compiled now.
+    """
+    share = conf.training.batch_size // conf.training.n_processes
+    step_bytes, free_bytes = (measure or measure_compiled_step)(module)
+    room = free_bytes / (1 + MARGIN) * conf.training.micro_batch / max(1, step_bytes)
+    size = next(k for k in list_divisors(share) if k <= room or k <= conf.training.micro_batch)
+    size = share // round(distributed.all_reduce_max([share / size])[0])
+    if size <= conf.training.micro_batch:
+        return conf
+    larger = set_micro_batch(conf, 0 if size == share else size)
+    attempt = functools.partial(_try_compiled, module)
+    hold_margin = functools.partial(hold_cuda_margin, distributed.world_size)
+    undo = module.recompile(larger.training)
+    fails = undo is None or bool(find_shortage(attempt, size, hold_margin))
+    if distributed.all_reduce_max([fails])[0]:
+        if undo is not None:
+            undo()
+        free_memory()
+        return conf
+    logger.info("compiled, %d of %d mixtures fit the device at once", size, share)
+    return larger
+
+
+def measure_compiled_step(module: SeparationModule) -> tuple[int, int]:
+    """Bytes that a compiled step takes at its peak, and that are free on the GPU without it."""
+    free_memory()
+    held = torch.cuda.memory_allocated()
+    _try_compiled(module, module.conf.forward_items)
+    peak = torch.cuda.max_memory_allocated() - held
+    free_memory()
+    n_states = ADAM_STATES + 2  # and gradients, and an average of the weights
+    states = n_states * sum(p.numel() * p.element_size() for p in module.model.parameters())
+    return peak, torch.cuda.mem_get_info()[0] - states
+
+
+def _try_compiled(module: SeparationModule, n_items: int) -> None:
+    """A step's forward and backward pass on noise; leaves no gradients."""
+    noise = torch.randn(n_items, module.n_samples, device=module.device)
+    try:
+        module.estimate(noise).square().mean().backward()
+    finally:
+        module.zero_grad()
 
 
 def set_micro_batch(conf: Conf, size: int) -> Conf:
@@ -115,38 +196,45 @@ def find_micro_batch(
         UserError: not even one item fits.
     """
     free_memory()
+    shortage = ""
     for size in list_divisors(batch_size):
-        if _fits(try_step, size, hold_margin or _hold_cuda_margin):
+        shortage = find_shortage(try_step, size, hold_margin or hold_cuda_margin)
+        if not shortage:
             if size < batch_size:
                 logger.info("%d of %d mixtures fit the device at once", size, batch_size)
             return size
     raise UserError(
-        f"training.batch_size={batch_size}: not even one mixture fits the device's memory; lower "
-        "training.segment_s, choose a smaller model or use --device cpu."
+        f"training.batch_size={batch_size}: not even one mixture fits the device's memory "
+        f"({shortage}); lower training.segment_s, choose a smaller model or use --device cpu."
     )
 
 
-def _fits(try_step: Callable[[int], None], size: int, hold_margin: Callable[[], object]) -> bool:
+def find_shortage(
+    try_step: Callable[[int], None], size: int, hold_margin: Callable[[], object]
+) -> str:
+    """Run a step twice, the second time with a margin held; what lacks memory says, or nothing."""
     held: object = None
+    shortage = ""
     try:
         try_step(size)
         held = hold_margin()
         try_step(size)
-        fits = True
     except RuntimeError as error:  # torch.OutOfMemoryError is one
         if not is_out_of_memory(error):
             raise
-        fits = False
+        shortage = explain_briefly(error)
     # Only now: the error held the frames, and they the step's tensors.
     del held
     free_memory()
-    return fits
+    return shortage
 
 
-def _hold_cuda_margin() -> object:
+def hold_cuda_margin(world_size: int = 1) -> object:
+    """Memory that stays free: a tenth of CUDA's peak, and NCCL's where there are processes."""
     if not torch.cuda.is_available():
         return None
     n_bytes = int(MARGIN * torch.cuda.max_memory_allocated())
+    n_bytes += NCCL_BYTES if world_size > 1 else 0
     return torch.empty(n_bytes, dtype=torch.uint8, device="cuda")
 
 

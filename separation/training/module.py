@@ -4,7 +4,7 @@ import contextlib
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -49,7 +49,7 @@ class SeparationModule(pl.LightningModule):
         self.conf = conf
         self.pit_loss = make_pit_loss(conf.loss)
         self.architecture = find_architecture(model)
-        self.use_bf16 = self.use_graphs = False
+        self.use_bf16 = self.use_graphs = self.is_compiled = False
         self.n_samples = 0  # of a segment
         # Not registered as sub-modules: they share the parameters of self.model.
         self._forms: dict[str, Any] = {}
@@ -104,6 +104,7 @@ class SeparationModule(pl.LightningModule):
         obstacle = self._find_obstacle()
         if not obstacle:
             obstacle = self._try_compile()
+        self.is_compiled = not obstacle
         if obstacle and self.conf.compile == "on":
             raise UserError(f"training.compile=on: {obstacle}; fix that, or set compile=auto.")
         form = f"eager ({obstacle})" if obstacle else "compiled"
@@ -111,6 +112,19 @@ class SeparationModule(pl.LightningModule):
         level = logging.WARNING if obstacle.startswith(SLOWER) else logging.INFO
         precision = "bf16 autocast" if self.use_bf16 else "float32"
         logger.log(level, "training runs %s, %s", form, precision)
+
+    def recompile(self, conf: TrainingConf) -> Callable[[], None] | None:
+        """Compile for this config's pieces; returns what undoes it, or None where it fails."""
+        before, form = self.conf, self._forms["train"]
+
+        def undo() -> None:
+            self.conf, self._forms["train"] = before, form
+
+        self.conf = conf
+        if self._try_compile():
+            undo()
+            return None
+        return undo
 
     def _find_obstacle(self) -> str:
         """Why the model cannot be compiled, in words; empty where it can."""
@@ -205,7 +219,11 @@ class SeparationModule(pl.LightningModule):
             batch_idx: not used.
         """
         mixtures, sources = batch
-        return self.pit_loss(self._run(self._forms["train"], mixtures), sources)
+        return self.pit_loss(self.estimate(mixtures), sources)
+
+    def estimate(self, mixtures: torch.Tensor) -> torch.Tensor:
+        """``(batch, time)`` to estimates ``(batch, n_src, time)`` as training makes them."""
+        return self._run(self._forms["train"], mixtures)
 
     def separate(self, mixtures: torch.Tensor) -> torch.Tensor:
         """``(batch, time)`` of any length to estimates ``(batch, n_src, time)``, in float32."""

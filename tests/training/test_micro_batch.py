@@ -15,6 +15,7 @@ from separation.models.fast.layers import make_fast
 from separation.training.distributed import Distributed
 from separation.training.micro_batch import (
     StepMemory,
+    enlarge_micro_batch,
     estimate_step_bytes,
     find_micro_batch,
     fit_micro_batch,
@@ -130,6 +131,8 @@ def test_the_largest_divisor_that_fits_with_its_margin(room, expected):
         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate",
         "HIP out of memory",
+        "GET was unable to find an engine to execute this computation",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
     ],
 )
 def test_other_words_for_it(message):
@@ -139,9 +142,46 @@ def test_other_words_for_it(message):
 
 def test_not_even_one_fits():
     card = FakeCard(1.05)
-    with pytest.raises(UserError, match=r"batch_size=6: not even one mixture fits .*segment_s"):
+    with pytest.raises(
+        UserError, match=r"batch_size=6: not even one mixture fits .*\(CUDA out.*segment_s"
+    ):
         find_micro_batch(card.try_step, 6, card.hold_margin)
     assert card.tried == [6, 3, 2, 1, 1]
+
+
+@pytest.fixture
+def _compiles(monkeypatch):
+    """Compiled forms are the eager ones."""
+    monkeypatch.setattr(torch, "compile", lambda model, **_: model)
+    monkeypatch.setattr("separation.training.module.find_missing_tool", lambda _: "")
+
+
+@pytest.mark.parametrize(
+    ("step_bytes", "room", "expected", "recompiled"),
+    [
+        (300, 8, 0, True),  # all of it is predicted to fit, and does
+        (700, 8, 4, True),
+        (1700, 8, 2, False),  # nothing more is
+        (300, 7, 2, True),  # predicted to fit, and does not
+    ],
+)
+@pytest.mark.usefixtures("_compiles")
+def test_compiled_pieces_are_enlarged_once(step_bytes, room, expected, recompiled, caplog):
+    conf = make_conf(batch_size=8, micro_batch=2, compile="auto")
+    module, card = SeparationModule(make_model(conf), conf.training), Card(room)
+    module.prepare(2000)
+    module.model.register_forward_pre_hook(card.check)
+    form = module._forms["train"]
+    form.register_forward_pre_hook(card.check)
+    one = Distributed(conf.training, torch.device("cpu"))
+    caplog.set_level("INFO")
+    larger = enlarge_micro_batch(conf, module, one, lambda _: (step_bytes, 3000))
+    assert larger.training.micro_batch == expected
+    assert module.conf == larger.training
+    assert (module._forms["train"] is form) == (expected == 2)
+    assert ("compiling the model" in caplog.text) == recompiled
+    assert f"compiled, {expected or 8} of 8 mixtures fit" in caplog.text or expected == 2
+    assert all(parameter.grad is None for parameter in module.parameters())
 
 
 def test_other_errors_are_not_taken_for_it():
