@@ -49,7 +49,7 @@ def open_model(
         UserError: it cannot be found or fetched, is not a model, or is not harmless.
     """
     check_choice("device", device, DEVICES)
-    from separation.environment import choose_device
+    from separation.device import choose_device
     from separation.models.checkpoint.load import open_model as load
 
     loaded = load(str(name), trust=trust)

@@ -1,4 +1,4 @@
-"""Where the project runs: repository, package versions, commit, device."""
+"""Where the project runs: repository, package versions, commit, CPU."""
 
 import os
 import platform
@@ -8,9 +8,6 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-from separation.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,17 +36,6 @@ def format_command(*words: str) -> str:
     return shlex.join([str(interpreter), "-m", "separation", *words])
 
 
-def choose_device(name: str) -> Any:
-    """``auto``, ``cpu`` or ``cuda`` as a torch device; refuses a CUDA that is not there."""
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch sees no CUDA device; use --device cpu or auto.")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
 def read_commit() -> str:
     """The checkout's commit, marked where files differ; empty where there is no git."""
     if not shutil.which("git"):
@@ -58,10 +44,6 @@ def read_commit() -> str:
     return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def name_device(device: Any) -> str:
-    """A device as results name it."""
-    if device.type == "cuda":
-        import torch
-
-        return torch.cuda.get_device_name(device)
+def describe_cpu() -> str:
+    """The CPU as results name it."""
     return f"CPU {platform.machine()}, {len(os.sched_getaffinity(0))} cores"

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.ladder_corpus import list_test_sets
-from separation.environment import choose_device
+from separation.device import choose_device
 from separation.errors import UserError
 from separation.evaluation.estimators import make_model_estimator
 from separation.evaluation.runner import Scoring, evaluate_set

@@ -19,14 +19,8 @@ from separation.config.load import load_conf
 from separation.config.schema import FLOOR, EvaluationConf
 from separation.datasets.evaluation_sets import EvalSet, open_eval_set
 from separation.datasets.standard_sets import compare_with_published
-from separation.environment import (
-    PACKAGES,
-    ROOT,
-    choose_device,
-    find_version,
-    name_device,
-    read_commit,
-)
+from separation.device import choose_device, name_device
+from separation.environment import PACKAGES, ROOT, find_version, read_commit
 from separation.errors import UserError
 from separation.evaluation.estimators import make_model_estimator, make_reference_estimator
 from separation.evaluation.runner import Evaluation, Scoring, evaluate_set

@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from torch.utils.data import DataLoader, Dataset
 
 from separation.config.schema import Conf
-from separation.environment import choose_device
+from separation.device import choose_device
 from separation.errors import UserError
 from separation.experiment.experiment import Experiment
 from separation.experiment.mixtures import open_training

@@ -54,7 +54,7 @@ def run(options: Options) -> None:
         if not path.is_file():
             raise MissingInputError(f"{path}: is not there; check the path.")
     check_writable(options.out, "choose another folder with --out")
-    from separation.environment import choose_device
+    from separation.device import choose_device
     from separation.models.checkpoint.load import open_model
     from separation.recordings.files import separate_files
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from separation.environment import PACKAGES, choose_device, find_version, name_device, read_commit
+from separation.device import choose_device, name_device
+from separation.environment import PACKAGES, find_version, read_commit
 from separation.errors import UnscoredError, UserError
 from separation.experiment.experiment import Experiment
 from separation.experiment.fingerprints import read_fingerprints

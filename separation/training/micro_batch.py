@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from separation.config.schema import Conf
-from separation.device_memory import free_memory, is_out_of_memory
+from separation.device import free_memory, is_out_of_memory
 from separation.errors import UserError
 from separation.text import explain_briefly
 from separation.training.distributed import Distributed

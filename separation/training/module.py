@@ -13,7 +13,7 @@ from torch import nn
 
 from separation.config.schema import Conf
 from separation.config.training import TrainingConf
-from separation.device_memory import free_memory
+from separation.device import free_memory, name_device
 from separation.errors import UserError
 from separation.models.asteroid import describe_model
 from separation.models.checkpoint.load import open_model
@@ -64,6 +64,11 @@ class SeparationModule(pl.LightningModule):
         plain = make_fast(self.model, FastForm(norms=norms))
         self._forms = {"train": plain, "eval": plain}
         precision = self.conf.precision
+        if precision == "bf16" and self.device.type == "cuda" and not has_fast_bf16(self.device):
+            raise UserError(
+                f"training.precision=bf16: {name_device(self.device)} has no bfloat16 arithmetic, "
+                "which came with compute capability 8.0; set training.precision=auto."
+            )
         suits = self.architecture.bf16 and has_fast_bf16(self.device)
         self.use_bf16 = precision == "bf16" or (precision == "auto" and suits)
         obstacle = self._try_bf16() if self.use_bf16 else ""

@@ -18,7 +18,7 @@ LAYERS = [
         "text",
         "jobs",
         "environment",
-        "device_memory",
+        "device",
         "options",
         "plots",
         "download",

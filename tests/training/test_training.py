@@ -191,6 +191,19 @@ def test_training_goes_on_with_fused_adam_switched(fused, tmp_path):
         assert torch.allclose(value, switched["state_dict"][name], atol=1e-5), name
 
 
+def test_turing_refuses_bf16_and_takes_float32_by_itself(monkeypatch):
+    """Bug: it said "compiled, bf16" where Inductor had skipped the compilation."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla T4")
+    monkeypatch.setattr(SeparationModule, "device", torch.device("cuda:0"))
+    with pytest.raises(UserError, match=r"precision=bf16: Tesla T4 .*8.0; set .*precision=auto"):
+        make_train_step(precision="bf16")
+    conf = make_conf(precision="auto")
+    module = SeparationModule(make_model(conf), conf.training)
+    module.prepare_eager()
+    assert not module.use_bf16
+
+
 def test_full_disk_is_one_sentence_and_costs_nothing(tmp_path):
     whole = run(tmp_path / "whole", epochs=2)
     first = run(tmp_path / "full", epochs=1)
