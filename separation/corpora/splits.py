@@ -12,24 +12,67 @@ from separation.corpora.table import Utterance
 from separation.errors import UserError
 from separation.files import hash_text
 
+N_SPLITS = 3
+FEW_SPEAKERS = 8  # of a dev or test set, below which its score is one of these people
+SHARED_DEV_SHARE = 0.2  # at least, of the training speakers' prompts, where dev has no others
 
-def assign_splits(utterances: list[Utterance], conf: SplitsConf) -> list[Utterance]:
+
+def assign_splits(utterances: list[Utterance], conf: SplitsConf, n_src: int = 2) -> list[Utterance]:
     """Give every utterance its split, by keyed hashes of names and never by file order.
 
-    By prompts, all encodings and repetitions of a prompt in one voice go to the same split.
+    By prompts, all encodings and repetitions of a prompt in one voice go to the same split. By
+    speakers, each split gets at least ``n_src`` of them; where there are fewer than three times
+    ``n_src``, dev gets prompts of the training speakers.
+
+    Args:
+        utterances: of the whole corpus.
+        conf: how they are divided.
+        n_src: speakers in a mixture.
 
     Raises:
         UserError: too few speakers, a named speaker or a subset that is not there.
     """
+    if conf.by != "subset":
+        check_speaker_count(len({row.speaker for row in utterances}), n_src)
     if conf.by == "speakers":
-        assigned = _split_speakers(utterances, conf)
+        assigned = _split_speakers(utterances, conf, n_src)
     elif conf.by == "subset":
         assigned = _split_subsets(utterances, conf)
     else:
-        assigned = _split_prompts(utterances, conf)
+        assigned = _split_prompts(utterances, conf, n_src)
     assigned.sort(key=lambda row: row.utterance)
-    check_disjoint(assigned, conf.by)
+    check_disjoint(assigned, conf.by, n_src)
     return assigned
+
+
+def check_speaker_count(n_speakers: int, n_src: int) -> None:
+    """Raise :class:`UserError` where no two groups of speakers can be mixed apart."""
+    if n_speakers < 2 * n_src:
+        raise UserError(
+            f"the corpus has {n_speakers} speaker(s); {n_src} heard in training and {n_src} never "
+            f"heard (mixtures.n_src={n_src}) need at least {2 * n_src}: add sub-folders of "
+            "further speakers."
+        )
+
+
+def describe_few_speakers(utterances: list[Utterance]) -> list[str]:
+    """Sentences about what few speakers mean for the scores; mostly none."""
+    speakers: dict[str, set[str]] = defaultdict(set)
+    for row in utterances:
+        speakers[row.split].add(row.speaker)
+    held = {split: len(names) for split, names in sorted(speakers.items()) if split != "train"}
+    few = [f"{split} has {n} speakers" for split, n in held.items() if n < FEW_SPEAKERS]
+    notes = []
+    if few:
+        notes.append(
+            f"{' and '.join(few)}: a score is of these people, and may be far off for others"
+        )
+    if "test" in speakers and speakers["dev"] & speakers["train"]:
+        notes.append(
+            "too few speakers for a dev set of its own: dev has other recordings of the training "
+            "speakers; those of test are never heard in training"
+        )
+    return notes
 
 
 def copy_subsets(utterances: list[Utterance]) -> list[Utterance]:
@@ -57,15 +100,30 @@ def _split_subsets(utterances: list[Utterance], conf: SplitsConf) -> list[Uttera
     return rows
 
 
-def _split_speakers(utterances: list[Utterance], conf: SplitsConf) -> list[Utterance]:
+def _split_speakers(utterances: list[Utterance], conf: SplitsConf, n_src: int) -> list[Utterance]:
     """Dev and test get speakers of each sex, by a keyed hash of their names; train the others."""
-    held = _choose_speakers(utterances, conf, ("test", "dev"))
     speakers = {row.speaker for row in utterances}
-    if len({held.get(name, "train") for name in speakers}) < 3:
-        raise UserError(
-            f"{len(speakers)} speaker(s) are too few for train, dev and test without a common one."
-        )
-    return [dataclasses.replace(row, split=held.get(row.speaker, "train")) for row in utterances]
+    shares_dev = len(speakers) < N_SPLITS * n_src
+    held = _choose_speakers(utterances, conf, ("test",) if shares_dev else ("test", "dev"))
+    split_of = {name: held.get(name, "train") for name in speakers}
+    if not conf.n_dev_speakers and not conf.n_test_speakers:
+        _fill_splits(split_of, ("train", "test") if shares_dev else ("train", "test", "dev"), n_src)
+    if not shares_dev:
+        return [dataclasses.replace(row, split=split_of[row.speaker]) for row in utterances]
+    share = max(conf.dev_share, SHARED_DEV_SHARE)
+    dev_only = dataclasses.replace(conf, test_share=0.0, dev_share=share)
+    trained = [row for row in utterances if split_of[row.speaker] == "train"]
+    tested = [row for row in utterances if split_of[row.speaker] == "test"]
+    assigned = [dataclasses.replace(row, split="test") for row in tested]
+    return assigned + _divide_prompts(trained, dev_only)
+
+
+def _fill_splits(split_of: dict[str, str], splits: tuple[str, ...], n_src: int) -> None:
+    """Give every split ``n_src`` speakers at least, out of the largest one, by a hash of names."""
+    while poor := [name for name in splits if list(split_of.values()).count(name) < n_src]:
+        largest = max(splits, key=lambda name: list(split_of.values()).count(name))
+        names = [name for name, split in split_of.items() if split == largest]
+        split_of[min(names, key=lambda name: (hash_text(f"fill/{name}"), name))] = poor[0]
 
 
 def rank_speakers(utterances: list[Utterance], seed: int) -> dict[str, list[str]]:
@@ -141,8 +199,16 @@ def _take_in_turn(groups: list[list[str]]) -> list[str]:
     return [group[rank] for rank in range(longest) for group in groups if rank < len(group)]
 
 
-def _split_prompts(utterances: list[Utterance], conf: SplitsConf) -> list[Utterance]:
-    unseen = _choose_unseen(utterances, conf)
+def _split_prompts(utterances: list[Utterance], conf: SplitsConf, n_src: int) -> list[Utterance]:
+    unseen = _choose_unseen(utterances, conf, n_src)
+    heard = [row for row in utterances if row.speaker not in unseen]
+    others = [row for row in utterances if row.speaker in unseen]
+    assigned = [dataclasses.replace(row, split="test_unseen") for row in others]
+    return assigned + _divide_prompts(heard, conf)
+
+
+def _divide_prompts(utterances: list[Utterance], conf: SplitsConf) -> list[Utterance]:
+    """Of each speaker's prompts shares for test_seen and dev, by a keyed hash."""
     prompts: dict[str, dict[str, list[Utterance]]] = defaultdict(lambda: defaultdict(list))
     for row in utterances:
         prompts[row.speaker][row.prompt].append(row)
@@ -150,7 +216,7 @@ def _split_prompts(utterances: list[Utterance], conf: SplitsConf) -> list[Uttera
     for speaker, groups in prompts.items():
         names = sorted(groups, key=lambda name: hash_text(f"{conf.seed}/{speaker}/{name}"))
         for rank, name in enumerate(names):
-            split = "test_unseen" if speaker in unseen else _split_of(rank / len(names), conf)
+            split = _split_of(rank / len(names), conf)
             assigned += [dataclasses.replace(row, split=split) for row in groups[name]]
     return assigned
 
@@ -161,13 +227,8 @@ def _split_of(rank: float, conf: SplitsConf) -> str:
     return "dev" if rank < conf.test_share + conf.dev_share else "train"
 
 
-def _choose_unseen(utterances: list[Utterance], conf: SplitsConf) -> set[str]:
+def _choose_unseen(utterances: list[Utterance], conf: SplitsConf, n_src: int) -> set[str]:
     sexes = {row.speaker: row.sex for row in utterances}
-    if len(sexes) < 4:
-        raise UserError(
-            f"the corpus has {len(sexes)} speaker(s); two heard in training and two never heard "
-            "need at least 4: add sub-folders of further speakers."
-        )
     missing = sorted(set(conf.unseen_speakers) - set(sexes))
     if missing:
         raise UserError(
@@ -177,24 +238,28 @@ def _choose_unseen(utterances: list[Utterance], conf: SplitsConf) -> set[str]:
     if conf.unseen_speakers:
         return set(conf.unseen_speakers)
     ranked = sorted(sexes, key=lambda name: hash_text(f"{conf.seed}/{name}"))
-    count = min(max(2, conf.n_unseen), len(sexes) - 2)
+    count = min(max(n_src, conf.n_unseen), len(sexes) - n_src)
     # One of each sex first, where the corpus states the sex.
     chosen = [next((s for s in ranked if sexes[s] == sex), None) for sex in ("F", "M")]
     order = [s for s in chosen if s] + [s for s in ranked if s not in chosen]
     return set(order[:count])
 
 
-def check_disjoint(utterances: list[Utterance], by: str = "prompts") -> None:
+def check_disjoint(utterances: list[Utterance], by: str = "prompts", n_src: int = 2) -> None:
     """Check what the scores rest on.
 
     Raises:
-        UserError: an unseen speaker occurs in another split, or one voice's prompt in two.
+        UserError: a speaker of a test set occurs in another split, or one voice's prompt in two
+            where splits have voices in common.
     """
+    n_speakers = len({row.speaker for row in utterances})
+    shares_dev = by == "speakers" and n_speakers < N_SPLITS * n_src
     splits_of: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in utterances:
-        split = "unseen" if row.split == "test_unseen" else "heard"
-        splits_of[row.speaker, ""].add(split if by == "prompts" else row.split)
-        if by == "prompts":
+        heard = row.split != "test_unseen" if by == "prompts" else shares_dev and row.split == "dev"
+        split = "train" if heard else row.split
+        splits_of[row.speaker, ""].add(split)
+        if by == "prompts" or shares_dev:
             splits_of[row.speaker, f"prompt {row.prompt}"].add(row.split)
     shared = sorted(key for key, splits in splits_of.items() if len(splits) > 1)
     if shared:

@@ -40,7 +40,12 @@ def run_corpus(experiment: Experiment) -> list[Path]:
         print("  not needed: training takes the published list", flush=True)
         return []
     from separation.corpora.audit import write_audit
-    from separation.corpora.splits import assign_splits, copy_subsets, limit_training
+    from separation.corpora.splits import (
+        assign_splits,
+        copy_subsets,
+        describe_few_speakers,
+        limit_training,
+    )
     from separation.corpora.table import format_table, scan_recordings
 
     conf, inputs, data = experiment.conf, experiment.inputs, experiment.data
@@ -50,10 +55,13 @@ def run_corpus(experiment: Experiment) -> list[Path]:
     if experiment.origin == "published":
         utterances = copy_subsets(found.utterances)
     else:
-        utterances = limit_training(assign_splits(found.utterances, conf.splits), conf.splits)
+        assigned = assign_splits(found.utterances, conf.splits, conf.mixtures.n_src)
+        utterances = limit_training(assigned, conf.splits)
     outputs = [data.table, *write_audit(data.path, utterances, found.left_out, conf)]
     write_text(data.table, format_table(utterances))
     print(_format_corpus(utterances), flush=True)
+    for note in describe_few_speakers(utterances):
+        print(f"  note: {note}", flush=True)
     if experiment.noisy:
         write_text(data.noise_table, format_table(_scan_noise(experiment)))
         outputs.append(data.noise_table)
@@ -175,7 +183,7 @@ def _draw(experiment: Experiment) -> dict[str, Rows]:
 
     conf = experiment.conf
     utterances = read_table(experiment.data.table)
-    check_disjoint(utterances, conf.splits.by)
+    check_disjoint(utterances, conf.splits.by, conf.mixtures.n_src)
     noises = read_table(experiment.data.noise_table) if experiment.noisy else []
     tables = {}
     for split in experiment.listed_splits:
@@ -194,6 +202,14 @@ def _draw(experiment: Experiment) -> dict[str, Rows]:
             )
         else:
             tables[split] = draw_combinations(utterances, split, count, conf.mixtures)
+        if len(tables[split]) < count:
+            logger.warning(
+                "%s: %d mixtures where %d are asked for: its recordings give no more different "
+                "ones",
+                split,
+                len(tables[split]),
+                count,
+            )
     return tables
 
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from separation.corpora.plugin import DownloadRequest, can_download, check_corpus, download
+from separation.corpora.splits import check_speaker_count
 from separation.environment import PACKAGES, find_version, format_command
 from separation.errors import MissingInputError, UserError
 from separation.experiment.experiment import Experiment
@@ -60,6 +61,8 @@ def run_preflight(experiment: Experiment) -> list[Path]:
     recordings = experiment.inputs.recordings
     speakers = len({row.speaker for row in recordings})
     print(f"  corpus {source}: {len(recordings)} recordings of {speakers} speakers", flush=True)
+    if experiment.origin == "drawn" and experiment.conf.splits.by != "subset":
+        check_speaker_count(speakers, experiment.conf.mixtures.n_src)
     print_cost_estimate(experiment)
     return []
 

@@ -4,6 +4,7 @@ Corpus table + rules + seed -> mixture table in LibriMix's columns.
 """
 
 import itertools
+import math
 from collections import defaultdict
 
 import numpy as np
@@ -13,6 +14,8 @@ from separation.corpora.table import Utterance
 from separation.errors import UserError
 from separation.mixtures.rng import make_generator
 from separation.mixtures.table import MixtureRow, SourceRef, make_row
+
+Voices = dict[str, list[Utterance]]  # by speaker
 
 
 def draw_level_db(
@@ -29,7 +32,8 @@ def draw_combinations(
     """Draw one split's fixed mixtures.
 
     Every set of ``n_src`` speakers comes equally often (``n_mixtures`` is rounded up),
-    each speaker's utterances equally often as far as they go. A source's
+    each speaker's utterances equally often as far as they go; speakers with fewer different sets of
+    utterances than that have each of these once, so there are fewer mixtures. A source's
     target loudness is uniform; sources peaking above ``peak_max`` after their gain, and
     then mixtures whose summed source peaks exceed it, are scaled down, the weight entering the
     gains (a bound on the mixture's peak that needs no audio, so a table is made from tables).
@@ -44,22 +48,51 @@ def draw_combinations(
     voices = _group_voices(utterances, split, conf)
     groups = list(itertools.combinations(sorted(voices), conf.n_src))
     repeats = -(-n_mixtures // len(groups))
-    used: dict[str, int] = defaultdict(int)
+    chosen = _choose_utterances(voices, groups * repeats, split, conf.seed)
     rows = []
-    for index, group in enumerate(group for _ in range(repeats) for group in groups):
+    for index, sources in _drop_repeats(voices, chosen, repeats).items():
         generator = make_generator(conf.seed, split, index)
-        order = generator.permutation(len(group))
-        chosen = [_next_utterance(voices, group[i], used, conf.seed) for i in order]
-        gains = _draw_gains(generator, chosen, conf)
-        sources = [refer_to(row, gain) for row, gain in zip(chosen, gains, strict=True)]
-        rows.append(make_row(f"{split}-{index:05d}", sources))
+        order = generator.permutation(conf.n_src)
+        ordered = [sources[i] for i in order]
+        gains = _draw_gains(generator, ordered, conf)
+        refs = [refer_to(row, gain) for row, gain in zip(ordered, gains, strict=True)]
+        rows.append(make_row(f"{split}-{index:05d}", refs))
     return rows
 
 
-def _group_voices(
-    utterances: list[Utterance], split: str, conf: MixturesConf
-) -> dict[str, list[Utterance]]:
-    voices: dict[str, list[Utterance]] = defaultdict(list)
+def _choose_utterances(
+    voices: Voices, groups: list[tuple[str, ...]], split: str, seed: int
+) -> list[tuple[Utterance, ...]]:
+    """Each group's next utterances, in the order of its speakers."""
+    used: dict[str, int] = defaultdict(int)
+    chosen = []
+    for index, group in enumerate(groups):
+        order = make_generator(seed, split, index).permutation(len(group))
+        taken = {group[i]: _next_utterance(voices, group[i], used, seed) for i in order}
+        chosen.append(tuple(taken[speaker] for speaker in group))
+    return chosen
+
+
+def _drop_repeats(
+    voices: Voices, chosen: list[tuple[Utterance, ...]], n_each: int
+) -> dict[int, tuple[Utterance, ...]]:
+    """By number; of speakers that have fewer than ``n_each`` different sets, each set once."""
+    kept = dict(enumerate(chosen))
+    numbers: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for index, sources in kept.items():
+        numbers[tuple(row.speaker for row in sources)].append(index)
+    for speakers, own in numbers.items():
+        every = [voices[name] for name in speakers]
+        if math.prod(map(len, every)) >= n_each:
+            continue  # whatever comes twice by chance stays: lists are known by their fingerprints
+        drawn = dict.fromkeys(kept.pop(index) for index in own)
+        different = dict.fromkeys([*drawn, *itertools.product(*every)])
+        kept |= dict(zip(own, different, strict=False))
+    return dict(sorted(kept.items()))
+
+
+def _group_voices(utterances: list[Utterance], split: str, conf: MixturesConf) -> Voices:
+    voices: Voices = defaultdict(list)
     for row in utterances:
         if row.split == split and row.duration_s >= conf.min_utterance_s:
             voices[row.speaker].append(row)
@@ -72,9 +105,7 @@ def _group_voices(
     return voices
 
 
-def _next_utterance(
-    voices: dict[str, list[Utterance]], speaker: str, used: dict[str, int], seed: int
-) -> Utterance:
+def _next_utterance(voices: Voices, speaker: str, used: dict[str, int], seed: int) -> Utterance:
     """The speaker's next utterance of an order shuffled anew each time round."""
     utterances = voices[speaker]
     turn, place = divmod(used[speaker], len(utterances))

@@ -1,6 +1,8 @@
 """Who speaks with whom under LibriMix's rules: utterances of different speakers, a group each."""
 
-from collections import deque
+import itertools
+from collections import Counter, deque
+from collections.abc import Iterator
 
 from separation.config.schema import MixturesConf
 from separation.corpora.table import Utterance
@@ -19,21 +21,39 @@ def draw_groups(
     Args:
         utterances: of one split, all long enough.
         n_mixtures: 0: each utterance at most once; else new rounds until there are enough
-            different groups.
-
-    Raises:
-        UserError: fewer different groups than asked for.
+            different groups, or all that there are.
     """
     ordered = sorted(utterances, key=lambda row: row.utterance)
     if n_mixtures == 0:
         return _draw_round(ordered, split, 0, conf)
     groups: dict[frozenset[str], list[Utterance]] = {}
+    wanted = min(n_mixtures, count_groups(ordered, conf.n_src))
     for number in range(MAX_ROUNDS):
         for group in _draw_round(ordered, split, number, conf):
             groups.setdefault(frozenset(row.utterance for row in group), group)
-        if len(groups) >= n_mixtures:
-            return list(groups.values())[:n_mixtures]
-    raise _complain_few(split, len(groups), n_mixtures)
+        if len(groups) >= wanted:
+            return list(groups.values())[:wanted]
+    for group in _list_groups(ordered, conf.n_src):  # the few that no round happened to bring
+        groups.setdefault(frozenset(row.utterance for row in group), group)
+        if len(groups) >= wanted:
+            break
+    return list(groups.values())
+
+
+def count_groups(utterances: list[Utterance], n_src: int) -> int:
+    """Number of different groups of ``n_src`` utterances of different speakers."""
+    counts = [1] + [0] * n_src  # of groups of 0, 1, ... speakers
+    for n_own in Counter(row.speaker for row in utterances).values():
+        for size in range(n_src, 0, -1):
+            counts[size] += counts[size - 1] * n_own
+    return counts[n_src]
+
+
+def _list_groups(ordered: list[Utterance], n_src: int) -> Iterator[list[Utterance]]:
+    """All groups, one by one, in the order of names."""
+    for group in itertools.combinations(ordered, n_src):
+        if len({row.speaker for row in group}) == n_src:
+            yield list(group)
 
 
 def _draw_round(
@@ -65,10 +85,10 @@ def draw_balanced_groups(
 
     For three FFF, FFM, MMM, MMF. The utterances of each sex are dealt from a shuffled deck, a new
     one when it is empty; one whose speaker is in the group already waits for the next. No group
-    comes twice.
+    comes twice; there are fewer than asked for where one kind has no further ones.
 
     Raises:
-        UserError: too few women or men, or fewer different groups than asked for.
+        UserError: too few women or men.
     """
     n_src = conf.n_src
     decks = {}
@@ -94,7 +114,7 @@ def draw_balanced_groups(
         key = frozenset(row.utterance for row in group)
         redraws = redraws + 1 if key in groups else 0
         if redraws > MAX_REDRAWS:
-            raise _complain_few(split, len(groups), n_mixtures)
+            break
         groups.setdefault(key, group)
     return list(groups.values())
 
@@ -117,10 +137,3 @@ class _Deck:
             order = generator.permutation(len(self._utterances))
             self._waiting += [self._utterances[index] for index in order]
             self._round += 1
-
-
-def _complain_few(split: str, n_found: int, n_wanted: int) -> UserError:
-    return UserError(
-        f"{split} gives only {n_found} different mixtures where {n_wanted} are asked for: lower "
-        f"mixtures.n_{'train' if split == 'train' else split[:4].rstrip('_')}, or add recordings."
-    )
