@@ -33,9 +33,11 @@ from benchmarks.gpu.steps import (
 from benchmarks.gpu.timing import (
     describe_spread,
     measure_bandwidth,
+    measure_host,
     measure_repeats,
     read_peak_gib,
     time_calls,
+    wait_for,
 )
 
 MAX_CALLS = 50
@@ -147,7 +149,7 @@ def _time_step(
     step = make()
     work = functools.partial(_run_next, step, batches)
     work()
-    _wait(device)
+    wait_for(device)
     first_s = time.perf_counter() - began
     for _ in range(settings.warm_up):
         work()
@@ -159,6 +161,7 @@ def _time_step(
         "ms": describe_spread([1000 * value for value in seconds]),
         "audio_s_per_s": batch * settings.segment_s / statistics.median(seconds),
         "steps_a_repeat": n_calls,
+        "host_ms": 1000 * measure_host(work, device),
         "until_first_step_s": first_s,
         "peak_gib": read_peak_gib(device),
         "compiled_graphs": counters["stats"].get("unique_graphs", 0),
@@ -168,11 +171,6 @@ def _time_step(
 
 def _run_next(step: Step, batches: Iterator) -> None:
     step.run(next(batches))
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _compare_floor(

@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.gpu.material import Material
 from benchmarks.gpu.steps import Batch, Step
+from benchmarks.gpu.timing import wait_for
 from separation.files import read_rows
 from separation.mixtures.dataset import MixtureDataset, ReadOptions
 from separation.mixtures.layout import list_mixtures
@@ -43,13 +44,13 @@ def measure_loader(
     """
     iterator = iter(batches)
     next(iterator)
-    _wait(device)
+    wait_for(device)
     began, count = time.perf_counter(), 0
     for mixtures, sources in iterator:
         mixtures.to(device, non_blocking=True)
         sources.to(device, non_blocking=True)
         count += 1
-    _wait(device)
+    wait_for(device)
     seconds = time.perf_counter() - began
     return {"batches": count, "seconds": seconds, "audio_s_per_s": count * audio_s / seconds}
 
@@ -60,12 +61,12 @@ def measure_loop(
     """Seconds of audio trained a second when the loader feeds the step."""
     iterator = iter(batches)
     step.run(_move(next(iterator), device))
-    _wait(device)
+    wait_for(device)
     began, count = time.perf_counter(), 0
     for batch in iterator:
         step.run(_move(batch, device))
         count += 1
-    _wait(device)
+    wait_for(device)
     seconds = time.perf_counter() - began
     ms = 1000 * seconds / count
     return {"batches": count, "ms": ms, "audio_s_per_s": count * audio_s / seconds}
@@ -74,11 +75,6 @@ def measure_loop(
 def _move(batch: Batch, device: torch.device) -> Batch:
     mixtures, sources = batch
     return mixtures.to(device, non_blocking=True), sources.to(device, non_blocking=True)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def measure_training(bench: "Bench", conf_name: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Splits a folder of speech into archives that each fit into one call of a GPU machine, as the
-# files are (Opus, FLAC: packing them anew gains nothing), and puts them together there.
+# files are (Opus, FLAC), and puts them together there. gzip takes the archives' own padding away:
+# 6 MiB of 56.
 #
 # Usage: bash benchmarks/gpu/split_speech.sh SPEECH [DIR] [MIB]   here; DIR is carried/, MIB 56
 #        bash benchmarks/gpu/split_speech.sh --join DIR SPEECH    there, after each call
@@ -15,8 +16,8 @@ if [[ "${1:-}" == --join ]]; then
   (($# == 3)) || fail "--join needs DIR and SPEECH."
   mkdir -p "$3"
   shopt -s nullglob
-  parts=("$2"/speech_part*.tar)
-  ((${#parts[@]})) || fail "$2: holds no speech_part*.tar; carry one, or check the path."
+  parts=("$2"/speech_part*.tar.gz)
+  ((${#parts[@]})) || fail "$2: holds no speech_part*.tar.gz; carry one, or check the path."
   for part in "${parts[@]}"; do tar -xf "$part" -C "$3"; done
   echo "$(find "$3" -type f | wc -l) files in $3"
   exit 0
@@ -29,7 +30,7 @@ max_mib=${3:-56}
 [[ -d "$speech" ]] || fail "$speech: no such folder of speech."
 [[ "$max_mib" =~ ^[1-9][0-9]*$ ]] || fail "$max_mib: should be a whole number of MiB."
 mkdir -p "$folder"
-rm -f "$folder"/speech_part*.tar
+rm -f "$folder"/speech_part*.tar*
 
 # A tar holds a header of 512 bytes a file, and each file in blocks of 512. Tables come first, so
 # that every part is of use; then the files in order, the table's own corpus before the others.
@@ -43,7 +44,7 @@ awk -F'\t' -v max="$((max_mib * 1024 * 1024))" -v out="$list" '
    if (used && used + size > max - 10240) {part++; used = 0}
    used += size; print $2 > (out "." part + 1)}' "$list"
 for names in "$list".*; do
-  part="$folder/speech_part${names##*.}.tar"
-  tar -C "$speech" --owner=0 --group=0 -cf "$part" -T "$names"
+  part="$folder/speech_part${names##*.}.tar.gz"
+  tar -C "$speech" --owner=0 --group=0 -cf - -T "$names" | gzip -1 >"$part"
   echo "$(wc -l <"$names") files, $(du -m "$part" | cut -f1) MiB: $part"
 done

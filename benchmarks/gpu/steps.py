@@ -67,14 +67,14 @@ class ProductStep:
         module.prepare(round(conf.training.segment_s * conf.audio.sample_rate))
         self.model = module.model
         self.bytes_per_value = 2 if module.use_bf16 else 4
-        self._train_step = TrainStep(module, conf.training, Distributed(conf.training, device))
+        self.train_step = TrainStep(module, conf.training, Distributed(conf.training, device))
         self._lr, self._number = conf.training.lr, 0
 
     def run(self, batch: Batch) -> torch.Tensor:
         """See :class:`Step`."""
-        self._train_step.run(self._number, *batch, self._lr)
+        self.train_step.run(self._number, *batch, self._lr)
         self._number += 1
-        return self._train_step.loss.detach()
+        return self.train_step.loss.detach()
 
 
 def make_model(conf: Conf, device: torch.device, seed: int) -> nn.Module:
@@ -90,7 +90,7 @@ def make_stock_step(conf: Conf, device: torch.device, seed: int = 0) -> Step:
 
 def make_product_step(
     conf: Conf, device: torch.device, seed: int = 0, changes: dict[str, Any] | None = None
-) -> Step:
+) -> ProductStep:
     """Our step as stage 4 trains.
 
     Args:

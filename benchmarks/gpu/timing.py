@@ -43,6 +43,27 @@ def measure_repeats(
     return [time_calls(call, n_calls, device) / n_calls for _ in range(repeats)]
 
 
+def measure_host(call: Callable[[], Any], device: torch.device, repeats: int = 7) -> float:
+    """Seconds that the host takes to queue one call, while the device has nothing else to do.
+
+    One at a time: a full queue (some 1,000 kernels) makes the host wait for the device.
+    """
+    seconds = []
+    for _ in range(repeats):
+        wait_for(device)
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    wait_for(device)
+    return statistics.median(seconds)
+
+
+def wait_for(device: torch.device) -> None:
+    """Until the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def describe_spread(values: list[float]) -> dict[str, float]:
     """Median and range."""
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}

@@ -61,6 +61,31 @@ def pack_folder(root: Path, folder: Path, sample_rate: int, n_speakers: int) -> 
     return PackedAudio(folder, speakers)
 
 
+def mix_recordings(root: Path, path: Path, duration_s: float) -> None:
+    """One long mixture of two: the recordings of either half of a tree, one after the other.
+
+    Args:
+        root: any tree of audio files of one sample rate.
+        path: of the WAV file.
+        duration_s: at most.
+    """
+    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    rate, half = soundfile.info(paths[0]).samplerate, len(paths) // 2
+    n_samples = round(duration_s * rate)
+    voices = [_join(group, n_samples) for group in (paths[:half], paths[half:])]
+    length = min(map(len, voices))
+    soundfile.write(path, sum(voice[:length] / 2 for voice in voices), rate)
+
+
+def _join(paths: list[Path], n_samples: int) -> np.ndarray:
+    joined = np.empty(0, np.float32)
+    for path in paths:
+        if len(joined) >= n_samples:
+            break
+        joined = np.concatenate([joined, soundfile.read(path, dtype="float32")[0]])
+    return joined[:n_samples]
+
+
 def _list_clip(path: Path, root: Path) -> ListedClip:
     samples, rate = read_mono(path, "first")
     loudness = measure_loudness_lufs(samples, rate)

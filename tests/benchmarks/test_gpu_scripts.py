@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.gpu import ladder_state, throughput
+from benchmarks.gpu import checks, ladder_state, recipe, throughput
 from benchmarks.gpu.ablation import collect_ablation, format_ablation
 from benchmarks.gpu.cases import CHANGES, Bench, Case, NotHereError, list_cases
 from benchmarks.gpu.floor import count_floor_bytes, count_parameters
@@ -286,3 +286,40 @@ def test_gpu_modules_import_without_librosa_and_stay_small():
     assert import_librimix().__name__ == "LibriMix" and "librosa" in sys.modules
     for path in (ROOT / "benchmarks" / "gpu").glob("*.py"):
         assert len(path.read_text().splitlines()) <= 300, path
+
+
+@pytest.mark.slow
+def test_checks_find_nothing_wrong_on_a_cpu(capsys):
+    assert checks.main(["--tiny", "--parts", "facts,kernels,mixing,step,validation,resume"]) == 0
+    text = capsys.readouterr().out
+    assert "FAILED" not in text
+    assert "a NaN batch changes no weight        True; skipped steps 1" in text
+
+
+def test_a_check_that_fails_is_named_and_costs_no_other(monkeypatch, capsys):
+    def fail(checks):
+        raise RuntimeError("no kernel image")
+
+    monkeypatch.setitem(checks.PARTS, "kernels", fail)
+    assert checks.main(["--tiny", "--parts", "kernels,facts"]) == 1
+    text = capsys.readouterr().out
+    assert "RuntimeError: no kernel image" in text
+    assert text.index("kernels FAILED") < text.index("-- facts")
+
+
+@pytest.mark.slow
+def test_recipe_goes_on_after_each_signal(tmp_path, capsys):
+    """Toy sizes: SIGKILL, then SIGTERM within the training, and a step that cannot do its work."""
+    options = ["--tiny", "--work", str(tmp_path), "--nj", "2", "--device", "cpu"]
+    assert recipe.main([*options, "--only", "evaluate"]) == 1
+    assert "FAILED evaluate" in capsys.readouterr().out
+    assert recipe.main([*options, "--only", "prepare,kill,stop,finish,separate"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("ok ") == 5 and "went on after step" in text
+
+
+def test_first_call_explains_itself(call, tmp_path):
+    script = ["bash", "benchmarks/gpu/first_call.sh"]
+    assert "recipe.txt" in call(*script, "--help").stdout
+    done = call(*script, tmp_path / "out", "--moon")
+    assert done.returncode == 2 and "unknown option --moon" in done.stdout
