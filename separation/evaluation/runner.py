@@ -18,6 +18,7 @@ import numpy as np
 
 from separation.audio.headers import DECODING_ERRORS
 from separation.audio.pcm16 import quantise, to_float
+from separation.device import is_broken
 from separation.environment import find_version
 from separation.errors import UserError
 from separation.evaluation.breakdown import describe_mixture
@@ -28,7 +29,7 @@ from separation.jobs import WINDOW_PER_PROCESS, Journal, run_jobs, spread_evenly
 from separation.metrics.score import Score, score_mixture, si_sdr_db
 from separation.mixtures.signals import Mixture
 from separation.mixtures.table import MixtureRow
-from separation.text import explain_error
+from separation.text import explain_briefly, explain_error
 
 logger = logging.getLogger(__name__)
 
@@ -247,6 +248,12 @@ def _prepare_jobs(
         try:
             estimates = estimator(mixture)
         except Exception as error:  # no memory, too short, whatever a model's own code raises
+            if is_broken(error):
+                raise UserError(
+                    f"the GPU failed at mixture {mixtures.rows[index].mixture_id} and computes "
+                    f"nothing more in this process ({explain_briefly(error)}): run the same "
+                    "command to go on from there; if it fails again, with --device cpu."
+                ) from error
             yield job(problem=FAILED, error=explain_error(error))
             continue
         checker.check(place, mixture, estimates)

@@ -76,8 +76,14 @@ def pack_model(model: nn.Module) -> dict[str, Any]:
 
 
 def save_model(model: nn.Module, path: Path) -> None:
-    """Write a model so that ``BaseModel.from_pretrained(path)`` loads it, if it is Asteroid's."""
-    save_tensors(pack_model(model), path)
+    """Write a model so that ``BaseModel.from_pretrained(path)`` loads it, if it is Asteroid's.
+
+    Its tensors are stored as the CPU's, so that a plain ``torch.load`` without a GPU reads them.
+    """
+    package = pack_model(model)
+    for name, value in package["state_dict"].items():
+        package["state_dict"][name] = value.cpu()
+    save_tensors(package, path)
 
 
 def save_tensors(values: Any, path: Path) -> None:

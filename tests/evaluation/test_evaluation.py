@@ -276,6 +276,21 @@ def test_a_model_that_fails_on_one_mixture_leaves_the_others(case, n_checked, tm
     assert fixed.unscored() == []
 
 
+def test_a_gpu_that_broke_ends_the_run_which_then_goes_on(tmp_path):
+    """Bug: after it every later mixture failed too, and each became a row without scores."""
+
+    def separate(mixture: Mixture) -> np.ndarray:
+        if mixture.mixture_id == "v2":
+            raise RuntimeError("CUDA error: an illegal memory access was encountered\nCUDA kernel")
+        return leak(mixture)
+
+    with pytest.raises(UserError, match=r"failed at mixture v2 .*encountered\): run the same"):
+        evaluate_set(Voices(4), separate, tmp_path / "a.csv", PLAIN, "a", "key")
+    again = Voices(4)
+    assert evaluate_set(again, leak, tmp_path / "a.csv", PLAIN, "a", "key").unscored() == []
+    assert again.asked == [2, 3]
+
+
 def die_on_v2(job) -> ScoreRow:
     """A scoring process that the system kills for lack of memory."""
     if job.row.mixture_id == "v2":

@@ -291,3 +291,20 @@ def test_stft_keeps_its_length_in_seconds():
     odd = load_conf(ROOT, "folder/STFTMask", ["model.window_s=0.024"]).model
     with pytest.raises(UserError, match="windows of 195 samples at 8125 Hz"):
         odd.arguments(8125)
+
+
+def test_a_model_is_saved_as_the_cpus_tensors(tmp_path, monkeypatch):
+    """Bug: one trained on a GPU could not be read by a plain torch.load without one."""
+    model, moved = build_small("ConvTasNet"), []
+
+    def move(tensor: torch.Tensor) -> torch.Tensor:
+        moved.append(tuple(tensor.shape))
+        return tensor + 1
+
+    monkeypatch.setattr(torch.Tensor, "cpu", move)
+    save_model(model, tmp_path / "best_model.pth")
+    monkeypatch.undo()
+    stored = torch.load(tmp_path / "best_model.pth", weights_only=True)["state_dict"]
+    for name, value in model.state_dict().items():
+        assert torch.equal(stored[name], value + 1), name
+    assert len(moved) == len(stored)
