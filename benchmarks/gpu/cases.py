@@ -49,6 +49,8 @@ CHANGES: dict[str, dict[str, Any]] = {  # of the training section; what ours_bes
     "without_fused_norm": {"fused_norm": False},
     "with_cuda_graphs": {"cuda_graphs": True},
     "with_own_gradients": {"precision": "fp32", "own_gradients": "on"},
+    "with_btc": {"layout": "btc"},
+    "with_btc_own_gradients": {"layout": "btc", "own_gradients": "on"},
 }
 EAGER = ("without_compile",)  # compile nothing, so take less time
 

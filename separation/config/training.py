@@ -19,7 +19,7 @@ from separation.records import (
 MACHINE_KEYS = frozenset(
     {"micro_batch", "max_skipped", "checkpoint_min", "examples_every", "devices", "num_nodes"}
     | {"mixing", "num_workers", "compile", "cuda_graphs", "fused_norm", "fused_depthwise"}
-    | {"own_gradients", "fused_adam"}
+    | {"own_gradients", "layout", "fused_adam"}
 )
 LENGTH_KEYS = frozenset({"epochs", "budget_min", "early_stop"})  # where no learning rate follows
 
@@ -74,6 +74,7 @@ class TrainingConf:
     fused_norm: bool
     fused_depthwise: bool
     own_gradients: Switch
+    layout: Literal["auto", "btc", "bct"] = "auto"
     fused_adam: bool
     seed: Seed
 
@@ -95,9 +96,15 @@ class TrainingConf:
 
     def _check_measures(self) -> None:
         """What of the measures of speed excludes what."""
-        if self.own_gradients == "on" and self.precision == "bf16":
+        if self.own_gradients == "on" and self.precision == "bf16" and self.layout != "btc":
             raise UserError(
-                "training.own_gradients=on works in float32 only: set training.precision=fp32."
+                "training.own_gradients=on works in float32 only: set training.precision=fp32, or "
+                "training.layout=btc."
+            )
+        if self.layout == "btc" and not (self.fused_norm and self.fused_depthwise):
+            raise UserError(
+                "training.layout=btc has its own norms and depthwise convolutions: leave "
+                "training.fused_norm=true and training.fused_depthwise=true."
             )
         if self.cuda_graphs and (self.compile == "off" or self.micro_batch or self.n_processes > 1):
             raise UserError(

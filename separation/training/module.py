@@ -5,7 +5,7 @@ import copy
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -18,6 +18,7 @@ from separation.errors import UserError
 from separation.models.asteroid import describe_model
 from separation.models.checkpoint.load import open_model
 from separation.models.fast.layers import FastForm, make_fast
+from separation.models.fast.time_major import find_obstacle
 from separation.models.precision import has_fast_bf16
 from separation.models.registry import build_model, find_architecture
 from separation.text import explain_briefly
@@ -50,6 +51,7 @@ class SeparationModule(pl.LightningModule):
         self.pit_loss = make_pit_loss(conf.loss)
         self.architecture = find_architecture(model)
         self.use_bf16 = self.use_graphs = self.is_compiled = False
+        self.layout: Literal["bct", "btc"] = "bct"
         self.n_samples = 0  # of a segment
         # Not registered as sub-modules: they share the parameters of self.model.
         self._forms: dict[str, Any] = {}
@@ -61,7 +63,8 @@ class SeparationModule(pl.LightningModule):
             UserError: ``training.precision=bf16``, which the network does not work in.
         """
         norms = self.conf.fused_norm and self.architecture.fused
-        plain = make_fast(self.model, FastForm(norms=norms))
+        self.layout = self._choose_layout()
+        plain = make_fast(self.model, FastForm(norms=norms, layout=self.layout))
         self._forms = {"train": plain, "eval": plain}
         precision = self.conf.precision
         if precision == "bf16" and self.device.type == "cuda" and not has_fast_bf16(self.device):
@@ -113,6 +116,7 @@ class SeparationModule(pl.LightningModule):
         if obstacle and self.conf.compile == "on":
             raise UserError(f"training.compile=on: {obstacle}; fix that, or set compile=auto.")
         form = f"eager ({obstacle})" if obstacle else "compiled"
+        form += ", layout btc" if self.layout == "btc" else ""
         form += " with CUDA graphs" if self.use_graphs else ""
         level = logging.WARNING if obstacle.startswith(SLOWER) else logging.INFO
         precision = "bf16 autocast" if self.use_bf16 else "float32"
@@ -148,6 +152,7 @@ class SeparationModule(pl.LightningModule):
             norms=self.conf.fused_norm and fused,
             depthwise=self.conf.fused_depthwise and fused,
             gradients=self._writes_gradients() and fused,
+            layout=self.layout,
         )
         fast = make_fast(self.model, form)
         self.use_graphs = self._can_use_graphs()
@@ -186,15 +191,26 @@ class SeparationModule(pl.LightningModule):
         self._forms["train"] = compiled
         return ""
 
+    def _choose_layout(self) -> Literal["bct", "btc"]:
+        """Of the activations; ``bct`` where the model has no other."""
+        if self.conf.layout != "btc":
+            return "bct"
+        fused = self.architecture.fused
+        obstacle = find_obstacle(self.model) if fused else "its layers are not to be replaced"
+        if obstacle:
+            logger.warning("training.layout=bct in place of btc: %s", obstacle)
+        return "bct" if obstacle else "btc"
+
     def _writes_gradients(self) -> bool:
         """Whether the compiled form has its gradients written out.
 
         Raises:
             UserError: it is asked for under autocast.
         """
-        if self.conf.own_gradients == "on" and self.use_bf16:
+        if self.conf.own_gradients == "on" and self.use_bf16 and self.layout == "bct":
             raise UserError(
-                "training.own_gradients=on works in float32 only: set training.precision=fp32."
+                "training.own_gradients=on works in float32 only: set training.precision=fp32, or "
+                "training.layout=btc."
             )
         on_cpu = self.device.type == "cpu" and not self.use_bf16
         return {"on": True, "off": False, "auto": on_cpu}[self.conf.own_gradients]

@@ -539,6 +539,8 @@ def test_tensorboard_and_curves_hold_what_the_readme_says(tmp_path):
         ({"checkpoint_min": 0}, "checkpoint_min=0.0 must be above 0"),
         ({"cuda_graphs": True, "compile": "off"}, "cuda_graphs=true.*compile=auto"),
         ({"own_gradients": "on", "precision": "bf16"}, "own_gradients=on.*precision=fp32"),
+        ({"layout": "btc", "fused_norm": False}, "layout=btc.*fused_norm=true"),
+        ({"layout": "tbc"}, "auto, btc, bct"),
     ],
 )
 def test_contradictions_are_refused(changes, named):

@@ -5,8 +5,10 @@ trains Asteroid's model, which is what is saved: checkpoints travel both ways.
 """
 
 import copy
+import dataclasses
+import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -19,6 +21,9 @@ from separation.models.fast.gradients import (
     add_shifted,
 )
 from separation.models.fast.masker import PaddedMasker, can_pad, is_asteroids, multiply_frames
+from separation.models.fast.time_major import TimeMajorConvTasNet, find_obstacle
+
+logger = logging.getLogger(__name__)
 
 
 class FusedGlobalNorm(nn.Module):
@@ -112,13 +117,17 @@ class FastForm:
         depthwise: depthwise convolutions by shifted products, and the two outputs of a block by
             one convolution; pays only under ``torch.compile``.
         gradients: layers whose gradients are written out, and products of matrices in place of
-            convolutions of kernel 1. In one precision, so not under autocast; under
+            convolutions of kernel 1. As ``bct`` in one precision, so not under autocast; under
             ``torch.compile``, and measured to pay on CPUs.
+        layout: of the activations, ``(batch, channels, time)`` as Asteroid's or ``(batch, time,
+            channels)``, which replaces the whole network, see
+            :mod:`separation.models.fast.time_major`; where that cannot be had, ``bct``.
     """
 
     norms: bool = True
     depthwise: bool = False
     gradients: bool = False
+    layout: Literal["bct", "btc"] = "bct"
 
 
 PLAIN = FastForm()  # what pays without a compiler
@@ -132,6 +141,12 @@ def make_fast(model: nn.Module, form: FastForm = PLAIN) -> nn.Module:
             layers that are equal to one of its are replaced.
         form: what is replaced.
     """
+    if form.layout == "btc":
+        obstacle = find_obstacle(model)
+        if not obstacle:
+            return TimeMajorConvTasNet(model, written=form.gradients)
+        logger.info("no layout btc: %s", obstacle)
+        form = dataclasses.replace(form, layout="bct")
     # buffers too: the running means of a batch norm are the model's, whichever form trains
     shared: dict[int, Any] = {id(part): part for part in (*model.parameters(), *model.buffers())}
     fast = copy.deepcopy(model, memo=shared)
