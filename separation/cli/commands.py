@@ -41,6 +41,10 @@ TOOL_COMMANDS = {
     "compare": Command(
         "separation.compare.command", "score models on test sets; exit 1: some mixtures could not"
     ),
+    "score": Command(
+        "separation.compare.score_command",
+        "score separated files of any systems; exit 1: some mixtures could not",
+    ),
     "validate": Command(
         "separation.mixture_checks.command", "check sets of mixtures; exit 1: they have faults"
     ),

@@ -13,6 +13,14 @@ from separation.experiment.mixtures import choose_read_options
 from separation.experiment.open import open_experiment
 from separation.files import read_rows
 from separation.mixtures.dataset import MixtureDataset, ReadOptions
+from separation.mixtures.gather.open import (
+    LAYOUTS,
+    describe_folder,
+    gather,
+    gather_splits,
+    read_any_table,
+)
+from separation.mixtures.gather.record import make_rows
 from separation.mixtures.layout import find_folders, list_files
 from separation.mixtures.published_lists import find_list_reader
 from separation.mixtures.source_files import Corpora
@@ -70,7 +78,7 @@ def _open_table(path: Path, options: MixtureOptions) -> MixtureDataset:
         rows = lists.read_list(path.parent, n_src, name, speech)
         read_as = _read_as(options, Corpora(speech), "mix")
         return MixtureDataset(rows, read_as, name=name, source=path)
-    rows, _ = read_table(path)
+    rows = read_any_table(path, parse_roots(options.corpora).values())
     if any(row.origin == Origin.EXISTING for row in rows):
         read_as = _read_as(options, None, "mix", _find_base(rows, path, options.corpora))
         return MixtureDataset(rows, read_as, name=path.stem, source=path)
@@ -126,12 +134,43 @@ def _find_base(rows: list[MixtureRow], path: Path, options: Sequence[str]) -> Pa
 
 def _open_folders(path: Path, options: MixtureOptions) -> list[MixtureDataset]:
     read_as = _read_as(options, None, options.kind or "")
-    folders = find_folders(path, read_as.sample_rate, read_as.mode)
+    try:
+        folders = find_folders(path, read_as.sample_rate, read_as.mode)
+    except MissingInputError as error:
+        return _open_gathered(path, options, str(error))
     return [
         MixtureDataset(
-            list_files(folder, read_as.kind), read_as, name=folder.name, form="audio", source=folder
+            _list_folder(folder, read_as.kind),
+            read_as,
+            name=folder.name,
+            form="audio",
+            source=folder,
         )
         for folder in folders
+    ]
+
+
+def _list_folder(folder: Path, kind: str) -> list[MixtureRow]:
+    """Rows of one folder; where no file has one name in all parts, names may have suffixes."""
+    rows = list_files(folder, kind)
+    if any(all(Path(path).is_file() for path in row.list_audio()) for row in rows):
+        return rows
+    suffixed = [row for gathered in gather(folder) for row in make_rows(gathered)]
+    return suffixed if any(not row.fault for row in suffixed) else rows
+
+
+def _open_gathered(path: Path, options: MixtureOptions, complaint: str) -> list[MixtureDataset]:
+    """Folders in another layout than ours: one set, or one for each split that is there."""
+    read_as = _read_as(options, None, options.kind or "")
+    splits = gather_splits(path, [*parse_roots(options.corpora).values()])
+    if not splits:
+        raise MissingInputError(
+            f"{complaint.rstrip('.')}. Other layouts that are taken: {LAYOUTS}; it holds "
+            f"{describe_folder(path)}."
+        )
+    return [
+        MixtureDataset(make_rows(gathered), read_as, name=name, form="audio", source=path)
+        for name, gathered in splits.items()
     ]
 
 

@@ -14,6 +14,7 @@ from separation.mixtures.signals import Mixture
 from separation.mixtures.table import MixtureRow
 from separation.text import list_lines
 
+LENGTH_TOLERANCE_S = 0.01  # by which files of one mixture may differ; they are cut to the shortest
 Faults = dict[str, list[str]]  # by the name of the check, what is wrong with which file
 
 

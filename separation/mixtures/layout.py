@@ -71,7 +71,7 @@ def find_folders(tree: Path, sample_rate: int, mode: str) -> list[Path]:
     for place in _list_places(tree, sample_rate, mode):
         found = [p for p in place.iterdir() if _holds_mixtures(p)] if place.is_dir() else []
         if found:
-            return sorted(found, key=_rank)
+            return sorted(found, key=lambda folder: rank_split(folder.name))
     raise MissingInputError(
         f"{tree}: holds no mixtures with references: it should have mix/ (or mix_clean/, "
         "mix_both/), s1/ and s2/, or folders with them, such as train/ dev/ test/, directly or in "
@@ -95,9 +95,10 @@ def _holds_mixtures(folder: Path) -> bool:
     return (folder / "s1").is_dir() and any((folder / name).is_dir() for name in MIX_FOLDERS)
 
 
-def _rank(folder: Path) -> tuple[int, str]:
+def rank_split(name: str) -> tuple[int, str]:
+    """Order of splits by their folders' names: training, dev, test, then others."""
     names = [name for split in SPLIT_FOLDERS.values() for name in split]
-    return (names.index(folder.name) if folder.name in names else len(names)), folder.name
+    return (names.index(name) if name in names else len(names)), name
 
 
 @dataclass(frozen=True, kw_only=True)

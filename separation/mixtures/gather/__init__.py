@@ -1,0 +1,1 @@
+"""Mixtures in whatever layout people keep them."""
