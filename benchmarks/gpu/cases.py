@@ -39,6 +39,7 @@ from benchmarks.gpu.timing import (
     time_calls,
     wait_for,
 )
+from benchmarks.gpu.validating import measure_validation
 
 MAX_CALLS = 50
 CHANGES: dict[str, dict[str, Any]] = {  # of the training section; what ours_best is without it
@@ -102,6 +103,9 @@ def list_cases(settings: Settings) -> Iterator[Case]:
     yield Case("loop_device_best", functools.partial(_loop, kind="ours", source="device"), 25)
     yield Case("profile_ours_best", functools.partial(_profile, kind="ours"), 25)
     yield Case("profile_stock_best", functools.partial(_profile, kind="stock"), 15)
+    yield Case("profile_btc_best", functools.partial(_profile, kind="btc"), 25)
+    for conf in ("best", "small"):
+        yield Case(f"validation_{conf}", functools.partial(measure_validation, name=conf), 15)
     for name in CHANGES:
         yield Case(name, functools.partial(_changed, name=name), 15 if name in EAGER else 50)
     for kind, conf in itertools.product(("ours", "stock"), ("best", "small")):
@@ -133,11 +137,12 @@ def _changed(bench: Bench, name: str) -> dict[str, Any]:
     """Our step with one measure switched off in its config, or one more."""
     if name == "with_cuda_graphs" and bench.device.type != "cuda":
         raise NotHereError("CUDA graphs need a CUDA device")
-    conf = bench.settings.confs["best"]
-    changes = CHANGES[name]
-    return _time_step(
-        bench, "best", lambda: make_product_step(conf, bench.device, changes=changes), None
-    )
+    return _time_step(bench, "best", lambda: make_changed(bench, name), None)
+
+
+def make_changed(bench: Bench, name: str) -> Step:
+    """Our step on the best configuration with one of :data:`CHANGES`."""
+    return make_product_step(bench.settings.confs["best"], bench.device, changes=CHANGES[name])
 
 
 def _time_step(
@@ -204,7 +209,7 @@ def _grow(bench: Bench, kind: str, conf: str, times: int) -> dict[str, Any]:
 def _profile(bench: Bench, kind: str) -> dict[str, Any]:
     batches = bench.material.make_batches(bench.settings.batch, bench.device)
     path = bench.out / f"profile_{kind}_best.txt"
-    step = make_step(bench, kind, "best")
+    step = make_changed(bench, "with_btc") if kind == "btc" else make_step(bench, kind, "best")
     return profile_step(step, batches, bench.settings.profiled_steps, bench.device, path)
 
 

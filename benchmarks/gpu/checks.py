@@ -12,7 +12,6 @@ compilation, speed, memory and waits of a training step (``step_btc``: with trai
 import argparse
 import contextlib
 import copy
-import dataclasses
 import importlib.util
 import logging
 import os
@@ -33,16 +32,15 @@ import torch
 from benchmarks.gpu.kernels import compare_kernels
 from benchmarks.gpu.material import Material
 from benchmarks.gpu.settings import TINY, load_settings
-from benchmarks.gpu.steps import Batch, ProductStep, make_model, make_product_step
+from benchmarks.gpu.steps import Batch, ProductStep, make_product_step
 from benchmarks.gpu.timing import GIB, describe_device, measure_host, measure_repeats, wait_for
+from benchmarks.gpu.validating import compare_forms
 from separation.config.load import load_conf
 from separation.config.schema import Conf
 from separation.environment import ROOT
 from separation.mixtures.dynamic.device import DeviceMixer
-from separation.training.module import SeparationModule
 
 HOST_BOUND = 0.9  # of a step's time, that the host takes to queue it
-N_LENGTHS = 20  # of validation's mixtures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,28 +172,10 @@ def check_step_btc(checks: Checks) -> None:
 
 def check_validation(checks: Checks) -> None:
     """Milliseconds of one dev mixture of five seconds, of lengths new and seen."""
-    shortest = 2000 if checks.tiny else 40000
-    lengths = [shortest + 37 * k for k in range(N_LENGTHS)]
-    conf = checks.load_conf()
-    for norms in (True, False):
-        training = dataclasses.replace(conf.training, fused_norm=norms)
-        module = SeparationModule(make_model(conf, checks.device, 0), training).to(checks.device)
-        module.prepare_eager()
-        for seen in ("new lengths", "the same again"):
-            ms = _time_validation(checks, module, lengths)
-            text = f"{ms:.2f} ms, {seen}; 3000 of them {3 * ms:.0f} s"
-            report(f"dev mixture, fused_norm={norms}", text)
-
-
-def _time_validation(checks: Checks, module: SeparationModule, lengths: list[int]) -> float:
-    mixtures = [torch.randn(1, length, device=checks.device) for length in lengths]
-    wait_for(checks.device)
-    began = time.perf_counter()
-    with module.evaluating():
-        for mixture in mixtures:
-            module.separate(mixture)
-    wait_for(checks.device)
-    return 1e3 * (time.perf_counter() - began) / len(lengths)
+    n_samples, n_mixtures = (2000, 3) if checks.tiny else (40000, 20)
+    found = compare_forms(checks.load_conf(), n_samples, n_mixtures, checks.device)
+    for name, value in found.items():
+        report(f"dev mixture, {name}", f"{value:.2f}")
 
 
 def check_resume(checks: Checks) -> None:

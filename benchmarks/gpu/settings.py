@@ -48,6 +48,7 @@ class Settings:
     quality_seeds: tuple[int, ...] = (0, 1, 2)
     train_steps: int = 200
     profiled_steps: int = 3
+    validated: int = 40  # dev mixtures
     confs: dict[str, Conf] = field(default_factory=dict)
 
     @property
@@ -64,7 +65,7 @@ def load_settings(*, smoke: bool, num_workers: int | None = None) -> Settings:
             warm_up=1, repeats=2, repeat_s=0.01, n_buffers=2, bandwidth_bytes=1 << 22,
             growth=(2,), n_speakers=8, n_utterances=3, utterance_s=1.5, n_wavs=6,
             loader_batches=4, num_workers=1, quality_steps=4, quality_dev=4, train_steps=3,
-            profiled_steps=1,
+            profiled_steps=1, validated=3,
         )  # fmt: skip
     if num_workers is not None:
         settings = dataclasses.replace(settings, num_workers=num_workers)

@@ -12,6 +12,8 @@ NAMES = {
     "without_fused_adam": "without fused Adam",
     "with_cuda_graphs": "and CUDA graphs (reduce-overhead)",
     "with_own_gradients": "float32 with gradients written out",
+    "with_btc": "layout (batch, time, channels)",
+    "with_btc_own_gradients": "that layout with gradients written out",
 }
 FEEDS = {
     "loader_stock": "LibriMix Dataset over WAV files, alone",
@@ -31,11 +33,12 @@ def format_tables(result: dict[str, Any]) -> str:
         _format_head(result),
         _format_steps(cases),
         _format_measures(cases),
+        _format_validation(cases),
         _format_feeds(cases),
         _format_quality(cases.get("quality_small", {})),
         *(
             _format_profile(kind, cases.get(f"profile_{kind}_best", {}))
-            for kind in ("ours", "stock")
+            for kind in ("ours", "btc", "stock")
         ),
         _format_missing(cases),
     ]
@@ -68,6 +71,11 @@ def _format_ms(case: dict[str, Any]) -> str:
     return f"{ms['median']:.2f} [{ms['low']:.2f}, {ms['high']:.2f}]"
 
 
+def _format_host(case: dict[str, Any]) -> str:
+    """What the host takes to queue a step: above the step's time, no GPU can be faster."""
+    return f"{case['host_ms']:.2f}" if "host_ms" in case else "–"
+
+
 def _format_share(case: dict[str, Any]) -> str:
     return f"{case['floor_share']:.0%}" if "floor_share" in case else "–"
 
@@ -98,10 +106,12 @@ def _format_steps(cases: dict[str, Any]) -> str:
             if kind == "ours" and not case.get("compiled_graphs", 1):
                 label += " (eager)"  # the compiler did not work here: no fair figure
             cells = [conf, label, str(case["batch"]), _format_ms(case)]
-            cells += [f"{case['audio_s_per_s']:,.0f}", times, _format_memory(case)]
+            cells += [_format_host(case), f"{case['audio_s_per_s']:,.0f}", times]
+            cells += [_format_memory(case)]
             rows.append([*cells, f"{case['floor_bytes'] / 1e9:.2f} GB", _format_share(case)])
-    header = ["configuration", "step", "batch", "ms a step", "audio s/s", "times stock"]
-    return _make_table([*header, "peak memory", "floor", "share of it"], rows) if rows else ""
+    header = ["configuration", "step", "batch", "ms a step", "host ms", "audio s/s"]
+    header += ["times stock", "peak memory", "floor", "share of it"]
+    return _make_table(header, rows) if rows else ""
 
 
 def _format_measures(cases: dict[str, Any]) -> str:
@@ -115,6 +125,18 @@ def _format_measures(cases: dict[str, Any]) -> str:
             times = f"{ratio:.2f}" if ratio else "–"
             rows.append([label, _format_ms(case), times, _format_memory(case), _format_share(case)])
     header = ["our step, best", "ms a step", "times as shipped", "peak memory", "share of floor"]
+    return _make_table(header, rows) if rows else ""
+
+
+def _format_validation(cases: dict[str, Any]) -> str:
+    """A dev mixture of five seconds at a time, by the form of the layers."""
+    rows = [
+        [conf, form, *(f"{cases[name][f'{form}_{seen}_ms']:.2f}" for seen in ("new", "seen"))]
+        for conf in CONFIGS
+        if _is_done(cases.get(name := f"validation_{conf}", {}))
+        for form in ("stock", "ours", "btc")
+    ]
+    header = ["validation", "layers", "ms a mixture, new lengths", "ms, lengths seen"]
     return _make_table(header, rows) if rows else ""
 
 

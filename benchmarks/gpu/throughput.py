@@ -42,7 +42,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--minutes", type=float, default=8.5, help="of the whole call")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--speech", type=Path, metavar="DIR", help="real recordings in place of made-up voices")
-    add("--only", default="", metavar="NAME,...", help="cases whose names begin so")
+    add(
+        "--only",
+        default="",
+        metavar="NAME,...",
+        help="cases, or how they begin; in order",
+    )
     add("--resume", type=Path, metavar="FILE", help="an earlier result to complete")
     add("--workers", type=int, metavar="N", help="of the loaders (4, as Asteroid's recipe)")
     add("--smoke", action="store_true", help="every case at toy size, on the CPU")
@@ -93,6 +98,29 @@ def _summarise(found: dict[str, Any]) -> str:
     return f"{speed}case took {found['took_s']} s"
 
 
+def choose_cases(cases: list[Case], only: str) -> list[Case]:
+    """Those that ``only`` names, in its order: by whole name, or all whose names begin so.
+
+    Args:
+        cases: all.
+        only: names with commas between; empty: all cases.
+
+    Raises:
+        UserError: a name that none has or begins with.
+    """
+    if not only:
+        return cases
+    chosen: dict[str, Case] = {}
+    for word in only.split(","):
+        by_word = [case for case in cases if case.name == word]
+        by_word = by_word or [case for case in cases if case.name.startswith(word)]
+        if not by_word or not word:
+            names = ", ".join(case.name for case in cases)
+            raise UserError(f"--only {only}: no case begins so: {word!r}; there are {names}.")
+        chosen |= {case.name: case for case in by_word}
+    return list(chosen.values())
+
+
 def choose_device(name: str, smoke: bool) -> torch.device:
     """The device asked for; ``--smoke`` means the CPU unless one is named."""
     if name == "auto":
@@ -137,11 +165,7 @@ def _measure(args: argparse.Namespace, deadline: float) -> None:
         raise MissingInputError(f"--speech {args.speech}: no such folder; check the path.")
     done = _read_earlier(args.resume, device)
     settings = load_settings(smoke=args.smoke, num_workers=args.workers)
-    wanted = tuple(filter(None, args.only.split(",")))
-    cases = [case for case in list_cases(settings) if case.name.startswith(wanted or "")]
-    if not cases:
-        names = ", ".join(case.name for case in list_cases(settings))
-        raise UserError(f"--only {args.only}: no case begins so; there are {names}.")
+    cases = choose_cases(list(list_cases(settings)), args.only)
     path = args.out / name_result(device, args.smoke)
     keep_freed_memory()
     with tempfile.TemporaryDirectory(prefix="throughput_") as folder:

@@ -90,6 +90,15 @@ def test_cases_without_time_are_dropped_and_named(tmp_path):
     assert "late: dropped, no time left" in format_tables(result)
 
 
+def test_only_takes_whole_names_before_beginnings_in_its_order():
+    cases = list(list_cases(load_settings(smoke=False)))
+    chosen = throughput.choose_cases(cases, "ours_best,loader,stock_best_x2,bandwidth")
+    assert [case.name for case in chosen] == [
+        "ours_best", "loader_stock", "loader_packed", "loader_device", "stock_best_x2", "bandwidth",
+    ]  # fmt: skip
+    assert throughput.choose_cases(cases, "") == cases
+
+
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory) -> dict:
     out = tmp_path_factory.mktemp("throughput")
@@ -137,12 +146,15 @@ def test_table_says_toy_and_what_is_missing(measured, tmp_path, capsys):
 def test_small_table_by_hand():
     step = {"status": "ok", "batch": 24, "peak_gib": 1.0, "floor_bytes": 2e9, "floor_share": 0.5}
     stock = step | {"ms": {"median": 10.0, "low": 9.0, "high": 11.0}, "audio_s_per_s": 7200.0}
-    ours = step | {"ms": {"median": 2.0, "low": 2.0, "high": 2.5}, "audio_s_per_s": 36000.0}
+    ours = step | {"ms": {"median": 2.0, "low": 2.0, "high": 2.5}, "host_ms": 1.5}
+    ours |= {"audio_s_per_s": 36000.0}
     device = {"name": "G", "cores": 1, "python": "3", "torch": "2", "commit": "c"}
     sizes = {"segment_s": 3.0, "sample_rate": 8000, "repeats": 5}
     cases = {"stock_best": stock, "ours_best": ours}
     text = format_tables({"device": device, "settings": sizes, "smoke": False, "cases": cases})
-    row = "| best | ours | 24 | 2.00 [2.00, 2.50] | 36,000 | 5.00 | 1.0 GiB | 2.00 GB | 50% |"
+    row = (
+        "| best | ours | 24 | 2.00 [2.00, 2.50] | 1.50 | 36,000 | 5.00 | 1.0 GiB | 2.00 GB | 50% |"
+    )
     assert row in text and "no measurement" not in text
 
 
