@@ -54,6 +54,10 @@ TOOL_COMMANDS = {
     "overfit": Command(
         "separation.overfit.command", "overfit to ten training mixtures; exit 1: it cannot"
     ),
+    "ablate": Command(
+        "separation.ablate.command",
+        "a ladder of trainings, one change each: what is it worth? exit 75: call again",
+    ),
     "models": Command(
         "separation.publish.list_command", "published models: scores, licence, where, cached"
     ),

@@ -25,7 +25,7 @@ LAYERS = [
     ),
     *("metrics", "models", "config", "audio", "corpora", "mixtures", "evaluation"),
     *("training", "experiment", "reports", "stages", "datasets"),
-    *("recordings", "wav_trees", "compare", "mixture_checks", "publish", "overfit"),
+    *("recordings", "wav_trees", "compare", "mixture_checks", "publish", "overfit", "ablate"),
     *("api", "cli", "__main__"),
 ]
 GROUND = LAYERS[: LAYERS.index("config")]

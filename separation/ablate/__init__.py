@@ -1,0 +1,1 @@
+"""Ladders of trainings that differ by one change each: what is it worth?"""
