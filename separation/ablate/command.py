@@ -95,7 +95,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("ladder", type=Path, metavar="LADDER", help="YAML file: recipe and rungs")
     what = parser.add_argument_group("what is run")
-    what.add_argument("--rungs", nargs="+", metavar="RUNG", help="only these (all)")
+    what.add_argument(
+        "--rungs", nargs="+", metavar="RUNG", help="only these, begun in this order (all)"
+    )
     count = whole_number(1)
     seeds = f"trainings of each rung, with other seeds ({Options.n_seeds})"
     what.add_argument("--seeds", dest="n_seeds", type=count, metavar="N", help=seeds)

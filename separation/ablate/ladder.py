@@ -77,18 +77,18 @@ class Ladder:
         return self.path.stem
 
     def choose(self, names: list[str]) -> tuple[Rung, ...]:
-        """The rungs of these names, in the ladder's order; all where there are none.
+        """The rungs of these names, in this order; all, in the ladder's, where there are none.
 
         Raises:
             UserError: there is no such rung.
         """
-        known = [rung.name for rung in self.rungs]
+        known = {rung.name: rung for rung in self.rungs}
         for name in names:
             if name not in known:
                 raise UserError(
                     f"--rungs {name}: {self.path} has no such rung; choose of {', '.join(known)}."
                 )
-        return tuple(rung for rung in self.rungs if not names or rung.name in names)
+        return tuple(known[name] for name in dict.fromkeys(names)) or self.rungs
 
 
 def read_ladder(path: Path, steps: int | None = None) -> Ladder:
