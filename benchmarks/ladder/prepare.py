@@ -78,7 +78,7 @@ TOY = Sizes(
     held=2,
     dev=2,
     dev_readers=2,
-    test_readers=2,
+    test_readers=4,
     mixtures={"adults": 4, "children": 4, "seen": 4, "librispeech": 2},
 )
 

@@ -6,7 +6,6 @@ Light imports: a ladder that is done answers before torch is there.
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from separation.ablate.ladder import (
     Ladder,
@@ -15,6 +14,7 @@ from separation.ablate.ladder import (
     count_epochs,
     format_overrides,
 )
+from separation.ablate.options import Options
 from separation.config.load import load_conf
 from separation.config.training import MACHINE_KEYS
 from separation.environment import ROOT
@@ -22,9 +22,6 @@ from separation.errors import MissingInputError, UserError
 from separation.experiment.experiment import Experiment
 from separation.experiment.options import RecipeOptions
 from separation.files import hash_text_file, hash_value, read_json
-
-if TYPE_CHECKING:
-    from separation.ablate.command import Options
 
 DATA_SECTIONS = ("corpus", "splits", "metadata", "mixtures", "audio")
 SPLIT = "split:"  # of a test set that is the recipe's own, as split:test
@@ -115,7 +112,7 @@ def _fingerprint_test(text: str) -> str:
     return text if text.startswith(SPLIT) else hash_text_file(Path(text))
 
 
-def plan_runs(ladder: Ladder, options: "Options") -> list[Run]:
+def plan_runs(ladder: Ladder, options: Options) -> list[Run]:
     """All runs of a call, those of the first seed first; every config is checked.
 
     Raises:
@@ -128,7 +125,7 @@ def plan_runs(ladder: Ladder, options: "Options") -> list[Run]:
     return runs
 
 
-def _plan_run(ladder: Ladder, rung: Rung, seed: int, options: "Options") -> Run:
+def _plan_run(ladder: Ladder, rung: Rung, seed: int, options: Options) -> Run:
     out, inputs = options.folder, find_inputs(ladder, options.inputs)
     given = [*format_overrides(_resolve_paths(rung.changes)), *options.overrides]
     try:
