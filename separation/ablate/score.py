@@ -6,7 +6,7 @@ from separation.ablate.plan import SPLIT, Run
 from separation.ablate.result import METRIC, RungResult, TestScores, write_result
 from separation.config.schema import Conf
 from separation.corpora.table import Utterance, read_table
-from separation.environment import choose_device
+from separation.device import choose_device
 from separation.errors import UserError
 from separation.evaluation.estimators import make_model_estimator
 from separation.evaluation.runner import Scoring, evaluate_set
