@@ -1,6 +1,5 @@
 """The measurements of the throughput benchmark, most important first."""
 
-import contextlib
 import dataclasses
 import functools
 import itertools
@@ -22,6 +21,7 @@ from benchmarks.gpu.loops import (
     open_device_batches,
 )
 from benchmarks.gpu.material import Material
+from benchmarks.gpu.measures import MEASURES, Measure, list_names
 from benchmarks.gpu.profiles import profile_step
 from benchmarks.gpu.quality import compare_quality
 from benchmarks.gpu.settings import Settings
@@ -42,18 +42,6 @@ from benchmarks.gpu.timing import (
 from benchmarks.gpu.validating import measure_validation
 
 MAX_CALLS = 50
-CHANGES: dict[str, dict[str, Any]] = {  # of the training section; what ours_best is without it
-    "without_bf16": {"precision": "fp32"},
-    "without_fused_adam": {"fused_adam": False},
-    "without_compile": {"compile": "off"},
-    "without_fused_depthwise": {"fused_depthwise": False},
-    "without_fused_norm": {"fused_norm": False},
-    "with_cuda_graphs": {"cuda_graphs": True},
-    "with_own_gradients": {"precision": "fp32", "own_gradients": "on"},
-    "with_btc": {"layout": "btc"},
-    "with_btc_own_gradients": {"layout": "btc", "own_gradients": "on"},
-}
-EAGER = ("without_compile",)  # compile nothing, so take less time
 
 
 @dataclass
@@ -106,8 +94,9 @@ def list_cases(settings: Settings) -> Iterator[Case]:
     yield Case("profile_btc_best", functools.partial(_profile, kind="btc"), 25)
     for conf in ("best", "small"):
         yield Case(f"validation_{conf}", functools.partial(measure_validation, name=conf), 15)
-    for name in CHANGES:
-        yield Case(name, functools.partial(_changed, name=name), 15 if name in EAGER else 50)
+    for name, (measure, conf) in list_names().items():
+        about_s = 50 if MEASURES[measure].compiles else 15
+        yield Case(name, functools.partial(_measure, measure=MEASURES[measure], conf=conf), about_s)
     for kind, conf in itertools.product(("ours", "stock"), ("best", "small")):
         for times in settings.growth:
             grow = functools.partial(_grow, kind=kind, conf=conf, times=times)
@@ -133,16 +122,15 @@ def _step(bench: Bench, kind: str, conf: str, batch: int | None = None) -> dict[
     return _time_step(bench, conf, lambda: make_step(bench, kind, conf, batch), batch)
 
 
-def _changed(bench: Bench, name: str) -> dict[str, Any]:
-    """Our step with one measure switched off in its config, or one more."""
-    if name == "with_cuda_graphs" and bench.device.type != "cuda":
+def _measure(bench: Bench, measure: Measure, conf: str) -> dict[str, Any]:
+    if measure.needs_cuda and bench.device.type != "cuda":
         raise NotHereError("CUDA graphs need a CUDA device")
-    return _time_step(bench, "best", lambda: make_changed(bench, name), None)
+    return _time_step(bench, conf, lambda: make_measured(bench, measure, conf), None)
 
 
-def make_changed(bench: Bench, name: str) -> Step:
-    """Our step on the best configuration with one of :data:`CHANGES`."""
-    return make_product_step(bench.settings.confs["best"], bench.device, changes=CHANGES[name])
+def make_measured(bench: Bench, measure: Measure, conf: str) -> Step:
+    """Our step with a measure off, or one more."""
+    return make_product_step(bench.settings.confs[conf], bench.device, changes=measure.changes)
 
 
 def _time_step(
@@ -209,7 +197,10 @@ def _grow(bench: Bench, kind: str, conf: str, times: int) -> dict[str, Any]:
 def _profile(bench: Bench, kind: str) -> dict[str, Any]:
     batches = bench.material.make_batches(bench.settings.batch, bench.device)
     path = bench.out / f"profile_{kind}_best.txt"
-    step = make_changed(bench, "with_btc") if kind == "btc" else make_step(bench, kind, "best")
+    if kind == "btc":
+        step = make_measured(bench, MEASURES["with_btc"], "best")
+    else:
+        step = make_step(bench, kind, "best")
     return profile_step(step, batches, bench.settings.profiled_steps, bench.device, path)
 
 
@@ -217,23 +208,10 @@ def _open_batches(bench: Bench, source: str) -> Any:
     settings = bench.settings
     sizes = (settings.batch, settings.loader_batches)
     if source == "device":
-        with _explain_absence():
-            return open_device_batches(bench.material, *sizes, bench.device)
-    opener = {
-        "stock": bench.material.open_stock_loader,
-        "packed": bench.material.open_packed_loader,
-    }[source]
-    return opener(*sizes)
-
-
-@contextlib.contextmanager
-def _explain_absence() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name != "separation.mixtures.dynamic.device":
-            raise
-        raise NotHereError("separation/mixtures/device_mixing.py is not there") from error
+        return open_device_batches(bench.material, *sizes, bench.device)
+    material = bench.material
+    open_loader = material.open_stock_loader if source == "stock" else material.open_packed_loader
+    return open_loader(*sizes)
 
 
 def _loader(bench: Bench, source: str) -> dict[str, Any]:
@@ -247,10 +225,7 @@ def _loop(bench: Bench, kind: str, source: str) -> dict[str, Any]:
     """A loader and a step together, as an epoch runs."""
     batches, settings = _open_batches(bench, source), bench.settings
     step = make_step(bench, kind, "best")
-    for _, batch in zip(range(settings.warm_up), _first_batches(bench), strict=False):
-        step.run(batch)
+    first = bench.material.make_batches(settings.batch, bench.device)
+    for _ in range(settings.warm_up):
+        step.run(next(first))
     return measure_loop(step, batches, settings.batch * settings.segment_s, bench.device)
-
-
-def _first_batches(bench: Bench) -> Iterator:
-    return bench.material.make_batches(bench.settings.batch, bench.device)

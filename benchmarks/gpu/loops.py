@@ -12,6 +12,7 @@ from benchmarks.gpu.steps import Batch, Step
 from benchmarks.gpu.timing import wait_for
 from separation.files import read_rows
 from separation.mixtures.dataset import MixtureDataset, ReadOptions
+from separation.mixtures.dynamic.device import DeviceMixer
 from separation.mixtures.layout import list_mixtures
 from separation.training.loop import train
 
@@ -22,13 +23,7 @@ if TYPE_CHECKING:
 def open_device_batches(
     material: Material, batch: int, n_batches: int, device: torch.device
 ) -> Iterator[Batch]:
-    """Batches that :class:`separation.mixtures.dynamic.device.DeviceMixer` mixes on the device.
-
-    Raises:
-        ModuleNotFoundError: this version has no device mixing.
-    """
-    from separation.mixtures.dynamic.device import DeviceMixer
-
+    """Batches that stage 4 mixes on the device."""
     return DeviceMixer(material.open_training(0), batch, device).batches(0, n_batches)
 
 

@@ -28,6 +28,7 @@ class Settings:
     batch: int = 24
     segment_s: float = 3.0
     sample_rate: int = 8000
+    seed: int = 0  # of weights and batches; quality has further ones
     learning_rate: float = 1e-3
     clip: float = 5.0
     warm_up: int = 5

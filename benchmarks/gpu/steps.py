@@ -1,6 +1,7 @@
 """Training steps side by side: Asteroid's as its recipe has it, and ours."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
@@ -89,7 +90,7 @@ def make_stock_step(conf: Conf, device: torch.device, seed: int = 0) -> Step:
 
 
 def make_product_step(
-    conf: Conf, device: torch.device, seed: int = 0, changes: dict[str, Any] | None = None
+    conf: Conf, device: torch.device, seed: int = 0, changes: Mapping[str, Any] | None = None
 ) -> ProductStep:
     """Our step as stage 4 trains.
 

@@ -2,19 +2,9 @@
 
 from typing import Any
 
+from benchmarks.gpu.measures import MEASURES, list_names
+
 CONFIGS = ("best", "small")
-NAMES = {
-    "ours_best": "as shipped",
-    "without_compile": "without torch.compile",
-    "without_bf16": "without bf16 (float32)",
-    "without_fused_depthwise": "without the fused depthwise convolution",
-    "without_fused_norm": "without the fused global norm",
-    "without_fused_adam": "without fused Adam",
-    "with_cuda_graphs": "and CUDA graphs (reduce-overhead)",
-    "with_own_gradients": "float32 with gradients written out",
-    "with_btc": "layout (batch, time, channels)",
-    "with_btc_own_gradients": "that layout with gradients written out",
-}
 FEEDS = {
     "loader_stock": "LibriMix Dataset over WAV files, alone",
     "loader_packed": "packed audio, mixed anew, alone",
@@ -50,10 +40,12 @@ def _format_head(result: dict[str, Any]) -> str:
     bandwidth = result["cases"].get("bandwidth", {}).get("bytes_per_s")
     copied = f", copies {bandwidth / 1e9:,.0f} GB/s (read and written)" if bandwidth else ""
     toy = " **Toy sizes (--smoke): no measurement.**" if result["smoke"] else ""
+    driver = f", driver {device['driver']}" if device.get("driver") else ""
     return (
-        f"{device['name']}, {device['cores']} CPU cores{copied}; Python {device['python']}, torch "
-        f"{device['torch']}, commit {device['commit']}. {settings['segment_s']} s at "
-        f"{settings['sample_rate']} Hz, medians of {settings['repeats']} repeats [range].{toy}"
+        f"{device['name']}{driver}, {device['cores']} CPU cores{copied}; Python "
+        f"{device['python']}, torch {device['torch']}, commit {device['commit']}, seed "
+        f"{settings.get('seed', 0)}. {settings['segment_s']} s at {settings['sample_rate']} Hz, "
+        f"medians of {settings['repeats']} repeats [range].{toy}"
     )
 
 
@@ -116,16 +108,19 @@ def _format_steps(cases: dict[str, Any]) -> str:
 
 def _format_measures(cases: dict[str, Any]) -> str:
     """What each measure is worth."""
-    whole = cases.get("ours_best", {})
+    shipped = {f"ours_{conf}": ("as shipped", conf) for conf in CONFIGS}
+    measured = {name: (MEASURES[key].label, conf) for name, (key, conf) in list_names().items()}
     rows = []
-    for name, label in NAMES.items():
-        case = cases.get(name, {})
+    for name, (label, conf) in (shipped | measured).items():
+        case, whole = cases.get(name, {}), cases.get(f"ours_{conf}", {})
         if _is_done(case):
             ratio = case["ms"]["median"] / whole["ms"]["median"] if _is_done(whole) else None
             times = f"{ratio:.2f}" if ratio else "–"
-            rows.append([label, _format_ms(case), times, _format_memory(case), _format_share(case)])
-    header = ["our step, best", "ms a step", "times as shipped", "peak memory", "share of floor"]
-    return _make_table(header, rows) if rows else ""
+            cells = [conf, label, _format_ms(case), _format_host(case), times]
+            rows.append([*cells, _format_memory(case), _format_share(case)])
+    rows.sort(key=lambda row: CONFIGS.index(row[0]))
+    header = ["configuration", "our step", "ms a step", "host ms", "times as shipped"]
+    return _make_table([*header, "peak memory", "share of floor"], rows) if rows else ""
 
 
 def _format_validation(cases: dict[str, Any]) -> str:

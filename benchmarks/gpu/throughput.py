@@ -59,10 +59,8 @@ def run_cases(bench: Bench, cases: list[Case], path: Path, deadline: float) -> d
     """Run what fits before ``deadline`` (of time.monotonic); write the result after every case."""
     device = describe_device(bench.device)
     result = {"device": device, "smoke": bench.settings.smoke, "cases": bench.done}
-    result["settings"] = {
-        name: getattr(bench.settings, name)
-        for name in ("batch", "segment_s", "sample_rate", "repeats", "num_workers", "n_wavs")
-    }
+    names = ("batch", "segment_s", "sample_rate", "repeats", "num_workers", "n_wavs", "seed")
+    result["settings"] = {name: getattr(bench.settings, name) for name in names}
     for case in cases:
         if bench.done.get(case.name, {}).get("status") == "ok":
             continue

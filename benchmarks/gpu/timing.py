@@ -96,12 +96,21 @@ def read_peak_gib(device: torch.device) -> float | None:
 def find_commit() -> str:
     """The commit measured: git's word, or $COMMIT on a machine that holds only a copy."""
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    told = os.environ.get("COMMIT", "")
-    if shutil.which("git") is None or told:
-        return told or "unknown"
+    named = os.environ.get("COMMIT", "")
+    if shutil.which("git") is None or named:
+        return named or "unknown"
     return (
         subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
     )
+
+
+def find_driver() -> str:
+    """Version of NVIDIA's driver; empty where there is none."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    if shutil.which(command[0]) is None:
+        return ""
+    text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return text.partition("\n")[0].strip()
 
 
 def describe_device(device: torch.device) -> dict[str, Any]:
@@ -120,4 +129,5 @@ def describe_device(device: torch.device) -> dict[str, Any]:
     properties = torch.cuda.get_device_properties(device)
     capability = f"{properties.major}.{properties.minor}"
     memory = round(properties.total_memory / GIB, 1)
-    return facts | {"name": properties.name, "capability": capability, "memory_gib": memory}
+    facts |= {"driver": find_driver(), "cuda": torch.version.cuda, "capability": capability}
+    return facts | {"name": properties.name, "memory_gib": memory}
