@@ -60,7 +60,7 @@ def open_mini(data: Path, exp: Path, minutes: float) -> Experiment:
         "early_stop": 0,
     }
     sets = [f"training.{name}={value}" for name, value in changes.items()]
-    return open_experiment("mini/ConvTasNet", sets, data=data, exp=exp)
+    return open_experiment("mini/ConvTasNet/from_scratch", sets, data=data, exp=exp)
 
 
 def write_wavs(items: Any, folder: Path, sample_rate: int, n_wavs: int) -> Path:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from separation.errors import UserError, check_choice
 from separation.mixtures.kinds import MIX_FOLDERS, MODES, TYPES
+from separation.models import shipped
 from separation.options import DATA, DEVICES
 
 if TYPE_CHECKING:  # each function imports what it needs: scores need no torch
@@ -31,13 +32,14 @@ LOWEST_HZ, HIGHEST_HZ = 1000, 384000
 
 
 def open_model(
-    name: str | PathLike[str], *, device: str = "auto", trust: bool = False
+    name: str | PathLike[str] = shipped.NAME, *, device: str = "auto", trust: bool = False
 ) -> "LoadedModel":
     """Load a separation model; nothing that its file says is run.
 
     Args:
-        name: a file (Asteroid's ``.pth``, Lightning's ``.ckpt``), an experiment folder, a published
-            name (the command ``models`` lists them), ``user/name[@revision]`` on the Hub, or a URL.
+        name: ``shipped``, the model that comes with the package; a file (Asteroid's ``.pth``,
+            Lightning's ``.ckpt``), an experiment folder, a published name (the command
+            ``models`` lists them), ``user/name[@revision]`` on the Hub, or a URL.
         device: ``auto``, ``cpu`` or ``cuda``.
         trust: unpickle freely, for those who know who made the file.
 
@@ -58,7 +60,9 @@ def open_model(
 
 
 def separate(
-    waveform: "ArrayLike", sample_rate: int, model: "str | PathLike[str] | LoadedModel | nn.Module"
+    waveform: "ArrayLike",
+    sample_rate: int,
+    model: "str | PathLike[str] | LoadedModel | nn.Module" = shipped.NAME,
 ) -> "np.ndarray":
     """Separate a recording of any length into one signal a speaker.
 
@@ -87,7 +91,7 @@ def separate(
 def separate_files(
     paths: Sequence[str | PathLike[str]],
     out: str | PathLike[str],
-    model: "str | PathLike[str] | LoadedModel | nn.Module",
+    model: "str | PathLike[str] | LoadedModel | nn.Module" = shipped.NAME,
 ) -> list[Path]:
     """Separate recordings of any format into ``out/<name>_s<k>.wav``, one WAV file a speaker.
 

@@ -20,7 +20,9 @@ DEFAULT_RECIPE = "mini/ConvTasNet"
 DATA, EXP = ROOT / "data", ROOT / "exp"
 DEVICES = ("auto", "cpu", "cuda")
 ALL_CORES = os.cpu_count() or 1
-MODEL_HELP = "file, experiment folder, Hub name[@revision], published name or URL (see `models`)"
+MODEL_HELP = (
+    "shipped, a file, experiment folder, Hub name[@revision], published name or URL (see `models`)"
+)
 TRUST_HELP = "unpickle freely, which runs whatever the file says"
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 OVERRIDE = re.compile(r"([^.=]+)\.([^=]+)=(.*)", re.DOTALL)
@@ -203,7 +205,7 @@ def add_out(parser: argparse._ActionsContainer, text: str, *, required: bool = F
 
 def add_model(parser: argparse._ActionsContainer) -> None:
     """``--model``."""
-    parser.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("--model", metavar="MODEL", help=f"{MODEL_HELP} (shipped)")
 
 
 def add_trust(parser: argparse._ActionsContainer) -> None:

@@ -151,6 +151,8 @@ def _convert(key: str, value: Any, default: Any, origin: str) -> Any:
             value = float(value)
     if kind is float and type(value) is int:
         value = float(value)
+    if kind is str and value is None:  # nothing after the key
+        value = ""
     if kind is str and isinstance(value, bool):  # YAML 1.1 reads on and off as booleans
         value = "on" if value else "off"
     if type(value) is not kind or (kind is float and not math.isfinite(value)):

@@ -1,4 +1,7 @@
-"""The published models: what they are, where they lie, how they scored. Light imports only."""
+"""Models that have a name: the shipped one and the published ones, where they lie, how they scored.
+
+Light imports only.
+"""
 
 import difflib
 import hashlib
@@ -12,6 +15,7 @@ from typing import Any
 import yaml
 
 from separation.environment import format_command
+from separation.models import shipped
 
 LIST = Path(__file__).resolve().parents[2] / "conf" / "published_models.yml"
 HUB_FILE, ZENODO_FILE = "pytorch_model.bin", "model.pth"
@@ -20,11 +24,11 @@ ZENODO_URL = "https://zenodo.org/record/{}/files/model.pth?download=1"
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """One entry of conf/published_models.yml; what is not known is empty or 0.
+    """The shipped model, or an entry of conf/published_models.yml; what is not known is empty or 0.
 
     Attributes:
         name: as the list calls it.
-        hub: repository on the Hub.
+        hub: repository on the Hub; empty for the shipped model.
         revision: the commit that is downloaded, and that size and sha256 belong to.
         size: bytes.
         sha256: hex.
@@ -76,8 +80,37 @@ def _read_entry(entry: dict[str, Any]) -> PublishedModel:
     return PublishedModel(**(unknown | entry))
 
 
+def list_named() -> tuple[PublishedModel, ...]:
+    """The shipped model, then the published ones."""
+    return (find_shipped(), *read_published())
+
+
+@cache
+def find_shipped() -> PublishedModel:
+    """The entry of the model that comes with the package."""
+    own = shipped.read_shipped()
+    first = own.test_sets[0]
+    return PublishedModel(
+        name=shipped.NAME,
+        hub="",
+        revision="",
+        size=own.size,
+        sha256=own.sha256,
+        zenodo="",
+        zenodo_name="",
+        sample_rate=own.sample_rate,
+        n_src=own.n_src,
+        task="sep_clean",
+        test_set=f"{first.by_speakers.n} speakers never heard",
+        licence=shipped.LICENCE,
+        scores={name: round(value.mean, 3) for name, value in first.means.items()},
+    )
+
+
 def find_by_name(name: str) -> PublishedModel | None:
     """The entry of that name, or of that name on Zenodo."""
+    if name == shipped.NAME:  # which needs no list
+        return find_shipped()
     return next((entry for entry in read_published() if name in entry.names), None)
 
 
@@ -90,7 +123,7 @@ def find_by_url(url: str) -> PublishedModel | None:
 
 def find_by_sha256(sha256: str) -> PublishedModel | None:
     """The entry whose file this is."""
-    return next((entry for entry in read_published() if entry.sha256 == sha256), None)
+    return next((entry for entry in list_named() if entry.sha256 == sha256), None)
 
 
 def find_by_path(path: Path) -> PublishedModel | None:
@@ -116,8 +149,8 @@ def name_cache_folder(repository: str) -> str:
 
 def suggest_name(name: str) -> str:
     """The nearest published name; empty where none is near."""
-    known = {known.lower(): known for entry in read_published() for known in entry.names}
-    known |= {low.split("/")[1]: full for low, full in known.items()}
+    known = {known.lower(): known for entry in list_named() for known in entry.names}
+    known |= {low.split("/")[-1]: full for low, full in known.items()}
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
     return known[near[0]] if near else ""
 
@@ -170,7 +203,9 @@ def find_in_hub_caches(repository: str, revision: str | None) -> tuple[str, Path
 
 
 def find_cached(entry: PublishedModel) -> Path | None:
-    """The file of a published model on this disk, wherever it was downloaded from."""
+    """The file of a model on this disk: the shipped one's, or wherever one was downloaded from."""
+    if entry.name == shipped.NAME:
+        return shipped.MODEL
     if found := find_in_hub_caches(entry.hub, entry.revision or None):
         return found[1]
     path = locate_url(entry.url) if entry.url else None

@@ -1,4 +1,4 @@
-"""The command ``models``: the published models, for people and as JSON."""
+"""The command ``models``: the shipped and the published models, for people and as JSON."""
 
 import argparse
 import dataclasses
@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from separation.models.published import PublishedModel, find_cached, read_published
+from separation.models.published import PublishedModel, find_cached, list_named
 
 SCORES = {"si_sdr": "SI-SDR", "si_sdri": "SI-SDRi", "sdr": "SDR", "sdri": "SDRi", "stoi": "STOI"}
 
@@ -27,12 +27,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Options) -> None:
     """Print the list with what is cached here; no network is asked."""
-    entries = [describe_model(entry) for entry in read_published()]
+    entries = [describe_model(entry) for entry in list_named()]
     print(json.dumps(entries, indent=2) if options.as_json else format_models(entries))
 
 
 def describe_model(entry: PublishedModel) -> dict[str, Any]:
-    """All that is known of a published model; ``cached`` is its file here, or empty."""
+    """All that is known of a model; ``cached`` is its file here, or empty."""
     cached = find_cached(entry)
     own = {"url": entry.url, "names": entry.names, "cached": str(cached or "")}
     return dataclasses.asdict(entry) | own
@@ -51,15 +51,20 @@ def format_models(entries: list[dict[str, Any]]) -> str:
             "Names on Zenodo:",
             *other,
             "Scores are those of the models' cards, each on its own test set. Any of these names, "
-            "a path or a URL is a --model.",
+            "a path or a URL is a --model; separate takes the first where none is given.",
         ]
     )
 
 
 def _format_row(entry: dict[str, Any]) -> tuple[str, ...]:
-    where = "Hub, Zenodo " + entry["zenodo"] if entry["zenodo"] else "Hub"
+    where = "Hub" if entry["hub"] else "comes with the package"
+    where += ", Zenodo " + entry["zenodo"] if entry["zenodo"] else ""
     scores = (f"{entry['scores'][name]:.{3 if name == 'stoi' else 2}f}" for name in SCORES)
     return (
         *(entry["name"], str(entry["sample_rate"]), str(entry["n_src"]), entry["task"], *scores),
-        *(entry["test_set"], entry["licence"], where + (", cached" if entry["cached"] else "")),
+        *(
+            entry["test_set"],
+            entry["licence"],
+            where + (", cached" if entry["hub"] and entry["cached"] else ""),
+        ),
     )

@@ -1,13 +1,17 @@
 """The command ``separate``: recordings -> one WAV file per speaker."""
 
 import argparse
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from separation.errors import MissingInputError, UserError
 from separation.files import check_writable
+from separation.models import shipped
 from separation.options import add_device, add_model, add_out, add_trust
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,15 +20,15 @@ class Options:
 
     Attributes:
         files: recordings of one channel, of any format and rate.
-        model: a file, an experiment folder, a published name, a Hub name or a URL.
+        model: ``shipped``, a file, an experiment folder, a published name, a Hub name or a URL.
         out: folder of the WAV files, ``<name>_s<k>.wav``.
         trust: unpickle the model's file freely.
         device: ``auto``, ``cpu`` or ``cuda``.
     """
 
     files: Sequence[Path]
-    model: str
-    out: Path
+    model: str = shipped.NAME
+    out: Path = Path("separated")
     trust: bool = False
     device: str = "auto"
 
@@ -39,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="recording of one channel, of any format and sample rate",
     )
     add_model(parser)
-    add_out(parser, "folder of the WAV files, NAME_s1.wav, NAME_s2.wav, ...", required=True)
+    add_out(parser, "folder of the WAV files, NAME_s1.wav, NAME_s2.wav, ... (separated)")
     add_trust(parser)
     add_device(parser)
 
@@ -54,6 +58,8 @@ def run(options: Options) -> None:
         if not path.is_file():
             raise MissingInputError(f"{path}: is not there; check the path.")
     check_writable(options.out, "choose another folder with --out")
+    if options.model == shipped.NAME:
+        logger.info("model: %s", shipped.describe_shipped())
     from separation.device import choose_device
     from separation.models.checkpoint.load import open_model
     from separation.recordings.files import separate_files

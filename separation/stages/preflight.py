@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from separation.config.schema import Conf
 from separation.corpora.plugin import DownloadRequest, can_download, check_corpus, download
 from separation.corpora.splits import check_speaker_count
 from separation.environment import PACKAGES, find_version, format_command
@@ -11,6 +12,7 @@ from separation.experiment.experiment import Experiment
 from separation.files import check_writable
 from separation.mixtures.published_lists import describe, explain_missing, name_subsets
 from separation.mixtures.table import list_noises, list_sources
+from separation.models import shipped
 from separation.text import list_lines
 
 NEEDED_DISK_GB = 1.0
@@ -32,6 +34,7 @@ def check_machine(experiment: Experiment) -> None:
             "run.sh makes one, or run pip install -r requirements.txt && pip install --no-deps "
             "-r requirements-nodeps.txt in it."
         )
+    check_start(experiment.conf)
     for folder in (experiment.data.path, experiment.folder.path):
         check_writable(folder, "choose another with --data or --exp")
     free_gb = shutil.disk_usage(experiment.data.path).free / 1e9
@@ -39,6 +42,24 @@ def check_machine(experiment: Experiment) -> None:
         raise UserError(
             f"{experiment.data.path}: {free_gb:.1f} GB free where {NEEDED_DISK_GB} GB are needed; "
             "free some or choose another disk with --data DIR."
+        )
+
+
+def check_start(conf: Conf) -> None:
+    """Whether training can start from the shipped weights, where the recipe says so.
+
+    Other checkpoints are opened in stage 4, which takes the libraries that open them.
+
+    Raises:
+        UserError: the recipe's model is of another architecture.
+    """
+    if conf.training.init_from != shipped.NAME:
+        return
+    arguments = conf.model.saved_arguments(conf.mixtures.n_src, conf.audio.sample_rate)
+    if difference := shipped.find_difference(conf.model.name, arguments):
+        raise UserError(
+            f"training.init_from={shipped.NAME} is of another architecture: {difference}; start "
+            "from random weights with --set training.init_from= (nothing after the equals sign)."
         )
 
 

@@ -353,7 +353,8 @@ def load_initial_weights(model: nn.Module, path: str) -> None:
     if difference:
         raise UserError(
             f"training.init_from={path} is of another architecture: {difference}; set the model "
-            "section to that of the checkpoint."
+            "section to that of the checkpoint, or start from random weights with "
+            "--set training.init_from= (nothing after the equals sign)."
         )
     model.load_state_dict(start.state_dict())
 

@@ -143,7 +143,7 @@ MISTAKES = [
     (["overfit", "--minutes", "0"], "--minutes 0: should be a number, above 0."),
     (["overfit", "--minutes", "nan"], "--minutes nan: should be a number, above 0."),
     (["overfit", "--n", "1"], "--n 1: should be a whole number, 2 or more."),
-    (["separate", "a.wav", "--out", "o"], "the following arguments are required: --model; see"),
+    (["separate", "--out", "o"], "the following arguments are required: FILE; see"),
     (["render", "t.csv", "--out", "o", "--modes", "mid"], "--modes mid: choose of min, max."),
     (["render", "t.csv", "--out", "o", "--types", "mix"], "--types mix: choose of mix_clean"),
     (["render", "t.csv", "--out", "o", "--rates", "8001"], "--rates 8001: give Hz, whole thou"),

@@ -57,7 +57,7 @@ class Restless(Voices):
 
 
 def make_conf(*sets: str, minutes: float = 2.0):
-    return shorten(load_conf(ROOT, "mini/ConvTasNet", [*SETS, *sets]), minutes, 2)
+    return shorten(load_conf(ROOT, "mini/ConvTasNet/from_scratch", [*SETS, *sets]), minutes, 2)
 
 
 @pytest.fixture(autouse=True)

@@ -219,9 +219,9 @@ def test_models_as_json_says_what_is_cached(call, tmp_path, monkeypatch):
     path.touch()
     done = call("models", "--json")
     models = {model["name"]: model for model in json.loads(done.stdout)}
-    assert len(models) == len(read_published())
+    assert len(models) == 1 + len(read_published())
     assert models[entry.name]["cached"] == str(path) and models[entry.name]["url"] == entry.url
-    assert [name for name, model in models.items() if model["cached"]] == [entry.name]
+    assert [name for name, model in models.items() if model["cached"]] == ["shipped", entry.name]
 
 
 def test_separate_takes_what_the_loader_takes(call, experiment, tmp_path):

@@ -25,6 +25,7 @@ TINY_MODEL = {key: value for key, value in TINY.items() if key.startswith("model
 SHORT = TINY_MODEL | {
     "model.kernel_size": 40,
     "model.stride": 20,
+    "training.init_from": "",
     "training.compile": "off",
     "training.epochs": 1,
     "training.batch_size": 2,
@@ -46,7 +47,8 @@ def test_every_recipe_has_a_run_script_and_a_known_name():
         *("librimix/ConvTasNet", "librimix/ConvTasNet/L32", "librimix/ConvTasNet/L40"),
         *("librimix/ConvTasNet_small", "librimix/ConvTasNet_small/H512"),
         *("librimix/ConvTasNet_small/X7R3", "librimix/DPRNNTasNet", "librimix/STFTMask"),
-        *("librimix/SuDORMRFNet", "mini/ConvTasNet", "mini/STFTMask", "wsj0mix/ConvTasNet"),
+        *("librimix/SuDORMRFNet", "mini/ConvTasNet", "mini/ConvTasNet/from_scratch"),
+        *("mini/STFTMask", "wsj0mix/ConvTasNet"),
     ] == RECIPES
     for recipe in RECIPES:
         mix, model = recipe.split("/")[:2]

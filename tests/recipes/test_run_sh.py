@@ -29,6 +29,7 @@ TINY = {
     "model.skip_chan": 16,
     "model.n_blocks": 3,
     "model.n_repeats": 1,
+    "training.init_from": "",
     "training.compile": "off",
     "training.epoch_mixtures": 16,
     "training.epochs": 3,
@@ -171,7 +172,7 @@ def test_edited_training_asks_for_a_new_tag(finished, speech_folder, call):
     changed = options(finished, speech_folder, **{"training.lr": 0.5})
     done = call("bash", "run.sh", *changed)
     assert done.returncode == 2
-    assert "training.lr: 0.001 -> 0.5" in done.stdout and "--tag" in done.stdout
+    assert "training.lr: 0.0005 -> 0.5" in done.stdout and "--tag" in done.stdout
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from separation.training.loop import train
 from tests.conftest import ROOT, make_voice
 
 RATE, N_SAMPLES = 4000, 2000
+RECIPE = "mini/ConvTasNet/from_scratch"
 SMALL = {
     "audio.sample_rate": RATE,
     "model.kernel_size": 16,
@@ -42,7 +43,7 @@ SMALL = {
 def make_conf(**changes) -> Conf:
     """The small config; ``lr=0.1`` stands for ``training.lr=0.1``."""
     values = SMALL | {f"training.{name}": value for name, value in changes.items()}
-    return load_conf(ROOT, "mini/ConvTasNet", [f"{key}={value}" for key, value in values.items()])
+    return load_conf(ROOT, RECIPE, [f"{key}={value}" for key, value in values.items()])
 
 
 class Trapped(torch.utils.data.Dataset):

@@ -47,8 +47,8 @@ def open_model(text: str, *, trust: bool = False) -> LoadedModel:
     """Load the model that ``text`` names; nothing that the file says is run.
 
     Args:
-        text: a file (Asteroid's ``.pth``, Lightning's ``.ckpt``); an experiment folder; a Hub name
-            ``user/name[@revision]``; a name of the published list; a URL.
+        text: ``shipped``; a file (Asteroid's ``.pth``, Lightning's ``.ckpt``); an experiment
+            folder; a Hub name ``user/name[@revision]``; a name of the published list; a URL.
         trust: unpickle freely, for those who know who made the file.
 
     Raises:

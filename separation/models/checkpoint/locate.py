@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from separation.download.fetch import download_file
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_file
+from separation.models import shipped
 from separation.models.checkpoint.file_kinds import describe_wrong_download
 from separation.models.checkpoint.hub import ATTEMPTS, COMMIT, fetch_from_hub
 from separation.models.published import (
@@ -18,6 +19,7 @@ from separation.models.published import (
     advise_name,
     find_by_name,
     find_by_url,
+    find_shipped,
     is_offline,
     locate_url,
 )
@@ -49,16 +51,18 @@ class Source:
 
 
 def find_checkpoint(text: str) -> Source:
-    """Find or fetch the file that ``text`` names; a path that exists wins.
+    """Find or fetch the file that ``text`` names; a path that exists wins, but over ``shipped``.
 
     Args:
-        text: a file; an experiment, a snapshot or a published folder; ``user/name[@revision]``;
-            a name of the published list; a URL.
+        text: ``shipped``; a file; an experiment, a snapshot or a published folder;
+            ``user/name[@revision]``; a name of the published list; a URL.
 
     Raises:
         MissingInputError: neither a path nor a name.
         UserError: the server refuses, the network is away, the bytes are wrong.
     """
+    if text == shipped.NAME:
+        return _find_shipped()
     local = _find_path(text)
     if local is not None:
         return Source(_find_in_folder(local, text) if local.is_dir() else local)
@@ -81,6 +85,21 @@ def find_checkpoint(text: str) -> Source:
     if at and not revision:
         raise UserError(f"{text}: names no revision after the @; write {name}, or the revision.")
     return _fetch_from_hub(name, revision, text, published)
+
+
+def _find_shipped() -> Source:
+    """The package's own model; its scores are shown where they are this very file's."""
+    entry, path = find_shipped(), shipped.MODEL
+    if not path.is_file():
+        raise MissingInputError(
+            f"{shipped.NAME}: {path} is not there; get it from the repository, or give another "
+            "model."
+        )
+    if hash_file(path) == entry.sha256:
+        return Source(path, entry)
+    own = dataclasses.replace(entry, size=0, sha256="", scores={})
+    note = f"{shipped.NAME}: its file is not the one that was scored, so no scores are shown"
+    return Source(path, own, (note,))
 
 
 def _find_path(text: str) -> Path | None:
