@@ -19,11 +19,12 @@ from separation.records import (
 MACHINE_KEYS = frozenset(
     {"micro_batch", "max_skipped", "checkpoint_min", "examples_every", "devices", "num_nodes"}
     | {"mixing", "num_workers", "compile", "cuda_graphs", "fused_norm", "fused_depthwise"}
-    | {"own_gradients", "layout", "fused_adam"}
+    | {"own_gradients", "layout", "fused_adam", "recompute"}
 )
 LENGTH_KEYS = frozenset({"epochs", "budget_min", "early_stop"})  # where no learning rate follows
 
 Loss = Literal["si_sdr", "snr", "sd_sdr"]
+EarlyLoss = Literal["magnitude", "same"]
 Optimizer = Literal["adam", "adamw", "radam"]
 Switch = Literal["auto", "on", "off"]
 Decay = Annotated[float, Bounds(at_least=0, below=1)]
@@ -49,12 +50,18 @@ class TrainingConf:
     epochs: PositiveInt
     budget_min: Positive
     loss: Loss = "si_sdr"
+    loss_ceiling: NotNegative = 0.0
+    early_loss: EarlyLoss = "magnitude"
+    early_weight: Decay = 0.4
+    early_hold: Count = 100
     optimizer: Optimizer = "adam"
     weight_decay: NotNegative = 0.0
     lr: Positive
     schedule: Literal["plateau", "cosine", "constant"]
     warmup_steps: Count
     halve_after: Count
+    plateau_factor: Decay = 0.5
+    plateau_from: Count = 0
     anneal_share: Share
     early_stop: Count
     clip: NotNegative
@@ -68,6 +75,7 @@ class TrainingConf:
     num_nodes: PositiveInt
     mixing: Literal["auto", "host", "device"]
     num_workers: Count
+    recompute: bool = False
     precision: Literal["auto", "fp32", "bf16"]
     compile: Switch
     cuda_graphs: bool

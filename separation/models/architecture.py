@@ -8,11 +8,23 @@ from separation.errors import UserError
 from separation.records import Count, PositiveInt, check_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
     from torch import nn
 
 MaskActivation = Literal[
     "relu", "sigmoid", "softmax", "tanh", "linear", "prelu", "leaky_relu", "gelu", "swish"
 ]
+
+
+def find_training_pass(model: "nn.Module") -> "Callable[[torch.Tensor], torch.Tensor]":
+    """What training runs: the network itself, or its ``estimate_all`` where it has one.
+
+    ``estimate_all`` gives ``(n_estimates, batch, n_src, time)``: estimates of earlier stages, which
+    ``training.early_loss`` trains, and last what the network itself gives.
+    """
+    return getattr(model, "estimate_all", model)
 
 
 @dataclass(frozen=True)
@@ -186,3 +198,21 @@ class FilterbankConf(AsteroidConf):
                     "model.stride and model.kernel_rate=0 for this rate."
                 )
         return dataclasses.replace(self, kernel_rate=sample_rate, **lengths)
+
+
+def check_chunks(hop_size: int, chunk_size: int) -> None:
+    """Chunks of frames must touch; raises :class:`UserError`."""
+    if hop_size > chunk_size:
+        raise UserError(
+            f"model.hop_size={hop_size} does not fit model.chunk_size={chunk_size}: "
+            f"chunks must touch; use model.hop_size={max(1, chunk_size // 2)}."
+        )
+
+
+def check_heads(key: str, channels: int, n_heads: int) -> None:
+    """Heads share the channels evenly; raises :class:`UserError`."""
+    if channels % n_heads:
+        raise UserError(
+            f"model.{key}={channels} cannot be shared by model.n_heads={n_heads} evenly; use "
+            f"model.{key}={n_heads * max(1, round(channels / n_heads))}."
+        )

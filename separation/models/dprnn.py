@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from separation.errors import UserError
-from separation.models.architecture import FilterbankConf, MaskActivation
+from separation.models.architecture import FilterbankConf, MaskActivation, check_chunks
 from separation.records import Bounds, PositiveInt
 
 
@@ -26,11 +25,7 @@ class DPRNNTasNetConf(FilterbankConf):
     def check(self) -> None:
         """Windows must overlap evenly, chunks must touch."""
         super().check()
-        if self.hop_size > self.chunk_size:
-            raise UserError(
-                f"model.hop_size={self.hop_size} does not fit model.chunk_size={self.chunk_size}: "
-                f"chunks must touch; use model.hop_size={max(1, self.chunk_size // 2)}."
-            )
+        check_chunks(self.hop_size, self.chunk_size)
 
 
 MODELS = {"DPRNNTasNet": DPRNNTasNetConf}

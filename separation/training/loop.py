@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import Dataset
 
 from separation.config.schema import Conf
+from separation.config.training import TrainingConf
 from separation.mixtures.dataset import MixtureDataset
 from separation.mixtures.dynamic.device import DeviceMixer
 from separation.training.checkpoint import naming_full_disk, read_checkpoint, write_checkpoint
@@ -28,7 +29,7 @@ from separation.training.distributed import Distributed, SignalWatch, Stopped
 from separation.training.history import EpochResult, TrainingHistory
 from separation.training.micro_batch import prepare_fitting
 from separation.training.module import SeparationModule, make_model
-from separation.training.schedule import scale_lr
+from separation.training.schedule import fade_early, scale_lr
 from separation.training.step import TrainStep
 from separation.training.tracking import ProgressLogger, TensorBoardLogger
 from separation.training.validation import DevScores, Validator
@@ -113,7 +114,7 @@ class TrainingLoop:
         self.step = self.epoch = self.steps_in_epoch = 0
         self.elapsed_s = self.stepping_s = 0.0
         self.train_step = TrainStep(module, self.conf, distributed)
-        self.plateau = make_plateau(self.train_step.optimizer, self.conf.halve_after)
+        self.plateau = make_plateau(self.train_step.optimizer, self.conf)
         self.validator = Validator(self.conf, dev, distributed)
         audio_s = self.conf.batch_size * self.conf.segment_s
         self.history = TrainingHistory(
@@ -186,6 +187,7 @@ class TrainingLoop:
 
     def _run_epoch(self, batches: Iterator[Batch], watch: SignalWatch) -> None:
         """What is left of the epoch."""
+        self.module.early_weight = fade_early(self.conf, self.epoch)
         with self.progress.open_bar(self.epoch, self.step, self.steps_in_epoch, self.n_steps):
             while self.steps_in_epoch < self.n_steps and not self._is_budget_spent:
                 began = time.monotonic()
@@ -227,7 +229,7 @@ class TrainingLoop:
         began, lr = time.monotonic(), self._compute_lr()
         dev = self._validate(watch)
         validation_s = time.monotonic() - began
-        if self.conf.schedule == "plateau":
+        if self.conf.schedule == "plateau" and self.epoch >= self.conf.plateau_from:
             self.plateau.step(dev.loss)
         result = EpochResult(
             epoch=self.epoch,
@@ -290,9 +292,14 @@ class TrainingLoop:
         raise SystemExit(128 + number)
 
 
-def make_plateau(optimizer: torch.optim.Optimizer, patience: int) -> ReduceLROnPlateau:
-    """Halves the learning rate after ``patience`` epochs without a lower dev loss."""
+def make_plateau(optimizer: torch.optim.Optimizer, conf: TrainingConf) -> ReduceLROnPlateau:
+    """Lowers the learning rate after ``halve_after`` epochs without a lower dev loss."""
     # By torch's default a loss below zero counts as better when it is a little worse.
     return ReduceLROnPlateau(
-        optimizer, "min", factor=0.5, patience=patience, threshold=0.0, threshold_mode="abs"
+        optimizer,
+        "min",
+        factor=conf.plateau_factor,
+        patience=conf.halve_after,
+        threshold=0.0,
+        threshold_mode="abs",
     )

@@ -2,10 +2,12 @@
 
 import functools
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from separation.config.training import TrainingConf
 from separation.models.asteroid import import_asteroid
 
 # training.loss -> what asteroid.losses calls it. All are negative ratios in dB of signals without
@@ -15,9 +17,12 @@ LOSSES = {
     "snr": "pairwise_neg_snr",  # the source as it is; the estimate gets its level
     "sd_sdr": "pairwise_neg_sdsdr",  # scaled source over unscaled error: wrong levels cost more
 }
+WINDOW_S = 0.064  # of the magnitudes that early estimates are compared by
+LOWEST_SCALE = 0.01  # of a source, where an estimate has nothing of it
+EPSILON = 1e-8
 
 
-def make_pit_loss(name: str = "si_sdr") -> Any:
+def make_pit_loss(name: str = "si_sdr", ceiling_db: float = 0.0) -> Any:
     """Asteroid's ``PITLossWrapper`` of a pairwise loss (dB), its search replaced.
 
     Asteroid's own looks each item's permutation up by a number that the host must wait for, so
@@ -25,11 +30,73 @@ def make_pit_loss(name: str = "si_sdr") -> Any:
 
     Args:
         name: of :data:`LOSSES`.
+        ceiling_db: of each source's ratio, above which its loss falls no further; 0: none.
     """
     losses = import_asteroid("losses")
-    wrapper = losses.PITLossWrapper(getattr(losses, LOSSES[name]), pit_from="pw_mtx")
+    pairwise = getattr(losses, LOSSES[name])
+    return _wrap(_limit(pairwise, ceiling_db) if ceiling_db else pairwise)
+
+
+def make_early_loss(conf: TrainingConf, sample_rate: float) -> Any:
+    """The PIT loss of a network's early estimates, see ``training.early_loss``.
+
+    Args:
+        conf: training config.
+        sample_rate: Hz, of the signals.
+    """
+    if conf.early_loss == "same":
+        return make_pit_loss(conf.loss, conf.loss_ceiling)
+    return _wrap(functools.partial(compare_magnitudes, n_window=round(WINDOW_S * sample_rate)))
+
+
+def _wrap(pairwise: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Any:
+    """The PIT loss of a function of estimates and sources to ``(batch, n_src, n_src)``."""
+    wrapper = import_asteroid("losses").PITLossWrapper(pairwise, pit_from="pw_mtx")
     wrapper.find_best_perm = find_best_permutation
     return wrapper
+
+
+def _limit(
+    pairwise: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], ceiling_db: float
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """A pairwise loss that is never below ``-ceiling_db``."""
+    return lambda estimates, sources: pairwise(estimates, sources).clamp(min=-ceiling_db)
+
+
+def compare_magnitudes(
+    estimates: torch.Tensor, sources: torch.Tensor, n_window: int
+) -> torch.Tensor:
+    """Negative ratio in dB of STFT magnitudes, each source scaled to fit the estimate.
+
+    Early estimates of SepReformer are made at lower frame rates, from which phases cannot be had
+    (Shin et al. 2024). Signals are taken without their means.
+
+    Args:
+        estimates: ``(batch, n_src, time)``.
+        sources: ``(batch, n_src, time)``.
+        n_window: samples of the Hann window; windows are a quarter of it apart.
+
+    Returns:
+        ``(batch, n_src, n_src)``: of estimate i against source j.
+    """
+    estimates = estimates - estimates.mean(-1, keepdim=True)
+    sources = sources - sources.mean(-1, keepdim=True)
+    products = estimates @ sources.transpose(1, 2)
+    scales = (products / (sources.square().sum(-1)[:, None] + EPSILON)).clamp(min=LOWEST_SCALE)
+    heard = _measure_stft(estimates, n_window)[:, :, None]
+    wanted = _measure_stft(sources, n_window)[:, None] * scales[..., None, None]
+    errors = (heard - wanted).square().sum((-2, -1))
+    return -10 * torch.log10(wanted.square().sum((-2, -1)) / (errors + EPSILON) + EPSILON)
+
+
+def _measure_stft(signals: torch.Tensor, n_window: int) -> torch.Tensor:
+    """``(batch, n_src, time)`` to magnitudes ``(batch, n_src, bins, frames)``."""
+    window = torch.hann_window(n_window, device=signals.device)
+    spectrum = torch.stft(
+        signals.flatten(0, 1), n_window, n_window // 4, window=window, return_complex=True
+    )
+    power = torch.view_as_real(spectrum).square().sum(-1)
+    return (power + EPSILON).sqrt().unflatten(0, signals.shape[:2])
 
 
 def find_best_permutation(

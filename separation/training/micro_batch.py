@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from separation.config.schema import Conf
 from separation.device import free_memory, is_out_of_memory
 from separation.errors import UserError
+from separation.models.architecture import find_training_pass
 from separation.text import explain_briefly
 from separation.training.distributed import Distributed
 from separation.training.loss import make_pit_loss
@@ -371,8 +372,9 @@ def measure_saved(model: nn.Module, batch: int, n_samples: int, precision: str) 
 
     pit_loss = make_pit_loss()
     with torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept.tensor):
-        estimates = _run(model, torch.randn(batch, n_samples), precision)
-        loss = pit_loss(estimates.float(), torch.randn(estimates.shape))
+        estimates = _run(find_training_pass(model), torch.randn(batch, n_samples), precision)
+        estimates = estimates.float().flatten(0, -3)  # early ones too
+        loss = pit_loss(estimates, torch.randn(estimates.shape))
     sizes, widest = {}, 0
     for kept in saved:
         storage = kept.tensor.untyped_storage()
@@ -391,7 +393,9 @@ class _Saved:
         self.tensor = tensor
 
 
-def _run(model: nn.Module, mixtures: torch.Tensor, precision: str) -> torch.Tensor:
+def _run(
+    model: Callable[[torch.Tensor], torch.Tensor], mixtures: torch.Tensor, precision: str
+) -> torch.Tensor:
     if precision == "fp32":
         return model(mixtures)
     with torch.autocast("cpu", torch.bfloat16), CudaAutocastRules():

@@ -15,11 +15,13 @@ from separation.config.schema import Conf
 from separation.config.training import TrainingConf
 from separation.device import free_memory, name_device
 from separation.errors import UserError
+from separation.models.architecture import find_training_pass
 from separation.models.asteroid import describe_model
 from separation.models.checkpoint.load import open_model
 from separation.models.fast.layers import FastForm, make_fast
 from separation.models.fast.time_major import find_obstacle
 from separation.models.precision import has_fast_bf16
+from separation.models.recompute import keep_buffers
 from separation.models.registry import build_model, find_architecture
 from separation.text import explain_briefly
 from separation.training.compiling import (
@@ -27,7 +29,7 @@ from separation.training.compiling import (
     explain_compile_error,
     find_missing_tool,
 )
-from separation.training.loss import make_pit_loss
+from separation.training.loss import make_early_loss, make_pit_loss
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +50,27 @@ class SeparationModule(pl.LightningModule):
         super().__init__()
         self.model = model
         self.conf = conf
-        self.pit_loss = make_pit_loss(conf.loss)
+        self.pit_loss = make_pit_loss(conf.loss, conf.loss_ceiling)
+        self.early_weight = conf.early_weight  # in this epoch, see schedule.fade_early
+        self.early_loss = make_early_loss(conf, getattr(model, "sample_rate", 8000))
         self.architecture = find_architecture(model)
         self.use_bf16 = self.use_graphs = self.is_compiled = False
         self.layout: Literal["bct", "btc"] = "bct"
         self.n_samples = 0  # of a segment
         # Not registered as sub-modules: they share the parameters of self.model.
         self._forms: dict[str, Any] = {}
+        self._set_recompute()
+
+    def _set_recompute(self) -> None:
+        """Let the network recompute what it can, see ``training.recompute``."""
+        network: Any = self.model
+        if hasattr(network, "recomputes"):
+            network.recomputes = self.conf.recompute
+        elif self.conf.recompute:
+            raise UserError(
+                f"training.recompute=true: {type(network).__name__} has no stages to run again; "
+                "set training.recompute=false, and a smaller training.micro_batch."
+            )
 
     def prepare_eager(self) -> None:
         """The eager form, and bf16 where it works.
@@ -65,7 +81,7 @@ class SeparationModule(pl.LightningModule):
         norms = self.conf.fused_norm and self.architecture.fused
         self.layout = self._choose_layout()
         plain = make_fast(self.model, FastForm(norms=norms, layout=self.layout))
-        self._forms = {"train": plain, "eval": plain}
+        self._forms = {"train": self._find_pass(plain), "eval": plain}
         precision = self.conf.precision
         if precision == "bf16" and self.device.type == "cuda" and not has_fast_bf16(self.device):
             raise UserError(
@@ -90,7 +106,7 @@ class SeparationModule(pl.LightningModule):
         noise = torch.randn(1, TRIED_SAMPLES, generator=torch.Generator().manual_seed(0))
         on_gpu = [self.device] if self.device.type == "cuda" else []
         try:
-            with torch.random.fork_rng(on_gpu):  # dropout draws
+            with torch.random.fork_rng(on_gpu), keep_buffers(self.model):  # dropout draws
                 estimates = self._run(self._forms["train"], noise.to(self.device))
                 estimates.square().mean().backward()
         except (RuntimeError, TypeError, NotImplementedError) as error:
@@ -139,6 +155,8 @@ class SeparationModule(pl.LightningModule):
         """Why the model cannot be compiled, in words; empty where it can."""
         if self.conf.compile == "off":
             return "training.compile=off"
+        if self.conf.recompute:
+            return "training.recompute=true"
         if not self.architecture.compiled:
             return "its code says that this model is not to be compiled"
         missing = find_missing_tool(self.device)
@@ -166,13 +184,15 @@ class SeparationModule(pl.LightningModule):
     def _compile(self, fast: nn.Module) -> str:
         """Compile this form and see it run as in training; the reason where it does not."""
         compiled = torch.compile(
-            fast, dynamic=False, mode="reduce-overhead" if self.use_graphs else None
+            self._find_pass(fast),
+            dynamic=False,
+            mode="reduce-overhead" if self.use_graphs else None,
         )
         noise = torch.randn(self.conf.forward_items, self.n_samples, device=self.device)
         free_memory()
         n_skips = count_graph_skips()
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), keep_buffers(self.model):
                 warnings.simplefilter("ignore")
                 for _ in range(GRAPH_RUNS if self.use_graphs else 1):
                     self._run(compiled, noise).square().mean().backward()
@@ -240,11 +260,23 @@ class SeparationModule(pl.LightningModule):
             batch_idx: not used.
         """
         mixtures, sources = batch
-        return self.pit_loss(self.estimate(mixtures), sources)
+        estimates = self.estimate(mixtures)
+        if estimates.ndim == 3:
+            return self.pit_loss(estimates, sources)
+        *early, last = estimates
+        late = self.pit_loss(last, sources)
+        loss = self.early_loss(torch.cat(early), sources.repeat(len(early), 1, 1))
+        return (1 - self.early_weight) * late + self.early_weight * loss
 
     def estimate(self, mixtures: torch.Tensor) -> torch.Tensor:
-        """``(batch, time)`` to estimates ``(batch, n_src, time)`` as training makes them."""
+        """``(batch, time)`` to estimates ``(batch, n_src, time)`` as training makes them.
+
+        Of a network with early estimates, those first: ``(n_estimates, batch, n_src, time)``.
+        """
         return self._run(self._forms["train"], mixtures)
+
+    def _find_pass(self, form: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        return find_training_pass(form) if self.conf.early_weight else form
 
     def separate(self, mixtures: torch.Tensor) -> torch.Tensor:
         """``(batch, time)`` of any length to estimates ``(batch, n_src, time)``, in float32."""
@@ -264,7 +296,8 @@ class SeparationModule(pl.LightningModule):
     def list_unused_parameters(self) -> set[str]:
         """Names in this module of parameters that get no gradient, which DDP must know."""
         noise = torch.randn(1, self.n_samples, device=self.device)
-        return {f"model.{name}" for name in list_unused_parameters(self.model, noise)}
+        unused = list_unused_parameters(self.model, noise, early=self.conf.early_weight > 0)
+        return {f"model.{name}" for name in unused}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser of the parameters that are trained, see ``training.optimizer``."""
@@ -283,15 +316,19 @@ def make_optimizer(parameters: list[nn.Parameter], conf: TrainingConf) -> torch.
     return kind(parameters, **values, fused=conf.fused_adam or None)
 
 
-def list_unused_parameters(model: nn.Module, mixtures: torch.Tensor) -> set[str]:
+def list_unused_parameters(
+    model: nn.Module, mixtures: torch.Tensor, *, early: bool = True
+) -> set[str]:
     """Parameters that no output depends on, such as the last block's residual; frozen ones too.
 
     Args:
         model: left as it is.
         mixtures: ``(batch, time)``.
+        early: whether early estimates count as outputs, where the model gives some.
     """
     free = copy.deepcopy(model).requires_grad_(True)
-    free(mixtures).square().sum().backward()
+    run = find_training_pass(free) if early else free
+    run(mixtures).square().sum().backward()
     return {name for name, value in free.named_parameters() if value.grad is None}
 
 
@@ -325,7 +362,7 @@ def check_shape(model: nn.Module, n_src: int) -> None:
     if not built_as:
         return
     noise = torch.randn(2, TRIED_SAMPLES, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
+    with torch.no_grad(), keep_buffers(model):
         shape = tuple(model(noise).shape)
     if shape != (2, n_src, TRIED_SAMPLES):
         raise UserError(

@@ -7,6 +7,17 @@ from separation.config.training import TrainingConf
 LOWEST = 0.01  # share of the base to which cosine and annealing fall
 
 
+EARLY_FACTOR, EARLY_EPOCHS = 0.8, 5  # of early_weight, once it falls (Shin et al. 2024)
+
+
+def fade_early(conf: TrainingConf, epoch: int) -> float:
+    """Weight of the loss of early estimates in an epoch, counted from 0."""
+    beyond = epoch - conf.early_hold
+    if not conf.early_hold or beyond < 0:
+        return conf.early_weight
+    return conf.early_weight * EARLY_FACTOR ** (1 + beyond // EARLY_EPOCHS)
+
+
 def scale_lr(conf: TrainingConf, step: int, n_planned: int, elapsed_s: float) -> float:
     """Factor of the base rate in a step.
 

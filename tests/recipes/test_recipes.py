@@ -43,12 +43,16 @@ def test_every_recipe_has_a_run_script_and_a_known_name():
     assert [
         *("aishell3mix/ConvTasNet", "aishell3mix/ConvTasNet_small"),
         *("aishell3mix/ConvTasNet_small/10000x4s", "aishell3mix/ConvTasNet_small/800x2s"),
-        *("aishell3mix/STFTMask", "folder/ConvTasNet", "folder/STFTMask"),
+        *("aishell3mix/STFTMask", "aishell3mix/SepReformer"),
+        *("folder/ConvTasNet", "folder/STFTMask", "folder/SepReformer"),
         *("librimix/ConvTasNet", "librimix/ConvTasNet/L32", "librimix/ConvTasNet/L40"),
         *("librimix/ConvTasNet_small", "librimix/ConvTasNet_small/H512"),
         *("librimix/ConvTasNet_small/X7R3", "librimix/DPRNNTasNet", "librimix/STFTMask"),
+        "librimix/SepReformer",
+        *(f"librimix/SepReformer/{size}" for size in "BLMS"),
         *("librimix/SuDORMRFNet", "mini/ConvTasNet", "mini/ConvTasNet/from_scratch"),
-        *("mini/STFTMask", "wsj0mix/ConvTasNet"),
+        *("mini/STFTMask", "wsj0mix/ConvTasNet", "wsj0mix/SepReformer"),
+        *(f"wsj0mix/SepReformer/{size}" for size in "BLMS"),
     ] == RECIPES
     for recipe in RECIPES:
         mix, model = recipe.split("/")[:2]

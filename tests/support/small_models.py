@@ -22,6 +22,12 @@ SMALL = {
     "hid_size": 8,
     "chunk_size": 20,
     "hop_size": 10,
+    "ff_hid": 8,
+    "n_layers": 1,
+    "n_stages": 2,
+    "n_encoder_blocks": 1,
+    "n_decoder_blocks": 1,
+    "dropout": 0.0,
 }
 
 
