@@ -1,11 +1,11 @@
 """LibriSpeech (OpenSLR 12): ``DIR/<subset>/<speaker>/<chapter>/<utterance>.flac``, 16 kHz."""
 
-import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from separation.corpora.audio_tree import walk_links
 from separation.corpora.plugin import CorpusInfo, DownloadRequest, Licence, Recording
 from separation.download.fetch import check_space, count_remaining, download_file
 from separation.download.unpack import UNPACKED_PER_PACKED, unpack
@@ -81,7 +81,8 @@ def list_recordings(root: Path) -> list[Recording]:
 
 def _list_subset(root: Path, subset: str, sexes: dict[str, str]) -> list[Recording]:
     found = []
-    for folder, _, names in os.walk(root / subset):
+    for folder, entries in walk_links(root / subset):
+        names = [entry.name for entry in entries]
         transcripts = _read_transcripts(Path(folder), names)
         relative = Path(folder).relative_to(root).as_posix()
         for stem in (name.removesuffix(".flac") for name in names if name.endswith(".flac")):

@@ -10,7 +10,7 @@ folder named as a split means nothing (``train/`` may hold noise of railways).
 import zlib
 from pathlib import Path
 
-from separation.audio.files import AUDIO_SUFFIXES
+from separation.corpora.audio_tree import list_audio
 from separation.corpora.plugin import CorpusInfo, Recording
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_text
@@ -31,7 +31,7 @@ SUBSETS = {  # by the name of a sub-folder
     "valid": "dev",
     "test": "test",
 }
-SUFFIXES = AUDIO_SUFFIXES - {".g722", ".gsm", ".raw"}  # which have no header to read
+NO_HEADER = {".g722", ".gsm", ".raw"}  # cannot be read from any place
 N_GROUPS = 64  # so that packing goes in parallel and can be interrupted
 LATE_SHARE = 0.1  # of the files, for dev and for test
 MIN_FILES = 3
@@ -46,9 +46,9 @@ def list_recordings(root: Path) -> list[Recording]:
     """
     if not root.is_dir():
         raise MissingInputError(f"--corpus noise={root}: no such folder; check the path.")
-    found = (path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
-    paths = sorted(path.relative_to(root).as_posix() for path in found if path.is_file())
-    paths = [path for path in paths if not any(part[0] == "." for part in path.split("/"))]
+    paths = sorted(
+        path for path in list_audio(root).paths if Path(path).suffix.lower() not in NO_HEADER
+    )
     if not paths:
         raise MissingInputError(
             f"--corpus noise={root}: holds no audio files (WAV, FLAC, Ogg, ...); check the path."

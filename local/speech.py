@@ -1,16 +1,16 @@
 """Somebody's own recordings, in any format that soundfile reads, given in one of three ways.
 
 - one sub-folder a speaker, ``DIR/<speaker>/**/<file>``; a name may end in ``_F`` or ``_M`` to
-  say the speaker's sex
+  say the speaker's sex; other trees: :mod:`separation.corpora.speaker_folders`
 - a table, ``DIR/utterances.csv`` or ``.tsv`` (:mod:`separation.corpora.utterance_table`)
 - a Kaldi data directory, or a ``data/`` folder of several (:mod:`separation.corpora.kaldi_data`)
 """
 
 from pathlib import Path
 
-from separation.audio.files import AUDIO_SUFFIXES
 from separation.corpora.kaldi_data import find_directories, find_kaldi_root, list_kaldi
-from separation.corpora.plugin import CorpusInfo, Recording
+from separation.corpora.plugin import CorpusCheck, CorpusInfo, Reading, Recording
+from separation.corpora.speaker_folders import SpeakerFolders, read_folders
 from separation.corpora.utterance_table import find_table, list_table
 from separation.errors import MissingInputError, UserError
 
@@ -19,10 +19,11 @@ INFO = CorpusInfo(
     kind="speech",
     title="recordings of one's own",
     readme="egs/folder/README.md",
+    takes_reading=True,
 )
 
 
-def list_recordings(root: Path) -> list[Recording]:
+def list_recordings(root: Path, reading: Reading | None = None) -> list[Recording]:
     """List the recordings under ``root``, or that its table names, sorted by path.
 
     Raises:
@@ -37,7 +38,28 @@ def list_recordings(root: Path) -> list[Recording]:
         raise UserError(f"{root}: holds both {table.name} and {scp}; move one of them away.")
     if kaldi:
         return list_kaldi(root)
-    return list_table(table) if table else _list_folders(root)
+    return list_table(table) if table else _list_folders(root, reading or Reading()).recordings
+
+
+def check_corpus(root: Path, recordings: list[Recording], reading: Reading) -> CorpusCheck:
+    """What a user should know of a tree of folders, before anything long.
+
+    Raises:
+        UserError: nobody can tell which folders are speakers, or they hold mixtures.
+    """
+    kaldi = find_directories(root)
+    mixed = [folder for folder in kaldi.values() if (folder / "spk1.scp").is_file()]
+    if mixed:
+        raise UserError(
+            f"--corpus speech={root}: {mixed[0] / 'spk1.scp'} makes it a list of mixtures, not of "
+            "recordings of one speaker each; name a data directory of speech."
+        )
+    if kaldi or find_table(root):
+        return CorpusCheck()
+    folders = _list_folders(root, reading)
+    if folders.question:
+        raise UserError(folders.question)
+    return CorpusCheck(remarks=folders.remarks)
 
 
 def find_root(root: Path) -> Path:
@@ -51,26 +73,13 @@ def find_root(root: Path) -> Path:
     return find_kaldi_root(root) if find_directories(root) else root
 
 
-def _list_folders(root: Path) -> list[Recording]:
-    found = [
-        Recording(
-            speaker=folder.name,
-            sex=_parse_sex(folder.name),
-            path=str(path.relative_to(root)),
-            prompt=path.stem.lower(),
-        )
-        for folder in sorted(root.iterdir())
-        if folder.is_dir() and not folder.name.startswith(".")
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()
-    ]
-    if not found:
+def _list_folders(root: Path, reading: Reading) -> SpeakerFolders:
+    folders = read_folders(root, reading)
+    if not folders.recordings:
+        left_out = f" ({'; '.join(folders.remarks)})" if folders.remarks else ""
         raise UserError(
-            f"--corpus speech={root}: is empty; it should hold one sub-folder per speaker with "
-            "audio files (WAV, FLAC, Ogg, ...) in it, or an utterances.csv, or Kaldi's wav.scp."
+            f"--corpus speech={root}: is empty{left_out}; it should hold one sub-folder per "
+            "speaker with audio files (WAV, FLAC, Ogg, ...) in it, or an utterances.csv, or "
+            "Kaldi's wav.scp."
         )
-    return found
-
-
-def _parse_sex(name: str) -> str:
-    return name[-1] if name[-2:] in ("_F", "_M") else ""
+    return folders

@@ -4,10 +4,10 @@ It is read through published lists (``local/wsj0mix.py``), which name its uttera
 here draws mixtures from it.
 """
 
-import os
 import re
 from pathlib import Path
 
+from separation.corpora.audio_tree import walk_links
 from separation.corpora.plugin import CorpusInfo, Licence
 from separation.errors import MissingInputError
 
@@ -52,12 +52,11 @@ def index_corpus(speech: Path) -> dict[str, str]:
     if not speech.is_dir():
         raise MissingInputError(f"--corpus wsj0={speech}: no such folder; check the path.")
     files: dict[str, str] = {}
-    for folder, folders, names in os.walk(speech):
-        folders.sort()
+    for folder, entries in walk_links(speech):
         parts = Path(folder).parts
         if len(parts) < 2 or parts[-2].lower() not in INFO.subsets:
             continue
-        for path in (Path(folder, name) for name in sorted(names)):
+        for path in (Path(entry.path) for entry in entries):
             if path.suffix.lower() in SUFFIXES:
                 files.setdefault(name_utterance(str(path)), str(path.relative_to(speech)))
     if not files:

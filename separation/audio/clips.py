@@ -13,9 +13,9 @@ except ImportError:  # pragma: no cover
 
 from separation.audio.files import (
     ABSENT,
-    DECODED_WHOLE,
     explain_decoding,
     find_missing_samples,
+    is_decoded_whole,
     read_mono,
 )
 from separation.errors import MissingInputError, UserError
@@ -132,6 +132,6 @@ def open_clip(path: Path, channel: str = "mono") -> Clip:
         MissingInputError: it is not there.
         UserError: it cannot be decoded, or is stereo where ``channel`` is ``mono``.
     """
-    if path.suffix in DECODED_WHOLE:
+    if is_decoded_whole(path):
         return ArrayClip(*read_mono(path, channel))
     return FileClip(path, channel)

@@ -1,6 +1,10 @@
 """Reading recordings of any format into mono samples, with clear complaints."""
 
+import functools
 import re
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +27,30 @@ AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} 
     ".oga",
     ".aif",
     ".aiff",
+    ".sph",
 }
+FFMPEG_SUFFIXES = frozenset(  # compressed audio and films that only ffmpeg decodes
+    {".m4a", ".m4b", ".aac", ".wma", ".mp4", ".mov", ".mkv", ".webm", ".avi", ".flv", ".3gp"}
+    | {".amr", ".ac3", ".ape", ".wv", ".tta", ".spx", ".ra"}
+)
+
+
+@functools.cache
+def find_ffmpeg() -> str:
+    """The program ffmpeg; empty where it is not installed."""
+    return shutil.which("ffmpeg") or ""
+
+
+def is_decoded_whole(path: Path) -> bool:
+    """Whether only decoding tells a file's length, since libsndfile reads no header of it."""
+    return path.suffix.lower() in (*DECODED_WHOLE, *FFMPEG_SUFFIXES)
 
 
 def read_audio(path: Path, *, allow_cut: bool = False) -> tuple[np.ndarray, int]:
     """Decode a file.
 
-    Headerless G.722 (``.g722``, 64 kbit/s, 16 kHz) and GSM 06.10 (``.gsm``, 8 kHz)
-    are told by their suffix; everything else is what libsndfile reads.
+    Headerless G.722 (``.g722``, 64 kbit/s, 16 kHz) and GSM 06.10 (``.gsm``, 8 kHz) are known by
+    their suffix, as are files that ffmpeg decodes; everything else is what libsndfile reads.
 
     Args:
         path: any such file.
@@ -47,7 +67,7 @@ def read_audio(path: Path, *, allow_cut: bool = False) -> tuple[np.ndarray, int]
         raise MissingInputError(f"{path}: {ABSENT}; check the path.")
     try:
         samples, sample_rate, fault = _decode(path)
-    except (soundfile.LibsndfileError, ValueError, RuntimeError) as error:
+    except (soundfile.LibsndfileError, ValueError, RuntimeError, OSError) as error:
         raise UserError(
             f"{path}: cannot be decoded ({error}); convert it to WAV or FLAC, or remove it."
         ) from error
@@ -62,16 +82,33 @@ def read_audio(path: Path, *, allow_cut: bool = False) -> tuple[np.ndarray, int]
 
 def _decode(path: Path) -> tuple[np.ndarray, int, str]:
     """Samples, sample rate, and what is missing."""
-    if path.suffix == ".g722":
+    suffix = path.suffix.lower()
+    if suffix in FFMPEG_SUFFIXES:
+        return *_call_ffmpeg(path), ""
+    if suffix == ".g722":
         from G722 import G722
 
         pcm = G722(16000, 64000).decode(path.read_bytes())
         return (np.asarray(pcm, np.float32) / 32768)[:, None], 16000, ""
     raw = {"format": "RAW", "subtype": "GSM610", "samplerate": 8000, "channels": 1}
-    with soundfile.SoundFile(path, **(raw if path.suffix == ".gsm" else {})) as file:
+    with soundfile.SoundFile(path, **(raw if suffix == ".gsm" else {})) as file:
         frames = -1 if file.seekable() else file.frames  # raw GSM cannot be sought in
         samples = file.read(frames, dtype="float32", always_2d=True)
         return samples, file.samplerate, find_missing_samples(file)
+
+
+def _call_ffmpeg(path: Path) -> tuple[np.ndarray, int]:
+    """Samples ``(time, channels)`` as 16 bits, and the sample rate, of a file's first sound."""
+    if not find_ffmpeg():
+        raise ValueError("it needs ffmpeg, which is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        wav = Path(folder, "decoded.wav")
+        words = ["-nostdin", "-v", "error", "-xerror", "-i", str(path), "-vn", "-c:a", "pcm_s16le"]
+        done = subprocess.run([find_ffmpeg(), *words, str(wav)], capture_output=True, check=False)
+        if done.returncode:
+            lines = done.stderr.decode(errors="replace").split("\n")
+            raise ValueError(f"ffmpeg: {lines[0].strip() or 'failed'}")
+        return soundfile.read(wav, dtype="float32", always_2d=True)
 
 
 def find_missing_samples(file: soundfile.SoundFile) -> str:

@@ -14,10 +14,10 @@ import soundfile
 
 from separation.audio.files import (
     ABSENT,
-    DECODED_WHOLE,
     TRUNCATED,
     explain_decoding,
     find_missing_samples,
+    is_decoded_whole,
     read_audio,
 )
 from separation.errors import UserError
@@ -64,7 +64,7 @@ class AudioHeader:
 
 def read_header(path: Path) -> AudioHeader:
     """Look at a file's header and its last sample; whatever is wrong is in ``fault``."""
-    if path.suffix in DECODED_WHOLE:
+    if is_decoded_whole(path):
         return _decode_header(path)
     try:
         with soundfile.SoundFile(path) as file:

@@ -42,6 +42,8 @@ class CorpusConf:
     mirror: str
     min_duration_s: NotNegative
     skip_bad: bool
+    speaker_level: Count = 0
+    speaker_pattern: str = ""
 
     def __post_init__(self) -> None:
         check_fields(self, "corpus")

@@ -14,6 +14,7 @@ from pathlib import Path
 from separation.corpora.plugin import Recording
 from separation.corpora.recording_checks import (
     check_recordings,
+    name_prompt,
     parse_sex,
     refuse_repeats,
 )
@@ -99,7 +100,7 @@ def _list_directory(folder: Path, subset: str, paths: dict[str, str], top: Path)
             speaker=speakers[utterance],
             sex=sexes.get(speakers[utterance], ""),
             path=Path(path).relative_to(top).as_posix(),
-            prompt=Path(path).stem.lower(),
+            prompt=name_prompt(path),
             transcript=words.get(utterance, ""),
             subset=subset,
             age=ages.get(speakers[utterance], ""),

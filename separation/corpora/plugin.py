@@ -16,6 +16,7 @@ mixtures. It has ``INFO`` and of these functions those that apply:
 Kept free of heavy imports: the stages' done-checks list recordings too.
 """
 
+import dataclasses
 import functools
 import importlib
 from collections.abc import Callable, Mapping
@@ -69,6 +70,7 @@ class CorpusInfo:
         list_suffix: of lists: that of their files, where these are no mixture tables as such.
         min_samples: of lists: the shortest utterance in them.
         shared_speakers: of lists: pairs of splits that have speakers in common by design.
+        takes_reading: whether its ``list_recordings`` and ``check_corpus`` take a :class:`Reading`.
     """
 
     name: str
@@ -88,6 +90,7 @@ class CorpusInfo:
     list_suffix: str = ""
     min_samples: int = 1
     shared_speakers: frozenset[tuple[str, str]] = frozenset()
+    takes_reading: bool = False
 
     @property
     def folder(self) -> str:
@@ -109,6 +112,20 @@ class Recording:
     age: str = ""  # in the corpus's own terms: years, or a group
     accent: str = ""
     utterance: str = ""  # the corpus's own name of it, where it has one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How folders of one's own recordings are read: keys of a recipe's ``corpus`` section.
+
+    Attributes:
+        speaker_level: level of the folders that are speakers, counted from 1; 0: see
+            :mod:`separation.corpora.speaker_folders`.
+        speaker_pattern: regular expression whose group is the speaker in a path; empty: none.
+    """
+
+    speaker_level: int = 0
+    speaker_pattern: str = ""
 
 
 @dataclass(frozen=True)
@@ -222,11 +239,12 @@ def choose_roots(roots: Mapping[str, Path], purpose: str) -> tuple[Path, Path | 
     return find_root(speech[0], roots[speech[0]]), roots[noises[0]] if noises else None
 
 
-def list_recordings(name: str, root: Path) -> list[Recording]:
+def list_recordings(name: str, root: Path, reading: Reading | None = None) -> list[Recording]:
     """The recordings under ``root``, as the corpus's own code lists them.
 
     Raises:
-        UserError: no such corpus, or one that is read through published lists only.
+        UserError: no such corpus, one that is read through published lists only, or one whose
+            layout is known where a ``reading`` is asked for.
         MissingInputError: the folder is not this corpus.
     """
     module = load(name)
@@ -235,6 +253,14 @@ def list_recordings(name: str, root: Path) -> list[Recording]:
             f"corpus {name}: local/{name}.py lists no recordings, so mixtures cannot be drawn from "
             "it; take published lists (metadata.draw=false), or give your own with speech=DIR."
         )
+    if module.INFO.takes_reading:
+        return module.list_recordings(root, reading or Reading())
+    for key, value in dataclasses.asdict(reading or Reading()).items():
+        if value:
+            raise UserError(
+                f"corpus.{key}={value}: corpus {name} has a layout of its own; the key is for "
+                "--corpus speech=DIR, so leave it out."
+            )
     return module.list_recordings(root)
 
 
@@ -253,9 +279,17 @@ def find_root(name: str, root: Path) -> Path:
     return module.find_root(root) if hasattr(module, "find_root") else root
 
 
-def check_corpus(name: str, root: Path, recordings: list[Recording]) -> CorpusCheck:
-    """Whether the corpus is whole; nothing where its own code cannot tell."""
+def check_corpus(
+    name: str, root: Path, recordings: list[Recording], reading: Reading | None = None
+) -> CorpusCheck:
+    """Whether the corpus is whole; nothing where its own code cannot tell.
+
+    Raises:
+        UserError: nobody can tell who speaks in it.
+    """
     module = load(name)
+    if module.INFO.takes_reading:
+        return module.check_corpus(root, recordings, reading or Reading())
     if hasattr(module, "check_corpus"):
         return module.check_corpus(root, recordings)
     return CorpusCheck()

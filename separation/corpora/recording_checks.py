@@ -1,6 +1,7 @@
 """Checks of recordings that a user's table names: all there, each once, one sex a speaker."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,23 @@ from separation.errors import MissingInputError, UserError
 from separation.text import list_first
 
 SEXES = {"m": "M", "male": "M", "f": "F", "female": "F", "": ""}
+
+
+COPY_MARKS = re.compile(  # of one sentence: another microphone, coding or copy of the file
+    r"(_mic\d|[ _-]*\(\d+\)|[ _-]+(copy|kopie|copie|副本)( ?\d+)?|\.(wav|wv\d|flac|sph|mp3))$"
+)
+
+
+def name_prompt(path: str) -> str:
+    """What a file's name says of its sentence: alike for two microphones, codings and copies.
+
+    >>> [name_prompt(path) for path in ("p225_001_mic2.flac", "a/Hello (1).wav", "SA1.WAV.wav")]
+    ['p225_001', 'hello', 'sa1']
+    """
+    name = Path(path).stem.lower()
+    while (shorter := COPY_MARKS.sub("", name)) not in ("", name):
+        name = shorter
+    return name
 
 
 def parse_sex(text: str, where: str) -> str:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from separation.corpora.plugin import Recording
-from separation.corpora.recording_checks import check_recordings, parse_sex
+from separation.corpora.recording_checks import check_recordings, name_prompt, parse_sex
 from separation.errors import UserError
 from separation.text import list_first
 
@@ -102,7 +102,7 @@ def _make(row: dict[str, str], where: str) -> Recording:
         speaker=row["speaker"],
         sex=parse_sex(row.get("sex", ""), where),
         path=path.as_posix(),
-        prompt=path.stem.lower(),
+        prompt=name_prompt(row["path"]),
         transcript=row.get("transcript", ""),
         subset=row.get("subset", "") or row.get("split", ""),
         age=row.get("age", ""),

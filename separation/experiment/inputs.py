@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from separation.config.schema import Conf
-from separation.corpora.plugin import Recording, find_root, fingerprint_recordings, list_recordings
+from separation.corpora.plugin import (
+    Reading,
+    Recording,
+    find_root,
+    fingerprint_recordings,
+    list_recordings,
+)
 from separation.errors import UserError
 from separation.experiment.roots import EXISTING, CorpusRoots
 from separation.files import hash_value
@@ -61,13 +67,19 @@ class Inputs:
         """Where the noises lie."""
         return self.roots.find(self.conf.corpus.noise)
 
+    @property
+    def reading(self) -> Reading:
+        """How folders of one's own recordings are read."""
+        corpus = self.conf.corpus
+        return Reading(speaker_level=corpus.speaker_level, speaker_pattern=corpus.speaker_pattern)
+
     @cached_property
     def recordings(self) -> list[Recording]:
         """What training can draw from, and what a draw of fixed mixtures does."""
         if self.origin == "published":
             return list_utterances(self.published["train"])
         source, metadata = self.conf.corpus.source, self.conf.metadata
-        recordings = list_recordings(source, self.roots.find(source))
+        recordings = list_recordings(source, self.roots.find(source), self.reading)
         return keep_subsets(recordings, metadata.lists, metadata.train)
 
     @cached_property

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from separation.audio.files import DECODED_WHOLE
+from separation.audio.files import is_decoded_whole
 from separation.audio.headers import DECODING_ERRORS, read_header
 from separation.mixtures.dataset import ReadOptions
 from separation.mixtures.existing import Faults, read_leniently
@@ -69,7 +69,7 @@ def _look_at(path: Path, channel: str) -> dict[str, str]:
     """Look at a corpus's file: header, very end, and NaN where it could hold any."""
     header = read_header(path)
     faults = header.list_faults(channel)
-    if not faults and header.is_float and path.suffix not in DECODED_WHOLE and not is_finite(path):
+    if not faults and header.is_float and not is_decoded_whole(path) and not is_finite(path):
         faults["non-finite"] = "NaN or infinite samples"
     return faults
 

@@ -144,7 +144,8 @@ def _check_whole(experiment: Experiment) -> None:
     """What the corpus itself says that it should hold must be there."""
     corpus = experiment.conf.corpus
     root = experiment.roots.find(corpus.source)
-    found = check_corpus(corpus.source, root, experiment.inputs.recordings)
+    inputs = experiment.inputs
+    found = check_corpus(corpus.source, root, inputs.recordings, inputs.reading)
     for remark in found.remarks:
         print(f"  note: {remark}", flush=True)
     if not found.faults:
