@@ -13,6 +13,11 @@ from separation.text import list_first
 SEXES = {"m": "M", "male": "M", "f": "F", "female": "F", "": ""}
 
 
+SUBSET_NAMES = {  # of splits, as corpora call them, to ours
+    **dict.fromkeys(("train", "training", "tr"), "train"),
+    **dict.fromkeys(("dev", "valid", "val", "validation", "cv"), "dev"),
+    **dict.fromkeys(("test", "testing", "tt", "eval"), "test"),
+}
 COPY_MARKS = re.compile(  # of one sentence: another microphone, coding or copy of the file
     r"(_mic\d|[ _-]*\(\d+\)|[ _-]+(copy|kopie|copie|副本)( ?\d+)?|\.(wav|wv\d|flac|sph|mp3))$"
 )

@@ -14,16 +14,9 @@ from typing import NamedTuple
 
 from separation.corpora.audio_tree import AudioTree, list_audio
 from separation.corpora.plugin import Reading, Recording
-from separation.corpora.recording_checks import name_prompt, parse_sex
+from separation.corpora.recording_checks import SUBSET_NAMES, name_prompt, parse_sex
 from separation.errors import UserError
 from separation.text import list_first
-
-SPLITS = {"train", "training", "tr", "dev", "valid", "val", "validation", "cv"} | {
-    "test",
-    "testing",
-    "tt",
-    "eval",
-}
 
 
 class Layout(NamedTuple):
@@ -192,7 +185,7 @@ def _guess_level(root: Path, tree: AudioTree, paths: list[str]) -> SpeakerFolder
     deepest = min(map(len, folders), default=0)
     while level < deepest:
         names = {parts[level - 1] for parts in folders}
-        named_splits = all(name.lower().split("-")[0] in SPLITS for name in names)
+        named_splits = all(name.lower().split("-")[0] in SUBSET_NAMES for name in names)
         if named_splits and not subset_level:
             subset_level = level
         elif len(names) > 1:

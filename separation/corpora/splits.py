@@ -8,6 +8,7 @@ import dataclasses
 from collections import defaultdict
 
 from separation.config.schema import SplitsConf
+from separation.corpora.recording_checks import SUBSET_NAMES
 from separation.corpora.table import Utterance
 from separation.errors import UserError
 from separation.files import hash_text
@@ -77,14 +78,13 @@ def describe_few_speakers(utterances: list[Utterance]) -> list[str]:
 
 def copy_subsets(utterances: list[Utterance]) -> list[Utterance]:
     """The corpus's own splits: ``train-clean-100`` is train."""
-    return [dataclasses.replace(row, split=row.subset.split("-")[0]) for row in utterances]
+    return [dataclasses.replace(row, split=_name_split(row.subset)) for row in utterances]
 
 
 def _split_subsets(utterances: list[Utterance], conf: SplitsConf) -> list[Utterance]:
     """The corpus's own splits; a corpus without a dev set gets one of its training speakers."""
     rows = copy_subsets(utterances)
-    missing = {"train", "dev", "test"} - {row.split for row in rows}
-    if missing == {"dev"}:
+    if check_subsets({row.subset for row in utterances}):
         held = _choose_speakers([row for row in rows if row.split == "train"], conf, ("dev",))
         return [
             dataclasses.replace(row, split=held.get(row.speaker, row.split))
@@ -92,12 +92,27 @@ def _split_subsets(utterances: list[Utterance], conf: SplitsConf) -> list[Uttera
             else row
             for row in rows
         ]
-    if missing:
+    return rows
+
+
+def check_subsets(subsets: set[str]) -> bool:
+    """Whether only a dev set is missing among a corpus's own subsets, which training can give.
+
+    Raises:
+        UserError: others are missing.
+    """
+    missing = {"train", "dev", "test"} - {_name_split(name) for name in subsets}
+    if missing - {"dev"}:
         raise UserError(
             f"the corpus has no subset for {', '.join(sorted(missing))}: fetch it, or divide the "
             "speakers that are there with --set splits.by=speakers."
         )
-    return rows
+    return bool(missing)
+
+
+def _name_split(subset: str) -> str:
+    name = subset.split("-")[0]
+    return SUBSET_NAMES.get(name.lower(), name)
 
 
 def _split_speakers(utterances: list[Utterance], conf: SplitsConf, n_src: int) -> list[Utterance]:
@@ -229,12 +244,7 @@ def _split_of(rank: float, conf: SplitsConf) -> str:
 
 def _choose_unseen(utterances: list[Utterance], conf: SplitsConf, n_src: int) -> set[str]:
     sexes = {row.speaker: row.sex for row in utterances}
-    missing = sorted(set(conf.unseen_speakers) - set(sexes))
-    if missing:
-        raise UserError(
-            f"splits.unseen_speakers names {', '.join(missing)}, who is not in the corpus; "
-            f"its speakers are {', '.join(sorted(sexes))}."
-        )
+    check_unseen(conf, set(sexes))
     if conf.unseen_speakers:
         return set(conf.unseen_speakers)
     ranked = sorted(sexes, key=lambda name: hash_text(f"{conf.seed}/{name}"))
@@ -243,6 +253,16 @@ def _choose_unseen(utterances: list[Utterance], conf: SplitsConf, n_src: int) ->
     chosen = [next((s for s in ranked if sexes[s] == sex), None) for sex in ("F", "M")]
     order = [s for s in chosen if s] + [s for s in ranked if s not in chosen]
     return set(order[:count])
+
+
+def check_unseen(conf: SplitsConf, speakers: set[str]) -> None:
+    """Raise :class:`UserError` where ``unseen_speakers`` names somebody who is not there."""
+    missing = sorted(set(conf.unseen_speakers) - speakers)
+    if missing:
+        raise UserError(
+            f"splits.unseen_speakers names {', '.join(missing)}, who is not in the corpus; "
+            f"its speakers are {', '.join(sorted(speakers))}."
+        )
 
 
 def check_disjoint(utterances: list[Utterance], by: str = "prompts", n_src: int = 2) -> None:

@@ -24,6 +24,7 @@ class Experiment:
         roots: of the corpora.
         n_jobs: processes.
         device: ``auto``, ``cpu`` or ``cuda``.
+        overridden: keys of the config, ``section.key``, that the call itself sets.
     """
 
     recipe: str
@@ -33,6 +34,7 @@ class Experiment:
     roots: CorpusRoots
     n_jobs: int = 2
     device: str = "auto"
+    overridden: tuple[str, ...] = ()
 
     @property
     def origin(self) -> Origin:

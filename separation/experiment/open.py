@@ -8,11 +8,12 @@ from separation.config.load import load_conf
 from separation.config.schema import Conf
 from separation.corpora.plugin import check_conf_names
 from separation.environment import ROOT
+from separation.errors import UserError
 from separation.experiment.experiment import Experiment
 from separation.experiment.folder import DataFolder, ExperimentFolder
 from separation.experiment.inputs import Origin, find_origin, hold_noise
 from separation.experiment.roots import CorpusRoots, check_roots, read_roots
-from separation.options import check_tag
+from separation.options import check_tag, parse_override
 
 DATA_SECTIONS = ("corpus", "splits", "metadata", "mixtures")
 
@@ -49,6 +50,7 @@ def open_experiment(
     """
     check_tag(tag)
     conf, given = _resolve(recipe, overrides, corpora)
+    _refuse_unused(conf, find_origin(conf, given), name_keys(overrides))
     mix, model, *variant = recipe.split("/")
     if variant and tag == "default":
         tag = variant[0]
@@ -63,7 +65,37 @@ def open_experiment(
         roots=CorpusRoots(given=given, shared=data / "corpora", data=path),
         n_jobs=n_jobs,
         device=device,
+        overridden=name_keys(overrides),
     )
+
+
+def name_keys(overrides: Sequence[str]) -> tuple[str, ...]:
+    """``section.key`` of each override.
+
+    >>> name_keys(["splits.by=subset"])
+    ('splits.by',)
+    """
+    return tuple(".".join(parse_override(text)[:2]) for text in overrides)
+
+
+def _refuse_unused(conf: Conf, origin: Origin, overridden: Sequence[str]) -> None:
+    """Who is tested on is never decided otherwise than the user said.
+
+    Raises:
+        UserError: names the key that would have no effect.
+    """
+    by, unseen = conf.splits.by, conf.splits.unseen_speakers
+    if origin != "drawn" and "splits.by" in overridden:
+        raise UserError(
+            f"splits.by={by} divides recordings, but here the mixtures are {origin} ones, whose "
+            "splits are given: leave it out, or draw mixtures with --set metadata.draw=true."
+        )
+    if unseen and "splits.unseen_speakers" in overridden and (origin, by) != ("drawn", "prompts"):
+        raise UserError(
+            f"splits.unseen_speakers={','.join(map(str, unseen))} is for splits.by=prompts, and "
+            f"this recipe divides otherwise ({by if origin == 'drawn' else origin}): set "
+            "splits.by=prompts too, or name your splits in a table with splits.by=subset."
+        )
 
 
 def _resolve(
@@ -74,7 +106,7 @@ def _resolve(
     check_conf_names(conf)
     given = read_roots(conf, [*corpora])
     if "speech" in given and conf.corpus.source != "speech":
-        conf = _use_own_speech(conf)
+        conf = _use_own_speech(conf, name_keys(overrides))
     check_roots(recipe, conf, given)
     return conf, given
 
@@ -95,12 +127,32 @@ def name_data(conf: Conf, origin: Origin) -> str:
     return "" if plain else f"{origin}-{n_src}spk{noisy}"
 
 
-def _use_own_speech(conf: Conf) -> Conf:
-    """The recipe on someone's own folder: its speakers and lists are not the recipe's."""
-    by = "speakers" if conf.splits.by == "subset" else conf.splits.by
+def _use_own_speech(conf: Conf, overridden: Sequence[str]) -> Conf:
+    """The recipe on someone's own folder: its speakers and lists are not the recipe's.
+
+    What is overridden stays.
+
+    Raises:
+        UserError: published lists are asked for, which name another corpus's files.
+    """
+    if "metadata.draw" in overridden and not conf.metadata.draw:
+        raise UserError(
+            "metadata.draw=false takes published lists, which name no files of --corpus "
+            f"speech=DIR: leave it out, or give --corpus {conf.corpus.source}=DIR."
+        )
+    if "corpus.source" in overridden:
+        raise UserError(
+            f"corpus.source={conf.corpus.source} and --corpus speech=DIR name two corpora: leave "
+            "one of them out."
+        )
+    splits = conf.splits
+    if "splits.by" not in overridden and splits.by == "subset":
+        splits = dataclasses.replace(splits, by="speakers")
+    if "splits.unseen_speakers" not in overridden:
+        splits = dataclasses.replace(splits, unseen_speakers=[])
     return dataclasses.replace(
         conf,
         corpus=dataclasses.replace(conf.corpus, source="speech"),
-        splits=dataclasses.replace(conf.splits, unseen_speakers=[], by=by),
+        splits=splits,
         metadata=dataclasses.replace(conf.metadata, draw=True),
     )

@@ -4,8 +4,14 @@ import shutil
 from pathlib import Path
 
 from separation.config.schema import Conf
-from separation.corpora.plugin import DownloadRequest, can_download, check_corpus, download
-from separation.corpora.splits import check_speaker_count
+from separation.corpora.plugin import (
+    DownloadRequest,
+    Recording,
+    can_download,
+    check_corpus,
+    download,
+)
+from separation.corpora.splits import check_speaker_count, check_subsets, check_unseen
 from separation.environment import PACKAGES, find_version, format_command
 from separation.errors import MissingInputError, UserError
 from separation.experiment.experiment import Experiment
@@ -65,6 +71,7 @@ def check_start(conf: Conf) -> None:
 
 def run_preflight(experiment: Experiment) -> list[Path]:
     """Stage 0: download what is missing, look at what is there."""
+    _note_unused(experiment)
     if experiment.origin == "existing":
         for split, rows in experiment.inputs.existing.items():
             folder = Path(rows[0].mixture_path).parent
@@ -82,10 +89,38 @@ def run_preflight(experiment: Experiment) -> list[Path]:
     recordings = experiment.inputs.recordings
     speakers = len({row.speaker for row in recordings})
     print(f"  corpus {source}: {len(recordings)} recordings of {speakers} speakers", flush=True)
-    if experiment.origin == "drawn" and experiment.conf.splits.by != "subset":
-        check_speaker_count(speakers, experiment.conf.mixtures.n_src)
+    if experiment.origin == "drawn":
+        _check_splits(experiment, recordings)
     print_cost_estimate(experiment)
     return []
+
+
+def _note_unused(experiment: Experiment) -> None:
+    """Keys that the call sets and that only a draw of mixtures has a use for."""
+    of_draw = {"balance_sexes", "min_utterance_s", "n_train", "n_dev", "n_test", "train_length_s"}
+    unused = [
+        key
+        for key in experiment.overridden
+        if key.startswith("splits.") or key.removeprefix("mixtures.") in of_draw
+    ]
+    if unused and experiment.origin != "drawn":
+        print(
+            f"  note: {', '.join(unused)}: without effect, as no mixtures are drawn: they are "
+            f"{experiment.origin} ones",
+            flush=True,
+        )
+
+
+def _check_splits(experiment: Experiment, recordings: list[Recording]) -> None:
+    """What recordings alone tell of splits that cannot be, before all of them are decoded."""
+    splits = experiment.conf.splits
+    speakers = {row.speaker for row in recordings}
+    if splits.by == "subset":
+        check_subsets({row.subset for row in recordings})
+        return
+    check_speaker_count(len(speakers), experiment.conf.mixtures.n_src)
+    if splits.by == "prompts":
+        check_unseen(splits, speakers)
 
 
 def _fetch_corpora(experiment: Experiment) -> None:

@@ -1,5 +1,6 @@
 """Mixture tables of the command line, and the WAV tree that each becomes."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from separation.mixtures.table import (
     read_mixture_table,
 )
 from separation.wav_trees.tree import Tree
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,21 @@ def _read_table(
         n_src, condition = lists.parse_name(path)
         rows = lists.read_list(path.parent, n_src, condition, speech)
         return rows, f"{n_src}speakers", condition, ("mix",)
-    rows = read_mixture_table(path)
+    rows = _drop_repeated(read_mixture_table(path, allow_repeats=True), path)
     if rows[0].origin == Origin.EXISTING:
         raise UserError(f"{path}: names audio that exists already; there is nothing to render.")
     dataset = name_dataset(path, rows[0].n_src)
     own_types = ("mix",) if rows[0].origin == Origin.WSJ0 else types
     return rows, dataset, name_split(path), own_types
+
+
+def _drop_repeated(rows: list[MixtureRow], path: Path) -> list[MixtureRow]:
+    """Each mixture once: wsj0-mix lists some twice, with all that is said of them."""
+    kept = {row.mixture_id: row for row in rows}
+    if len(kept) < len(rows):
+        n_again = len(rows) - len(kept)
+        logger.warning("%s: lists %d mixtures a second time; rendered once", path, n_again)
+    return list(kept.values())
 
 
 def _check_noise(table: OpenTable, corpora: Corpora) -> None:

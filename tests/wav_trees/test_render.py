@@ -186,7 +186,7 @@ def test_bad_tables_are_told(corpora, call, tmp_path):
     cases = {
         "gain": [rows[0] | {"source_1_gain": "loud"}],
         "absolute": [rows[0] | {"source_1_path": "/etc/passwd"}],
-        "twice": [rows[0], rows[0]],
+        "twice": [rows[0], rows[0] | {"source_1_gain": "0.5"}],
         "columns": [{"name": "x", "path": "y"}],
     }
     for name, table in cases.items():
