@@ -37,11 +37,13 @@ def format_command(*words: str) -> str:
 
 
 def read_commit() -> str:
-    """The checkout's commit, marked where files differ; empty where there is no git."""
+    """The checkout's commit, marked where files differ; of a copy without git what
+    ``SEPARATION_COMMIT`` says, else empty."""
+    stated = os.environ.get("SEPARATION_COMMIT", "")
     if not shutil.which("git"):
-        return ""
+        return stated
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or stated
 
 
 def describe_cpu() -> str:

@@ -14,6 +14,7 @@
 #   OUT=WORK/out       what is to be kept: at most 8 files below 16 MiB
 #   STATE=DIR          go on from the OUT of an earlier call, on a machine that lost WORK
 #   DEVICE=auto        auto, cpu or cuda
+#   COMMIT=            of this copy, where it has no .git: stands in every result
 #   SETS=""            further words for both ladders, such as --set training.cuda_graphs=true
 #   TOY=               not empty: toy sizes, for a trial
 # Exit code 0: all is done; 75: call it again; 1: a training failed; 2: a user's mistake.
@@ -28,6 +29,7 @@ began=$SECONDS
 # shellcheck source=bootstrap.sh
 source "$root/bootstrap.sh"
 ensure_environment "$root/requirements.txt"
+export SEPARATION_COMMIT=${COMMIT:-${SEPARATION_COMMIT:-}}
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 
 speech=$(realpath "${1:-/tmp/speech}")
@@ -37,6 +39,10 @@ parallel=${PARALLEL:-5}
 cores=$(nproc)
 read -r -a rungs <<<"${RUNGS:-j i h g f a e d c b}"
 read -r -a words <<<"${SETS:-}"
+[[ -d "$speech/LibriSpeech" ]] || {
+  echo "error: $speech: holds no LibriSpeech; join all parts of the speech first." >&2
+  exit 2
+}
 mkdir -p "$work" "$out"
 cd "$root"
 

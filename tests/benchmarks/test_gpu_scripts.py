@@ -8,20 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.gpu import checks, ladder_state, recipe, throughput
-from benchmarks.gpu.ablation import collect_ablation, format_ablation
+from benchmarks.gpu import checks, recipe, throughput
 from benchmarks.gpu.cases import Bench, Case, NotHereError, list_cases
 from benchmarks.gpu.floor import count_floor_bytes, count_parameters
-from benchmarks.gpu.ladder_corpus import Sizes, prepare_corpus
 from benchmarks.gpu.measures import MEASURES
-from benchmarks.gpu.rungs import NAMES, RECIPE, RUNGS, format_sets, resolve_keys
 from benchmarks.gpu.settings import RECIPES, load_settings
 from benchmarks.gpu.steps import make_product_step, make_stock_step
 from benchmarks.gpu.tables import format_tables
 from separation.config.load import load_conf
-from separation.errors import UserError
-from separation.files import read_json, read_rows, write_json
-from separation.models.checkpoint.load import load_model
+from separation.files import read_json, write_json
 from separation.models.registry import build_model
 from tests.conftest import ROOT
 
@@ -177,103 +172,6 @@ def test_a_result_of_another_device_is_not_completed(tmp_path, capsys):
     write_json(tmp_path / "r.json", {"device": {"name": "GPU"}, "cases": {}})
     assert throughput.main(["--smoke", "--resume", str(tmp_path / "r.json")]) == 2
     assert "was measured on GPU" in capsys.readouterr().err
-
-
-def test_every_rung_is_one_valid_change_of_the_recipe():
-    confs = [load_conf(ROOT, RECIPE, format_sets(resolve_keys(rung.name))) for rung in RUNGS]
-    few, small, *_, large = confs
-    assert few.audio.sample_rate == 16000 and few.model.kernel_size == 40
-    assert few.model.receptive_field() / 16000 == pytest.approx(0.64, abs=0.01)
-    assert not small.training.dynamic_mixing and confs[2].training.dynamic_mixing
-    assert [c.training.segment_s for c in confs] == [2, 2, 2, 2, 4, 4, 4]
-    assert (confs[5].training.speed_min, confs[5].training.speed_max) == (0.9, 1.1)
-    assert (large.model.n_filters, large.model.n_blocks, large.model.n_repeats) == (512, 8, 3)
-    shared = {(rung.data, conf.fingerprint("corpus", "splits", "mixtures", "metadata"))
-              for rung, conf in zip(RUNGS, confs, strict=True)}  # fmt: skip
-    assert len(shared) == len({rung.data for rung in RUNGS})
-
-
-@pytest.fixture(scope="module")
-def climbed(tmp_path_factory) -> Path:
-    """The whole ladder at toy size: cut within its first training, then to the end."""
-    work = tmp_path_factory.mktemp("ladder")
-    command = ["bash", "benchmarks/gpu/train_real_speech.sh", "--smoke", "--work", str(work)]
-    command += ["--device", "cpu", "--nj", "2"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "part over (within the training of rung a)" in done.stdout
-    return work
-
-
-@pytest.mark.slow
-def test_ladder_resumes_and_collects(climbed):
-    assert "going on after step" in (climbed / "logs" / "a.txt").read_text()
-    ablation = read_json(climbed / "out" / "ablation.json")
-    assert [rung["rung"] for rung in ablation["rungs"]] == ["a", "c", "h"]
-    for rung in ablation["rungs"]:
-        assert set(rung["scores"]) == {"adults", "children", "seen"}
-        value = rung["scores"]["adults"]["all"]["si_sdri"]
-        assert value["low"] <= value["mean"] <= value["high"]
-        seen = rung["steps"] * rung["conf"]["training"]["batch_size"]
-        assert rung["mixtures_seen"] == seen and rung["train_speakers"] == 4
-    assert (climbed / "out" / "ablation.md").read_text().count("\n| (") == 3
-    files = list((climbed / "out").iterdir())
-    assert len(files) <= 8 and max(path.stat().st_size for path in files) < 15e6
-    assert (climbed / "out" / "ablation.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.slow
-def test_ladder_tests_are_kept_out_of_training(climbed):
-    train = {row["path"] for row in read_rows(climbed / "data/few8/folder/corpus.csv")
-             if row["split"] == "train"}  # fmt: skip
-    speakers = {Path(path).parent.name.split("_")[0] for path in train}
-    for name, heard in (("seen", True), ("adults", False), ("children", False)):
-        rows = read_rows(climbed / "tests" / f"{name}.csv")
-        assert len(rows) == 4
-        assert not train & {row[f"source_{k}_path"] for row in rows for k in (1, 2)}
-        assert {row["speaker_1_ID"] in speakers for row in rows} == {heard}
-
-
-@pytest.mark.slow
-def test_shipped_weights_are_half_and_load(climbed):
-    half = climbed / "out" / "best_small_f16.pth"
-    stored = torch.load(half, weights_only=True)["state_dict"]
-    assert {value.dtype for value in stored.values()} == {torch.float16}
-    best = max(collect_ablation(climbed)["rungs"], key=lambda rung: rung["dev_si_sdr"])
-    own = load_model(Path(best["folder"])).state_dict()
-    for name, value in load_model(half).state_dict().items():
-        assert torch.allclose(value.float(), own[name], rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.slow
-def test_state_travels_to_another_machine(climbed, tmp_path):
-    """A finished ladder is finished there; a rung under way takes its checkpoint along."""
-    (climbed / "results" / "c.json").rename(tmp_path / "c.json")
-    try:
-        ladder_state.pack_state(climbed, tmp_path / "out", piece_bytes=200_000)
-        remarks = ladder_state.pack_state(climbed, tmp_path / "tiny", piece_bytes=2000)
-    finally:
-        (tmp_path / "c.json").rename(climbed / "results" / "c.json")
-    assert any("too large to travel" in line for line in remarks)
-    ladder_state.unpack_state(tmp_path / "out", tmp_path / "work")
-    found = collect_ablation(tmp_path / "work")["rungs"]
-    assert [rung["rung"] for rung in found] == ["a", "h"]
-    folder = Path("exp", RECIPE, "c", "checkpoints", "last.ckpt")
-    assert (tmp_path / "work" / folder).read_bytes() == (climbed / folder).read_bytes()
-    assert "(a)" in format_ablation(collect_ablation(tmp_path / "work"))
-
-
-def test_ladder_names_a_mistake(call, tmp_path):
-    script = ["bash", "benchmarks/gpu/train_real_speech.sh"]
-    done = call(*script, tmp_path, "--rungs", "a,z", "--work", tmp_path / "w")
-    assert done.returncode == 2 and f"choose of {', '.join(NAMES)}" in done.stdout
-    assert "exit code 0".lower() in call(*script, "--help").stdout.lower()
-
-
-def test_speech_without_a_table_is_refused(tmp_path):
-    conf = load_conf(ROOT, RECIPE, format_sets(resolve_keys("a")))
-    with pytest.raises(UserError, match="holds 0 tables"):
-        prepare_corpus(tmp_path, tmp_path / "work", conf, Sizes(), 1)
 
 
 def test_split_speech_comes_together_again(call, tmp_path):

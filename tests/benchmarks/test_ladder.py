@@ -1,0 +1,221 @@
+"""The ladders in benchmarks/ladder: their corpora leak nothing, and a call of a GPU at toy size."""
+
+import tarfile
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from benchmarks.gpu.voices import make_voice, write_voices
+from benchmarks.ladder import collect
+from benchmarks.ladder.prepare import TOY, main, prepare
+from separation.ablate.ladder import read_ladder
+from separation.ablate.options import Options
+from separation.ablate.plan import Run, plan_runs
+from separation.ablate.result import read_results
+from separation.files import format_rows, read_rows, write_text
+from separation.models.checkpoint.load import load_model
+from tests.conftest import ROOT
+
+LADDERS = ROOT / "benchmarks" / "ladder"
+N_TABLE, N_TRAIN, N_READERS = 16, 10, 10
+
+
+def write_speech(folder: Path) -> None:
+    """Ten training and six test voices with ages, and ten readers, some with a speaker's number."""
+    write_voices(folder / "toy", N_TABLE, 6, 2.2, 16000)
+    rows = []
+    for number, speaker in enumerate(sorted((folder / "toy").iterdir())):
+        for path in sorted(speaker.iterdir()):
+            row = {"speaker": f"{number:04d}", "sex": speaker.name[-1], "utterance": ""}
+            row |= {"age": "9" if number % 4 > 1 else "30", "path": f"{speaker.name}/{path.name}"}
+            row["utterance"] = f"{number:04d}{path.stem}"
+            rows.append(row | {"split": "train" if number < N_TRAIN else "test"})
+    write_text(folder / "toy" / "utterances.csv", format_rows(rows))
+    lines = ["; ID |SEX| SUBSET | MINUTES | NAME"]
+    for number in range(N_READERS):
+        reader = str(1000 + number)
+        own = folder / "LibriSpeech" / "train-clean-100" / reader / "7"
+        own.mkdir(parents=True)
+        voice = make_voice(500 + number, 120 + 9 * number, 4.0, 16000)
+        soundfile.write(own / f"{reader}-7-0000.flac", voice, 16000)
+        lines.append(f"{reader} | {'FM'[number % 2]} | train-clean-100 | 1.0 | Name")
+    write_text(folder / "LibriSpeech" / "SPEAKERS.TXT", "\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("ladder")
+    write_speech(folder / "speech")
+    prepare(folder / "speech", folder / "inputs", TOY, 1)
+    return folder
+
+
+def read_corpus(folder: Path, name: str) -> dict[str, list[dict[str, str]]]:
+    """Rows of a corpus by split."""
+    rows = defaultdict(list)
+    for row in read_rows(folder / "inputs" / name / "utterances.csv"):
+        rows[row["split"]].append(row)
+    return rows
+
+
+def list_heard(rows: list[dict[str, str]]) -> tuple[set[str], set[str]]:
+    """Speakers and paths of a test table."""
+    speakers = {row[f"speaker_{k}_ID"] for row in rows for k in (1, 2)}
+    return speakers, {row[f"source_{k}_path"] for row in rows for k in (1, 2)}
+
+
+@pytest.mark.parametrize("corpus", ["few", "hundred", "all"])
+def test_no_test_mixture_is_heard_in_training(prepared, corpus):
+    """Readers and children and adults are strangers; the seen are heard in other utterances."""
+    splits = read_corpus(prepared, corpus)
+    trained = {row["speaker"] for row in splits["train"]}
+    paths = {row["path"] for row in splits["train"] + splits["dev"]}
+    assert not trained & {row["speaker"] for row in splits["dev"]}
+    for name in ("adults", "children", "seen", "librispeech"):
+        speakers, named = list_heard(read_rows(prepared / "inputs" / "tests" / f"{name}.csv"))
+        assert not paths & named
+        if name == "seen":
+            assert speakers <= trained
+        else:
+            assert not speakers & (trained | {row["speaker"] for row in splits["dev"]})
+
+
+def test_each_corpus_holds_the_one_before_and_dev_is_the_same(prepared):
+    few, hundred, everyone = (read_corpus(prepared, name) for name in ("few", "hundred", "all"))
+    counts = [len({row["speaker"] for row in own["train"]}) for own in (few, hundred, everyone)]
+    assert counts == [TOY.few, TOY.hundred, N_TRAIN - TOY.dev + N_READERS - 4 - TOY.dev_readers]
+    paths = [{row["path"] for row in own["train"]} for own in (few, hundred, everyone)]
+    assert paths[0] < paths[1] < paths[2]
+    assert few["dev"] == hundred["dev"] == everyone["dev"]
+
+
+def test_the_small_models_test_speakers_are_those_of_its_split(prepared):
+    """Stage 1 and the further tables hold the same speakers out, so it hears none of them."""
+    from separation.corpora.splits import assign_splits
+    from separation.corpora.table import scan_recordings
+
+    (run, _) = plan_small(prepared)
+    experiment = run.experiment
+    inputs, conf = experiment.inputs, experiment.conf
+    scan = scan_recordings(inputs.recordings, inputs.speech_root, conf.corpus, 1, prepared / "scan")
+    split = {row.path: row.split for row in assign_splits(scan.utterances, conf.splits)}
+    assert len(split) == N_TABLE * 6 + N_READERS
+    for table in (prepared / "inputs" / "small_tests").glob("*.csv"):
+        assert {split[path] for path in list_heard(read_rows(table))[1]} == {"test"}
+
+
+def plan_small(folder: Path) -> list[Run]:
+    path = LADDERS / "small_model.yml"
+    options = Options(ladder=path, inputs=folder / "inputs", out=folder / "small")
+    tables = {"test": "split:test"}  # toy speech gives few of the others
+    ladder = read_ladder(path)
+    object.__setattr__(ladder, "tests", tables)
+    return plan_runs(ladder, options)
+
+
+def test_every_rung_is_one_valid_change_of_the_recipe(prepared):
+    path = LADDERS / "speech.yml"
+    options = Options(ladder=path, inputs=prepared / "inputs", out=prepared / "plan")
+    runs = plan_runs(read_ladder(path), options)
+    confs = {run.rung.name: run.experiment.conf for run in runs}
+    a, b, j = confs["a"], confs["b"], confs["j"]
+    assert a.audio.sample_rate == 16000 and a.model.kernel_size == b.model.kernel_size == 40
+    assert a.model.receptive_field() / 16000 == pytest.approx(0.64, abs=0.01)
+    assert [name for name, conf in confs.items() if not conf.training.dynamic_mixing] == ["a", "b"]
+    assert {conf.training.batch_size * conf.training.segment_s for conf in confs.values()} == {48}
+    assert {run.steps for run in runs} == {6000}
+    corpora = [run.rung.corpora["speech"] for run in runs]
+    assert corpora == ["few"] * 4 + ["hundred"] + ["all"] * 5
+    size = (j.model.n_filters, j.model.kernel_size, j.model.n_blocks, j.model.n_repeats)
+    assert size == (512, 16, 8, 3) and j.model.hid_chan == 512
+
+
+def test_the_small_models_trainings_begin_as_their_labels_say(prepared):
+    tuned, scratch = (run.experiment.conf for run in plan_small(prepared))
+    assert Path(tuned.training.init_from).is_file() and scratch.training.init_from == ""
+    assert (tuned.training.lr, scratch.training.lr) == (0.001, 0.002)
+    assert tuned.model == scratch.model and tuned.splits == scratch.splits
+
+
+def test_speech_without_a_table_is_refused(tmp_path, capsys):
+    assert main([str(tmp_path), str(tmp_path / "inputs")]) == 2
+    assert "holds 0 tables" in capsys.readouterr().err
+
+
+def test_a_call_without_all_parts_of_the_speech_is_refused(call, tmp_path):
+    script = LADDERS / "gpu_call.sh"
+    done = call("bash", script, tmp_path)
+    assert done.returncode == 2 and "holds no LibriSpeech" in done.stdout
+    assert "MINUTES=8.5" in call("bash", script, "--help").stdout
+
+
+TINY = [
+    "training.batch_size=2", "training.micro_batch=2", "training.segment_s=1.0",
+    "training.num_workers=0", "training.compile=off", "mixtures.n_dev=2", "mixtures.n_test=2",
+    "mixtures.n_train=4", "model.n_filters=128", "model.hid_chan=8",
+    "model.bn_chan=128", "model.n_blocks=1",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def called(prepared) -> Path:
+    """A whole call at toy size; the small model's training, which has more steps, is cut."""
+    import os
+    import subprocess
+
+    settings = {"WORK": prepared / "work", "OUT": prepared / "out", "STEPS": 2, "SEEDS": 1}
+    settings |= {"SMALL_STEPS": 2, "RUNGS": "c a", "PARALLEL": 2, "DEVICE": "cpu", "TOY": 1}
+    settings |= {"MINUTES": 9, "COMMIT": "c0ffee"}
+    settings["SETS"] = " ".join(f"--set {text}" for text in [*TINY, "model.hid_chan=256"])
+    environment = os.environ | {name: str(value) for name, value in settings.items()}
+    command = ["bash", str(LADDERS / "gpu_call.sh"), str(prepared / "speech")]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=590
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return prepared
+
+
+@pytest.mark.slow
+def test_a_call_leaves_small_files(called):
+    files = sorted((called / "out").iterdir())
+    assert len(files) <= 8 and max(path.stat().st_size for path in files) < 15e6
+    with tarfile.open(called / "out" / "results.tar.gz") as archive:
+        names = archive.getnames()
+    assert {"speech/results/a-seed0.json", "speech/results/table.md"} <= set(names)
+    assert {"small/results/tuned-seed0.json", "speech/logs/c-seed0.txt"} <= set(names)
+    a, c = read_results(called / "work" / "speech" / "results")
+    assert set(a.tests) == {"adults", "children", "librispeech", "seen"}
+    assert (a.rung, c.rung, a.speakers) == ("a", "c", TOY.few)
+
+
+@pytest.mark.slow
+def test_kept_weights_are_half_and_load(called):
+    half = called / "out" / "tuned-seed0_f16.pth"
+    stored = torch.load(half, weights_only=True)["state_dict"]
+    assert {value.dtype for value in stored.values()} == {torch.float16}
+    whole = collect.choose_models(called / "work")["tuned-seed0"]
+    for name, value in load_model(half).state_dict().items():
+        expected = load_model(whole).state_dict()[name]
+        assert torch.allclose(value.float(), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_state_travels_to_another_machine(called, tmp_path):
+    """A finished training is finished there; one that is not takes its checkpoint along."""
+    work, result = called / "work", called / "work/small/results/tuned-seed0.json"
+    result.rename(tmp_path / "kept.json")
+    try:
+        collect.pack_state(work, tmp_path / "out", piece_bytes=10_000_000)
+        remarks = collect.pack_state(work, tmp_path / "tiny", piece_bytes=20_000)
+    finally:
+        (tmp_path / "kept.json").rename(result)
+    assert any("no room for tuned-seed0" in line for line in remarks)
+    collect.unpack_state(tmp_path / "out", tmp_path / "elsewhere")
+    assert len(read_results(tmp_path / "elsewhere" / "speech" / "results")) == 2
+    name = Path("small/exp/folder/ConvTasNet/tuned-seed0/checkpoints/last.ckpt")
+    assert (tmp_path / "elsewhere" / name).read_bytes() == (work / name).read_bytes()
+    assert not (tmp_path / "elsewhere" / "small" / "results" / "tuned-seed0.json").exists()
