@@ -7,10 +7,12 @@ from pathlib import Path
 
 from separation.errors import MissingInputError
 
+LADDER = "ladder.yml"  # beside variants, and none: see separation.ablate
+
 
 def list_recipes(root: Path) -> list[str]:
     """All ``MIX/MODEL`` and ``MIX/MODEL/VARIANT``, sorted."""
-    files = (root / "egs").glob("*/*/*.yml")
+    files = [path for path in (root / "egs").glob("*/*/*.yml") if path.name != LADDER]
     names = (path.relative_to(root / "egs").with_suffix("").as_posix() for path in files)
     return sorted(name.removesuffix("/conf") for name in names)
 
@@ -38,7 +40,7 @@ def find_confs(root: Path, recipe: str) -> list[Path]:
         )
     folder = root.joinpath("egs", *parts[:2])
     paths = [folder / f"{name}.yml" for name in ("conf", *parts[2:])]
-    missing = [path for path in paths if not path.is_file()]
+    missing = [path for path in paths if not path.is_file() or path.name == LADDER]
     if missing:
         raise MissingInputError(f"--recipe {recipe}: no {missing[0]}; there are: {known}.")
     data_set = folder.parent / "conf.yml"

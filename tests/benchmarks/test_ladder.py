@@ -219,3 +219,21 @@ def test_state_travels_to_another_machine(called, tmp_path):
     name = Path("small/exp/folder/ConvTasNet/tuned-seed0/checkpoints/last.ckpt")
     assert (tmp_path / "elsewhere" / name).read_bytes() == (work / name).read_bytes()
     assert not (tmp_path / "elsewhere" / "small" / "results" / "tuned-seed0.json").exists()
+
+
+def test_the_plan_of_the_original_analysis_resolves():
+    """AISHELL-3 itself is not at hand: the configs are looked at, and no run is planned."""
+    from separation.ablate.ladder import format_overrides
+    from separation.config.load import load_conf
+
+    ladder = read_ladder(ROOT / "egs" / "aishell3mix" / "ConvTasNet_small" / "ladder.yml")
+    confs = [
+        load_conf(ROOT, ladder.recipe, format_overrides(rung.changes)) for rung in ladder.rungs
+    ]
+    few = load_conf(ROOT, "aishell3mix/ConvTasNet_small/800x2s", [])
+    assert confs[0].section("splits", "mixtures", "audio", "model") == few.section(
+        "splits", "mixtures", "audio", "model"
+    )
+    assert {conf.training.segment_s * conf.training.batch_size for conf in confs} == {16}
+    fields = [conf.model.receptive_field() / conf.audio.sample_rate for conf in confs[3:5]]
+    assert fields == pytest.approx([0.64, 1.28], abs=0.01)

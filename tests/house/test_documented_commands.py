@@ -32,7 +32,7 @@ SOURCE_PATTERNS = (
         "local/*.py",
         "local/*.sh",
         "benchmarks/**/*.py",
-        "benchmarks/gpu/*.sh",
+        "benchmarks/*/*.sh",
     ),
     *("*.sh", "tests/run.sh", "conf/*.yml", "egs/**/*.yml"),
 )
