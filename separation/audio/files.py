@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from separation.audio.containers import is_cut_off, is_mp3_of_unknown_length
 from separation.errors import MissingInputError, UserError
 
 DECODED_WHOLE = (".g722", ".gsm")  # formats without a header
@@ -42,8 +43,9 @@ def find_ffmpeg() -> str:
 
 
 def is_decoded_whole(path: Path) -> bool:
-    """Whether only decoding tells a file's length, since libsndfile reads no header of it."""
-    return path.suffix.lower() in (*DECODED_WHOLE, *FFMPEG_SUFFIXES)
+    """Whether only decoding tells a file's length, since no header of it says so."""
+    known = path.suffix.lower() in (*DECODED_WHOLE, *FFMPEG_SUFFIXES)
+    return known or is_mp3_of_unknown_length(path)
 
 
 def read_audio(path: Path, *, allow_cut: bool = False) -> tuple[np.ndarray, int]:
@@ -94,7 +96,9 @@ def _decode(path: Path) -> tuple[np.ndarray, int, str]:
     with soundfile.SoundFile(path, **(raw if suffix == ".gsm" else {})) as file:
         frames = -1 if file.seekable() else file.frames  # raw GSM cannot be sought in
         samples = file.read(frames, dtype="float32", always_2d=True)
-        return samples, file.samplerate, find_missing_samples(file)
+        fault = find_missing_samples(file)
+        short = file.seekable() and len(samples) < file.frames and not is_decoded_whole(path)
+        return samples, file.samplerate, fault or (TRUNCATED if short else "")
 
 
 def _call_ffmpeg(path: Path) -> tuple[np.ndarray, int]:
@@ -124,7 +128,7 @@ def find_missing_samples(file: soundfile.SoundFile) -> str:
     stated = STATED_SIZE.search(remarks) if "should be" in remarks else None
     if stated and int(stated[2]) < int(stated[1]) < UNKNOWN_SIZE_BYTES:
         return TRUNCATED
-    return ""
+    return TRUNCATED if is_cut_off(Path(file.name), file.format) else ""
 
 
 def explain_decoding(path: Path, error: BaseException) -> str:

@@ -20,6 +20,7 @@ from separation.mixtures.table import (
     write_mixture_table,
 )
 from separation.stages.keys import audio_key, metadata_key
+from separation.text import list_first
 
 if TYPE_CHECKING:
     from separation.corpora.table import Utterance
@@ -161,7 +162,24 @@ def _check_published(experiment: Experiment) -> dict[str, Rows]:
         {speech / path: n_samples for path, n_samples in lengths.items()},
         min_samples=info.min_samples,
     )
+    _compare_levels(experiment)
     return lists
+
+
+def _compare_levels(experiment: Experiment) -> None:
+    """Name recordings that are not those which the published lists were made from."""
+    from separation.mixtures.check_levels import find_wrong_levels
+
+    inputs = experiment.inputs
+    rows = [row for rows in inputs.published.values() for row in rows]
+    wrong = find_wrong_levels(rows, inputs.speech_root, experiment.n_jobs)
+    if wrong:
+        logger.warning(
+            "%d recordings of those looked at are not as loud as published (%s): are they the "
+            "first microphone's, decoded by sph2pipe?",
+            len(wrong),
+            list_first(wrong, joined_by="; "),
+        )
 
 
 def _list_files(experiment: Experiment) -> list[tuple[Path, str]]:

@@ -1,0 +1,102 @@
+"""A file that was cut off is cut off for everybody, whatever its container."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from separation.audio.clips import open_clip
+from separation.audio.containers import is_mp3_of_unknown_length
+from separation.audio.files import read_mono
+from separation.audio.headers import read_header
+from separation.corpora.plugin import Recording
+from separation.corpora.table import scan_recordings
+from separation.errors import UserError
+from separation.mixtures.check_levels import find_wrong_levels
+from separation.mixtures.table import parse_row
+from tests.conftest import make_voice
+from tests.corpora.test_few_recordings import CONF
+from tests.support.inputs_page import is_documented
+
+RATE = 16000
+REASONS = "truncated|cannot be decoded|holds no samples"
+CONTAINERS = {
+    "WAV": ("wav", "PCM_16"),
+    "WAVEX": ("wav", "FLOAT"),
+    "RF64": ("wav", "PCM_16"),
+    "W64": ("w64", "PCM_24"),
+    "AIFF": ("aiff", "PCM_16"),
+    "AU": ("au", "PCM_16"),
+    "NIST": ("sph", "PCM_16"),
+    "CAF": ("caf", "PCM_16"),
+    "FLAC": ("flac", "PCM_16"),
+    "OGG": ("ogg", "VORBIS"),
+    "OPUS": ("opus", "OPUS"),
+    "MP3": ("mp3", None),
+}
+
+
+def write(folder: Path, name: str) -> Path:
+    suffix, kind = CONTAINERS[name]
+    path = folder / f"{name}.{suffix}"
+    container = "OGG" if name == "OPUS" else name
+    soundfile.write(path, make_voice(3, 140, 3.0, RATE), RATE, kind, format=container)
+    return path
+
+
+@pytest.mark.parametrize("share", [0.6, 0.97])
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_one_verdict_on_a_cut_file(name, share, tmp_path):
+    """Ogg, Opus, MP3 and others passed stages 0 to 6 as shorter recordings."""
+    path = write(tmp_path, name)
+    whole = read_header(path)
+    assert not whole.fault and whole.n_samples == len(read_mono(path)[0]) == 3 * RATE
+    assert len(open_clip(path).read(3 * RATE, 1.0)) == 3 * RATE
+    path.write_bytes(path.read_bytes()[: round(share * path.stat().st_size)])
+    assert read_header(path).fault
+    with pytest.raises(UserError, match=REASONS):
+        read_mono(path)
+    with pytest.raises(UserError, match=REASONS):
+        open_clip(path).read(3 * RATE, 1.0)
+    recordings = [Recording(speaker="ann", path=path.name, prompt="a")]
+    with pytest.raises(UserError) as caught:
+        scan_recordings(recordings, tmp_path, CONF.corpus, 1, tmp_path / "scan")
+    assert is_documented(str(caught.value))
+
+
+def test_an_mp3_file_that_states_no_length_is_decoded_to_its_end(tmp_path):
+    """Its header gives a guess, by which a whole file would be a cut one."""
+    path = write(tmp_path, "MP3")
+    data = path.read_bytes()
+    assert not is_mp3_of_unknown_length(path)
+    bare = tmp_path / "bare.mp3"
+    bare.write_bytes(data.replace(b"Info", bytes(4)).replace(b"Xing", bytes(4)))
+    tagged = tmp_path / "tagged.mp3"
+    tagged.write_bytes(b"ID3\4\0\0\0\0\x40\0" + bytes(1 << 13) + data)
+    assert is_mp3_of_unknown_length(bare) and not is_mp3_of_unknown_length(tagged)
+    n_samples = len(read_mono(bare)[0])
+    assert abs(n_samples - 3 * RATE) < 3000 and read_header(bare).n_samples == n_samples
+    assert open_clip(bare).n_samples == n_samples and not read_header(bare).fault
+
+
+def test_recordings_that_are_not_those_of_the_lists_are_named(tmp_path):
+    """WSJ0's second microphone, or Shorten decoded to noise, went through."""
+    voice = make_voice(1, 120, 2.0, RATE)
+    noise = np.random.default_rng(0).uniform(-0.99, 0.99, 2 * RATE)
+    level = float(np.mean(voice**2))
+    rows = []
+    for number, samples in enumerate([voice, noise, 0.1 * voice]):
+        soundfile.write(tmp_path / f"{number}.wav", samples, RATE, "PCM_16")
+        names = {"mixture_ID": str(number)}
+        for k in (1, 2):
+            names |= {f"source_{k}_path": f"{number}.wav", f"source_{k}_snr_db": "0"}
+            names |= {f"source_{k}_level": repr(1.5 * level)}
+        rows.append(parse_row(names))
+    wrong = find_wrong_levels(rows, tmp_path, 1)
+    assert {text.split(":")[0] for text in wrong} == {"1.wav", "2.wav"}
+    assert all(map(is_documented, wrong))
+    existing = parse_row(
+        {"mixture_ID": "a", "mixture_path": "m", "source_1_path": "x"} | {"source_2_path": "y"}
+    )
+    assert find_wrong_levels([existing], tmp_path, 1) == []
