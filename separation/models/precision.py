@@ -43,3 +43,14 @@ def in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
 def _widen(value: Any) -> Any:
     is_narrow = isinstance(value, torch.Tensor) and value.dtype in (torch.bfloat16, torch.float16)
     return value.float() if is_narrow else value
+
+
+def allow_tf32(device: torch.device) -> None:
+    """Products of float32 matrices on CUDA round their factors to TF32, as convolutions do.
+
+    PyTorch allows it for convolutions only, so the same layer would be slower as a product, six
+    times on an H100. By the switch that :func:`separation.models.inference.multiply_exactly` turns:
+    after ``torch.set_float32_matmul_precision``, PyTorch refuses to say what a backend's switch is.
+    """
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True

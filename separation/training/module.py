@@ -20,7 +20,7 @@ from separation.models.asteroid import describe_model
 from separation.models.checkpoint.load import open_model
 from separation.models.fast.layers import FastForm, make_fast
 from separation.models.fast.time_major import find_obstacle
-from separation.models.precision import has_fast_bf16
+from separation.models.precision import allow_tf32, has_fast_bf16
 from separation.models.recompute import keep_buffers
 from separation.models.registry import build_model, find_architecture
 from separation.text import explain_briefly
@@ -80,6 +80,7 @@ class SeparationModule(pl.LightningModule):
         """
         norms = self.conf.fused_norm and self.architecture.fused
         self.layout = self._choose_layout()
+        allow_tf32(self.device)
         plain = make_fast(self.model, FastForm(norms=norms, layout=self.layout))
         self._forms = {"train": self._find_pass(plain), "eval": plain}
         precision = self.conf.precision

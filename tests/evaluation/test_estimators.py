@@ -17,7 +17,8 @@ from separation.evaluation.estimators import (
 from separation.metrics.score import si_sdr_db
 from separation.mixtures.signals import Mixture
 from separation.mixtures.table import parse_row
-from separation.models.inference import separate_samples
+from separation.models.inference import multiply_exactly, separate_samples
+from separation.models.precision import allow_tf32
 from tests.conftest import ROOT, make_voice
 
 RATE = 8000
@@ -104,6 +105,19 @@ def test_a_mixture_shorter_than_a_window_and_a_silent_source(name):
     sources = mixture.sources * [[1], [0]]
     silent = dataclasses.replace(mixture, mixture=sources[0], sources=sources)
     assert np.isfinite(make_oracle_mask(name, CONF, RATE)(silent)).all()
+
+
+def test_tf32_of_training_leaves_exact_scores_readable():
+    """One switch: after torch.set_float32_matmul_precision, reading the precision raised here."""
+    allowed = torch.backends.cuda.matmul.allow_tf32
+    try:
+        allow_tf32(torch.device("cuda"))
+        assert torch.get_float32_matmul_precision() == "high"
+        with multiply_exactly():
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 def test_tf32_is_off_while_a_model_separates_and_as_it_was_afterwards():

@@ -14,20 +14,32 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from separation.models.fast.block_middle import widen
 from separation.models.fast.gradients import (
+    EPS,
     NormOfPReLU,
     PointwiseProduct,
     ShiftedProducts,
     add_shifted,
 )
-from separation.models.fast.masker import PaddedMasker, can_pad, is_asteroids, multiply_frames
+from separation.models.fast.masker import (
+    DirectMasker,
+    PaddedMasker,
+    can_pad,
+    is_asteroids,
+    multiply_frames,
+)
 from separation.models.fast.time_major import TimeMajorConvTasNet, find_obstacle
 
 logger = logging.getLogger(__name__)
 
 
 class FusedGlobalNorm(nn.Module):
-    """Asteroid's ``GlobLN`` (gLN, Luo and Mesgarani 2019, eq. 9) as one group of GroupNorm."""
+    """Asteroid's ``GlobLN`` (gLN, Luo and Mesgarani 2019, eq. 9) as one group of GroupNorm.
+
+    Not where it would be that operation's own kernel on CUDA: it gives a group to one thread block,
+    so that a single mixture keeps one of a GPU's many multiprocessors busy.
+    """
 
     def __init__(self, original: nn.Module) -> None:
         super().__init__()
@@ -36,7 +48,16 @@ class FusedGlobalNorm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``(batch, channels, time)`` to the same shape."""
-        return functional.group_norm(x, 1, self.gamma, self.beta, 1e-8)
+        if x.device.type == "cuda" and not torch.compiler.is_compiling():
+            return self._normalize_by_statistics(x)
+        return functional.group_norm(x, 1, self.gamma, self.beta, EPS)
+
+    def _normalize_by_statistics(self, x: torch.Tensor) -> torch.Tensor:
+        """Statistics by a kernel that shares an item among thread blocks, in float32 or wider."""
+        wide = widen(x)
+        variance, mean = torch.var_mean(wide, (1, 2), correction=0, keepdim=True)
+        scale = self.gamma[:, None] * torch.rsqrt(variance + EPS)
+        return torch.addcmul(self.beta[:, None] - mean * scale, wide, scale)
 
 
 class ShiftedDepthwiseConv(nn.Module):
@@ -149,9 +170,9 @@ def make_fast(model: nn.Module, form: FastForm = PLAIN) -> nn.Module:
         form = dataclasses.replace(form, layout="bct")
     # buffers too: the running means of a batch norm are the model's, whichever form trains
     shared: dict[int, Any] = {id(part): part for part in (*model.parameters(), *model.buffers())}
-    fast = copy.deepcopy(model, memo=shared)
+    fast: Any = copy.deepcopy(model, memo=shared)
     if form.gradients:
-        masker: Any = getattr(fast, "masker", None)
+        masker = getattr(fast, "masker", None)
         _write_gradients(fast, form.depthwise)
         if form.norms and form.depthwise and can_pad(masker):
             fast.masker = PaddedMasker(masker)
@@ -161,6 +182,9 @@ def make_fast(model: nn.Module, form: FastForm = PLAIN) -> nn.Module:
     _replace_layers(fast, form)
     if form.depthwise and not form.gradients:
         _join_outputs(fast)
+    masker = getattr(fast, "masker", None)
+    if is_asteroids(masker, "TDConvNet"):
+        fast.masker = DirectMasker(masker)
     return fast
 
 

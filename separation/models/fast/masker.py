@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from separation.models.fast.block_middle import widen
 from separation.models.fast.gradients import NormOfPReLU
 
 MULTIPLE = 8  # floats in a vector register of AVX2
@@ -28,6 +29,31 @@ class KeptNorm(nn.Module):
         """``(batch, channels, frames)``, with ``keep`` of ones and zeros, to the same shape."""
         slope = x.new_ones(1) if self.slope is None else self.slope
         return NormOfPReLU.apply(x, slope, self.gamma, self.beta, keep)[0]
+
+
+class DirectMasker(nn.Module):
+    """Asteroid's ``TDConvNet``, whose sum of skip connections starts with the first.
+
+    Asteroid's starts with a zero that it copies from the host, for which a GPU is waited for.
+    """
+
+    def __init__(self, masker: Any) -> None:
+        super().__init__()
+        self.n_src, self.out_chan = masker.n_src, masker.out_chan
+        self.has_skips = bool(masker.skip_chan)
+        self.bottleneck, self.TCN = masker.bottleneck, masker.TCN
+        self.mask_net, self.output_act = masker.mask_net, masker.output_act
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """``(batch, n_filters, frames)`` to masks ``(batch, n_src, n_filters, frames)``."""
+        output, skips = self.bottleneck(frames), None
+        for block in self.TCN:
+            residual, skip = block(output) if self.has_skips else (block(output), None)
+            output = output + residual
+            if skip is not None:
+                skips = widen(skip) if skips is None else skips + skip
+        score = self.mask_net(output if skips is None else skips)
+        return self.output_act(score.view(-1, self.n_src, self.out_chan, frames.shape[-1]))
 
 
 class PaddedMasker(nn.Module):
