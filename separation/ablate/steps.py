@@ -78,19 +78,28 @@ def _check_same_mixtures(results: Sequence[RungResult]) -> None:
                 )
 
 
+def measure_gain(
+    own: Sequence[RungResult], below: Sequence[RungResult], name: str
+) -> MeanInterval | None:
+    """What a rung has over another on the same mixtures of one test set, with the interval that
+    draws speakers; None where one of them has no result."""
+    if not own or not all(name in result.tests for result in [*own, *below]) or not below:
+        return None
+    after, before = (
+        average_seeds([result.tests[name] for result in both]) for both in (own, below)
+    )
+    return subtract(after, before).by_speakers()
+
+
 def _measure_sets(own: list[RungResult], below: list[RungResult]) -> dict[str, SetFigures]:
     figures = {}
     for name in own[0].tests:
         mean = average_seeds([result.tests[name] for result in own])
-        gain = None
-        if below and all(name in result.tests for result in below):
-            before = average_seeds([result.tests[name] for result in below])
-            gain = subtract(mean, before).by_speakers()
         figures[name] = SetFigures(
             score=mean.by_speakers(),
             by_mixtures=mean.by_mixtures(),
             seeds=tuple(fmean(result.tests[name].values) for result in own),
-            gain=gain,
+            gain=measure_gain(own, below, name),
         )
     return figures
 

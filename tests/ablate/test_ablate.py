@@ -16,7 +16,7 @@ from separation.ablate.plan import plan_runs
 from separation.ablate.processes import Runner
 from separation.ablate.report import write_report
 from separation.ablate.result import RungResult, TestScores, read_results, write_result
-from separation.ablate.steps import measure_rungs
+from separation.ablate.steps import measure_gain, measure_rungs
 from separation.cli.main import main
 from separation.errors import MissingInputError, UserError
 from separation.evaluation.score_rows import read_scores
@@ -322,3 +322,11 @@ def test_sigterm_lets_a_training_write_its_checkpoint(tmp_path, speech_folder):
     process.send_signal(signal.SIGTERM)
     assert process.wait(90) == 128 + signal.SIGTERM
     assert "stopped by SIGTERM" in log.read_text()
+
+
+def test_a_gain_over_a_rung_further_down(results):
+    """c is 3 dB above a on the mean over its seeds; without a result there is no gain."""
+    a = [own for own in read_results(results) if own.rung == "a"]
+    c = [make_result("c", "b", 0, (5.0, 5.0, 5.0, 7.0))]
+    assert measure_gain(c, a, "adults").mean == 3.0
+    assert measure_gain(c, [], "adults") is None and measure_gain(c, a, "children") is None

@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from benchmarks.gpu.voices import make_voice, write_voices
-from benchmarks.ladder import collect
+from benchmarks.ladder import collect, page
 from benchmarks.ladder.prepare import TOY, main, prepare
 from separation.ablate.ladder import read_ladder
 from separation.ablate.options import Options
@@ -237,3 +237,29 @@ def test_the_plan_of_the_original_analysis_resolves():
     assert {conf.training.segment_s * conf.training.batch_size for conf in confs} == {16}
     fields = [conf.model.receptive_field() / conf.audio.sample_rate for conf in confs[3:5]]
     assert fields == pytest.approx([0.64, 1.28], abs=0.01)
+
+
+def test_the_page_is_filled_from_results_and_says_what_held(prepared, tmp_path):
+    import dataclasses
+
+    from separation.ablate.result import write_result
+    from tests.ablate.test_ablate import make_result
+
+    text = f"Before\n{page.BEGIN}\nold\n{page.END}\nAfter\n"
+    assert page.fill_page(text, tmp_path) == text.replace("old", "Not measured yet.")
+    scores = {"b": 1.0, "f": 6.4, "g": 6.1, "h": 6.2, "j": 7.5}
+    for rung, value in scores.items():
+        result = make_result(rung, "", 0, (value, value, value, value))
+        write_result(tmp_path / f"{rung}.json", dataclasses.replace(result, ladder="speech"))
+    filled = page.fill_page(text, tmp_path)
+    assert "| data quantity | 5 to 6 dB | f over b | 5.40 [5.40, 5.40] | confirmed |" in filled
+    assert "| data set | 1 to 2 dB | no two rungs | – | not decided |" in filled
+    assert (
+        "| length of segments | 0.5 to 1 dB | g over f | -0.30 [-0.30, -0.30] | refuted |" in filled
+    )
+    assert page.Guess(cause="x", low=1, high=2).decide(None) == "not decided"
+
+
+def test_the_page_holds_the_results_of_the_repository():
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert page.fill_page(text, page.RESULTS) == text
