@@ -10,6 +10,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+try:
+    import miniaudio
+except ImportError:  # pragma: no cover
+    miniaudio = None
+
 from separation.audio.containers import is_cut_off, is_mp3_of_unknown_length
 from separation.errors import MissingInputError, UserError
 
@@ -18,6 +23,7 @@ ABSENT, EMPTY, TRUNCATED = "is not there", "holds no samples", "is truncated"
 NO_LENGTH = "states no length, as FLAC written to a pipe does; encode it into a file"
 # Programs that write WAV to a pipe do not know the size; they state this, or a little less.
 UNKNOWN_SIZE_BYTES = 0x7FFFF000
+MP3_SLACK_SAMPLES = 4 * 1152  # frames that decoders skip or add at the ends
 UNKNOWN_FRAMES = 1 << 62  # libsndfile's count for a FLAC file that states none is above
 STATED_SIZE = re.compile(r"(?:data|SSND) *: (\d+) \(should be (\d+)\)")
 
@@ -96,6 +102,8 @@ def _decode(path: Path) -> tuple[np.ndarray, int, str]:
     with soundfile.SoundFile(path, **(raw if suffix == ".gsm" else {})) as file:
         frames = -1 if file.seekable() else file.frames  # raw GSM cannot be sought in
         samples = file.read(frames, dtype="float32", always_2d=True)
+        if is_mp3_of_unknown_length(path) and len(samples) == file.frames:
+            samples = _read_mp3_to_end(path, samples)
         fault = find_missing_samples(file)
         short = file.seekable() and len(samples) < file.frames and not is_decoded_whole(path)
         return samples, file.samplerate, fault or (TRUNCATED if short else "")
@@ -113,6 +121,18 @@ def _call_ffmpeg(path: Path) -> tuple[np.ndarray, int]:
             lines = done.stderr.decode(errors="replace").split("\n")
             raise ValueError(f"ffmpeg: {lines[0].strip() or 'failed'}")
         return soundfile.read(wav, dtype="float32", always_2d=True)
+
+
+def _read_mp3_to_end(path: Path, samples: np.ndarray) -> np.ndarray:
+    """libsndfile stops at the length that it guesses; miniaudio goes on where there is more."""
+    if miniaudio is None:
+        return samples
+    try:
+        whole = miniaudio.mp3_read_file_f32(str(path))
+    except miniaudio.MiniaudioError:
+        return samples
+    found = np.frombuffer(whole.samples, np.float32).reshape(-1, whole.nchannels)
+    return found if len(found) > len(samples) + MP3_SLACK_SAMPLES else samples
 
 
 def find_missing_samples(file: soundfile.SoundFile) -> str:

@@ -17,7 +17,7 @@ from separation.corpora.plugin import Recording, fingerprint_recordings
 from separation.errors import UserError
 from separation.files import format_rows, hash_text, read_rows
 from separation.jobs import Journal, run_jobs
-from separation.text import list_lines
+from separation.text import list_first, list_lines
 
 logger = logging.getLogger(__name__)
 
@@ -187,6 +187,34 @@ def _report_bad(bad: list[str], skip: bool) -> None:
         )
     for reason in bad:
         logger.warning("left out: %s", reason)
+
+
+def drop_low_rates(
+    utterances: list[Utterance], sample_rate: int, *, skip_bad: bool
+) -> list[Utterance]:
+    """The utterances that have what a model of ``sample_rate`` Hz works in.
+
+    Raising a recording's rate would leave its upper band empty, and no score would show it.
+
+    Raises:
+        UserError: some have less, and ``skip_bad`` does not leave them out.
+    """
+    low = [row for row in utterances if row.sample_rate < sample_rate]
+    if low and not skip_bad:
+        raise UserError(
+            f"{len(low)} recordings have a lower sample rate than audio.sample_rate={sample_rate} "
+            f"({low[0].path}: {low[0].sample_rate} Hz, the first): set audio.sample_rate="
+            f"{min(row.sample_rate for row in low)}, or leave them out with --set "
+            "corpus.skip_bad=true."
+        )
+    if low:
+        logger.warning(
+            "left out: %d recordings of less than audio.sample_rate=%d Hz (%s)",
+            len(low),
+            sample_rate,
+            list_first([row.path for row in low]),
+        )
+    return [row for row in utterances if row.sample_rate >= sample_rate]
 
 
 def format_table(utterances: Iterable[Utterance]) -> str:

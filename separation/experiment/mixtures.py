@@ -3,13 +3,29 @@
 from pathlib import Path
 
 from separation.corpora.pack import ExactPack, PackedAudio
-from separation.corpora.table import read_table
+from separation.corpora.table import Utterance, drop_low_rates, read_table
 from separation.errors import UserError
 from separation.experiment.experiment import Experiment
 from separation.mixtures.dataset import MixtureDataset, ReadOptions
 from separation.mixtures.dynamic.host import DynamicMixtures, ListedSegments
 from separation.mixtures.source_files import Corpora
 from separation.mixtures.table import read_mixture_table
+
+
+def read_usable(experiment: Experiment) -> list[Utterance]:
+    """The corpus table, without what is left out for its sample rate."""
+    return _read_usable(experiment, experiment.data.table)
+
+
+def read_usable_noise(experiment: Experiment) -> list[Utterance]:
+    """The noise corpus's table likewise; empty where no noise is used."""
+    return _read_usable(experiment, experiment.data.noise_table) if experiment.noisy else []
+
+
+def _read_usable(experiment: Experiment, table: Path) -> list[Utterance]:
+    conf = experiment.conf
+    rate = conf.audio.sample_rate
+    return drop_low_rates(read_table(table), rate, skip_bad=conf.corpus.skip_bad)
 
 
 def open_corpora(experiment: Experiment) -> Corpora:
@@ -59,14 +75,13 @@ def open_training(experiment: Experiment) -> DynamicMixtures | ListedSegments:
         mixtures, crop = open_split(experiment, "train"), conf.training.random_crop
         return ListedSegments(mixtures, n_samples, conf.training.seed, random_crop=crop)
     packed = experiment.data.packed(conf.audio.sample_rate)
-    speech, noise = _open_pack(experiment.data.table, packed), None
+    speech, noise = _open_pack(read_usable(experiment), packed), None
     if experiment.noisy:
-        noise = _open_pack(experiment.data.noise_table, packed / "noise")
+        noise = _open_pack(read_usable_noise(experiment), packed / "noise")
     speeds = (conf.training.speed_min, conf.training.speed_max)
     return DynamicMixtures(speech, n_samples, conf.mixtures, conf.training.seed, noise, speeds)
 
 
-def _open_pack(table: Path, folder: Path) -> PackedAudio:
+def _open_pack(rows: list[Utterance], folder: Path) -> PackedAudio:
     """The training speakers of a table."""
-    names = sorted({row.speaker for row in read_table(table) if row.split == "train"})
-    return PackedAudio(folder, names)
+    return PackedAudio(folder, sorted({row.speaker for row in rows if row.split == "train"}))

@@ -47,12 +47,14 @@ def run_corpus(experiment: Experiment) -> list[Path]:
         describe_few_speakers,
         limit_training,
     )
-    from separation.corpora.table import format_table, scan_recordings
+    from separation.corpora.table import drop_low_rates, format_table, scan_recordings
 
     conf, inputs, data = experiment.conf, experiment.inputs, experiment.data
     found = scan_recordings(
         inputs.recordings, inputs.speech_root, conf.corpus, experiment.n_jobs, data.shared
     )
+    rate, skip_bad = conf.audio.sample_rate, conf.corpus.skip_bad
+    drop_low_rates(found.utterances, rate, skip_bad=skip_bad)  # the table serves every rate
     if experiment.origin == "published":
         utterances = copy_subsets(found.utterances)
     else:
@@ -73,7 +75,7 @@ def _scan_noise(experiment: Experiment) -> "list[Utterance]":
     """Table of the noise corpus; of its training part where the lists are published."""
     from separation.corpora.plugin import list_recordings
     from separation.corpora.splits import copy_subsets
-    from separation.corpora.table import scan_recordings
+    from separation.corpora.table import drop_low_rates, scan_recordings
 
     name, root = experiment.conf.corpus.noise, experiment.inputs.noise_root
     recordings = list_recordings(name, root)
@@ -84,6 +86,7 @@ def _scan_noise(experiment: Experiment) -> "list[Utterance]":
     found = scan_recordings(
         recordings, root, conf, experiment.n_jobs, experiment.data.shared, label="noise"
     )
+    drop_low_rates(found.utterances, experiment.conf.audio.sample_rate, skip_bad=conf.skip_bad)
     return copy_subsets(found.utterances)
 
 
@@ -194,15 +197,14 @@ def _list_files(experiment: Experiment) -> list[tuple[Path, str]]:
 
 def _draw(experiment: Experiment) -> dict[str, Rows]:
     from separation.corpora.splits import check_disjoint
-    from separation.corpora.table import read_table
-    from separation.experiment.mixtures import open_corpora
+    from separation.experiment.mixtures import open_corpora, read_usable, read_usable_noise
     from separation.mixtures.draw.combinations import draw_combinations
     from separation.mixtures.draw.librimix import draw_librimix
 
     conf = experiment.conf
-    utterances = read_table(experiment.data.table)
+    utterances = read_usable(experiment)
     check_disjoint(utterances, conf.splits.by, conf.mixtures.n_src)
-    noises = read_table(experiment.data.noise_table) if experiment.noisy else []
+    noises = read_usable_noise(experiment)
     tables = {}
     for split in experiment.listed_splits:
         counts = {"train": conf.mixtures.n_train, "dev": conf.mixtures.n_dev}
@@ -245,18 +247,17 @@ def run_audio(experiment: Experiment) -> list[Path]:
 
 def _pack_training(experiment: Experiment) -> list[Path]:
     from separation.corpora.pack import pack_speakers
-    from separation.corpora.table import read_table
+    from separation.experiment.mixtures import read_usable, read_usable_noise
 
     data, rate = experiment.data, experiment.conf.audio.sample_rate
     folder, inputs = data.packed(rate), experiment.inputs
     _begin_pack(folder, audio_key(experiment))
-    rows = [row for row in read_table(data.table) if row.split == "train"]
-    _refuse_low_rates(rows, rate)
+    rows = [row for row in read_usable(experiment) if row.split == "train"]
     missing = [row for row in rows if not (folder / f"{row.speaker}.csv").is_file()]
     check_space(folder, sum(round(row.duration_s * rate) * BYTES_PER_SAMPLE for row in missing))
     pack_speakers(rows, inputs.speech_root, folder, rate, experiment.n_jobs)
     if experiment.noisy:
-        noises = [row for row in read_table(data.noise_table) if row.split == "train"]
+        noises = [row for row in read_usable_noise(experiment) if row.split == "train"]
         pack_speakers(noises, inputs.noise_root, folder / "noise", rate, experiment.n_jobs)
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
@@ -281,14 +282,3 @@ def _begin_pack(folder: Path, key: str) -> None:
     if read_json(key_file) != key:
         shutil.rmtree(folder, ignore_errors=True)
         write_json(key_file, key)
-
-
-def _refuse_low_rates(table: "list[Utterance]", sample_rate: int) -> None:
-    """Raising a recording's rate would leave its upper band empty, and no score would show it."""
-    low = [row for row in table if row.sample_rate < sample_rate]
-    if low:
-        raise UserError(
-            f"{len(low)} recordings have a lower sample rate than audio.sample_rate={sample_rate} "
-            f"({low[0].path}: {low[0].sample_rate} Hz, the first): set audio.sample_rate="
-            f"{min(row.sample_rate for row in low)}, or leave them out."
-        )

@@ -3,12 +3,13 @@
 Changing what a key hashes makes every finished experiment begin anew; a test holds recorded keys.
 """
 
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from separation.config.training import MACHINE_KEYS
-from separation.files import fingerprint_file, hash_value, stamp_file
+from separation.files import fingerprint_file, hash_value, read_rows, stamp_file
 
 if TYPE_CHECKING:
     from separation.experiment.experiment import Experiment
@@ -32,8 +33,25 @@ def metadata_key(experiment: "Experiment") -> str:
     """The corpus table, how mixtures are drawn from it, and the rate where levels depend on it."""
     conf = experiment.conf
     measured = conf.mixtures.train_level_by == "difference" and experiment.has_train_list
-    rate = conf.audio.sample_rate if experiment.origin == "existing" or measured else 0
+    counts = experiment.origin == "existing" or measured or _leaves_out_low_rates(experiment)
+    rate = conf.audio.sample_rate if counts else 0
     return hash_value([corpus_key(experiment), conf.section("metadata", "mixtures"), rate])
+
+
+def _leaves_out_low_rates(experiment: "Experiment") -> bool:
+    """Whether ``skip_bad`` leaves out recordings for their sample rate."""
+    if not experiment.conf.corpus.skip_bad or experiment.origin != "drawn":
+        return False
+    data, rate = experiment.data, experiment.conf.audio.sample_rate
+    tables = [data.table, data.noise_table] if experiment.noisy else [data.table]
+    stamps = [stamp_file(table) for table in tables if table.is_file()]
+    return any(_find_lowest_rate(*stamp) < rate for stamp in stamps)
+
+
+@functools.cache
+def _find_lowest_rate(path: str, n_bytes: int, changed_ns: int) -> int:
+    """In Hz, of a corpus table as it was at a time."""
+    return min((int(row["sample_rate"]) for row in read_rows(Path(path))), default=0)
 
 
 def audio_key(experiment: "Experiment") -> str:
