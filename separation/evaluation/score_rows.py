@@ -7,6 +7,7 @@ from pathlib import Path
 
 from separation.errors import UserError
 from separation.files import format_rows, hash_text, read_rows
+from separation.metrics.names import UNSCORABLE
 from separation.text import list_first
 
 N_NAMED = 10  # mixtures without scores in one sentence
@@ -92,13 +93,14 @@ def parse_score_row(cells: Mapping[str, Cell | None]) -> ScoreRow:
     texts = {column: str(rest.pop(column, "")) for column in [*TEXTS, *speakers]}
     numbers = {column: _read_number(cell, column) for column, cell in rest.items()}
     counts = {column: int(numbers.pop(column)) for column in COUNTS if column in numbers}
+    problems = tuple(texts["problems"].split())
     return ScoreRow(
         mixture_id=texts["mixture_ID"],
         pair=texts["pair"] or "unknown",
         speakers=tuple(texts[column] for column in speakers),
         audio=texts["audio"],
         permutation=tuple(map(int, texts["permutation"].split())),
-        problems=tuple(texts["problems"].split()),
+        problems=problems,
         error=texts["error"],
         n_samples=counts.get("n_samples"),
         n_swaps=counts.get("n_swaps", 0),
@@ -106,7 +108,7 @@ def parse_score_row(cells: Mapping[str, Cell | None]) -> ScoreRow:
         duration_s=numbers.pop("duration_s", None),
         level_difference_db=numbers.pop("level_difference_db", None),
         overlap=numbers.pop("overlap", None),
-        values=numbers,
+        values={} if UNSCORABLE & set(problems) else numbers,  # earlier versions wrote some
     )
 
 

@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from separation.metrics.names import UNSCORABLE
 from separation.metrics.si_sdr import ratios_of_gram_db
 
+__all__ = ["PROBLEMS", "UNSCORABLE", "best_permutation", "find_confusions", "find_unscorable"]
 PROBLEMS = {
     "silent-reference": "a reference is silent, or nothing but a constant: no ratio to it exists",
     "silent-mixture": "the mixture is silent, or nothing but a constant: it has no score",
@@ -15,7 +17,7 @@ PROBLEMS = {
     "same-voice-twice": "two outputs hold the same voice, so that another one is lost",
     "merged-channels": "an output still holds two voices as the mixture does, another one or none",
     "channel-swap": "the outputs change places, from one second to another",
-    "same-references": "two references are one signal: which is which, SIR and SAR mean nothing",
+    "same-references": "two references are one signal: there is nothing to separate, so no score",
     "one-source": "with one source there is no interference, so SIR has no value",
     "stoi-failed": "STOI has no value: too short, or hardly any speech",
     "pesq-failed": "PESQ has no value: too short, or no speech found",
@@ -24,10 +26,6 @@ PROBLEMS = {
     "model-failed": "the model could not separate it: no memory, too short, or other outputs",
     "score-failed": "the scorer failed on it: no memory, or a fault that deserves a report",
 }
-UNSCORABLE = frozenset(
-    {"silent-reference", "silent-mixture", "zero-estimate", "non-finite", "unreadable"}
-    | {"model-failed", "score-failed"}
-)
 SILENT_ENERGY = 1e-24  # of a signal's energy about its mean, to its energy with the mean
 MARGIN_DB = 3.0  # above the unprocessed mixture, to count as separated
 SAME = 1e-10  # of two references' energy apart, beyond which they are one signal: 100 dB

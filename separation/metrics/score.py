@@ -106,14 +106,15 @@ def score_mixture(
         gram = windows.sum(axis=0)
         energies = np.diag(gram) + n_samples * means**2
     unscorable = find_unscorable(np.diag(gram), energies, n_src)
+    if not {"non-finite", "silent-reference"} & set(unscorable):
+        # the mixture itself would score 150 dB and a binary mask nothing: no mean may hold it
+        unscorable += ("same-references",) if find_same_references(gram, n_src) else ()
     if unscorable:
         return Score({}, (), unscorable)
     pairwise = pairwise_si_sdr_db(signals, gram, n_src)
     order = best_permutation(pairwise[:, :-1])
     confusions, n_swaps = find_confusions(pairwise, windows)
     problems = list(confusions)
-    if find_same_references(gram, n_src):
-        problems.append("same-references")
     tables = {"si_sdr": np.stack([pairwise[:, -1], pairwise[range(n_src), order]])}
     rows = [[2 * n_src, n_src + estimate] for estimate in order]  # mixture, estimate
     if "sdr" in metrics:
@@ -136,7 +137,7 @@ def _score_others(
     """SIR, SAR, STOI, PESQ, ``(2, n_src)`` each: mixture, estimates; appends to problems."""
     n_src = len(rows)
     tables: dict[str, np.ndarray] = {}
-    if {"sir", "sar"} & set(metrics) and "same-references" not in problems:
+    if {"sir", "sar"} & set(metrics):
         tables |= project_on_all_db(signals, rows)
     if n_src == 1 and "sir" in metrics:
         del tables["sir"]

@@ -19,7 +19,7 @@ from separation.datasets.evaluation_sets import EvalSet, open_eval_set
 from separation.datasets.options import MixtureOptions
 from separation.datasets.standard_sets import compare_with_published
 from separation.errors import UnscoredError
-from separation.evaluation.score_rows import ScoreRow, read_scores
+from separation.evaluation.score_rows import ScoreRow, parse_score_row, read_scores
 from separation.experiment.experiment import Experiment
 from separation.experiment.open import open_experiment
 from separation.files import read_json
@@ -274,6 +274,24 @@ def test_mistakes_are_one_sentence_before_anything_is_scored(tmp_path, compare):
         assert sentence.startswith("error: "), sentence
         assert said in sentence
     assert not list(tmp_path.glob("out/*/*.csv"))
+
+
+def test_equal_references_are_in_no_estimators_mean(tmp_path, compare):
+    """The floor's mean held them with 150 dB, the binary mask's did not."""
+    folder = write_folder(tmp_path / "calls", 2, duration_s=0.3)
+    voice = make_sources(5, 1, 8000, 0.4)[0]
+    write_mixture(folder, "same", 2 * voice, np.stack([voice, voice]), 8000)
+    model = save_small_model(tmp_path / "model.pth")
+    words = ["--models", model, "--test-sets", folder, "--out", tmp_path / "out", "--worst", "0"]
+    code, stdout, _ = compare(*words)
+    assert code == 1 and "150" not in stdout
+    for table in (tmp_path / "out").glob("*/*.csv"):
+        rows = read_scores(table)
+        assert [row.is_scored for row in rows] == [True, True, False], table
+        assert "same-references" in rows[2].problems
+        # as an earlier version wrote it
+        old = parse_score_row(rows[2].as_cells() | {"si_sdri": 150.0, "si_sdr": 150.0})
+        assert not old.is_scored
 
 
 def test_names_become_files_that_stay_apart():

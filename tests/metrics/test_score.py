@@ -470,10 +470,15 @@ def test_sound_estimates_have_no_problem():
     assert score_mixture(*_case("none"), SAMPLE_RATE).problems == ()
 
 
-def test_equal_references_have_no_interference():
-    score = score_mixture(*_case("same-references"), SAMPLE_RATE, BSS)
-    assert "same-references" in score.problems
-    assert "sdr" in score.values and "sir" not in score.values and "sar" not in score.values
+def test_equal_references_have_no_score_whatever_the_estimates_are():
+    """The mixture scored 150 dB, a binary mask, whose second output is zero, nothing."""
+    mixture, references, estimates = _case("same-references")
+    references[1] = references[0]
+    mixture = references.sum(axis=0)
+    silent = np.stack([mixture, np.zeros_like(mixture)])
+    for own in (estimates, np.stack([mixture, mixture]), silent):
+        score = score_mixture(mixture, references, own, SAMPLE_RATE, BSS)
+        assert "same-references" in score.problems and not score.values
 
 
 def test_a_single_source_has_no_sir():
