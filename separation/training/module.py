@@ -348,7 +348,7 @@ def make_model(conf: Conf, *, from_checkpoint: bool = True) -> nn.Module:
     model = build_model(conf.model, n_src, conf.audio.sample_rate)
     check_shape(model, n_src)
     if conf.training.init_from and from_checkpoint:
-        load_initial_weights(model, conf.training.init_from)
+        load_initial_weights(model, conf.training.init_from, conf.audio.sample_rate)
         logger.info("fine-tuning the weights of %s", conf.training.init_from)
     return model
 
@@ -373,38 +373,57 @@ def check_shape(model: nn.Module, n_src: int) -> None:
         )
 
 
-def load_initial_weights(model: nn.Module, path: str) -> None:
-    """Copy a checkpoint's weights into ``model``; the sample rate is not compared.
+def load_initial_weights(model: nn.Module, path: str, sample_rate: int) -> None:
+    """Copy a checkpoint's weights into ``model``; another sample rate is said and no error.
 
     Args:
         model: of the recipe.
         path: or name: whatever :func:`separation.models.checkpoint.load.open_model` takes.
+        sample_rate: of the recipe, in Hz.
 
     Raises:
         UserError: no such checkpoint, or the first argument or shape that differs.
     """
     try:
-        start = open_model(str(path)).model
+        loaded = open_model(str(path))
     except UserError as error:
         raise UserError(f"training.init_from={error}") from error
-    difference = _find_difference(model, start)
+    difference = _find_difference(model, loaded.model)
     if difference:
         raise UserError(
-            f"training.init_from={path} is of another architecture: {difference}; set the model "
-            "section to that of the checkpoint, or start from random weights with "
-            "--set training.init_from= (nothing after the equals sign)."
+            f"training.init_from={path} is of another architecture: {difference}, or start from "
+            "random weights with --set training.init_from= (nothing after the equals sign)."
         )
-    model.load_state_dict(start.state_dict())
+    if loaded.sample_rate != sample_rate:
+        logger.warning(
+            "training.init_from=%s: the checkpoint was trained at %d Hz and goes on at "
+            "audio.sample_rate=%d, so its filters span another time; give a checkpoint of this "
+            "rate, or train longer",
+            path,
+            loaded.sample_rate,
+            sample_rate,
+        )
+    model.load_state_dict(loaded.model.state_dict())
+
+
+def name_key(argument: str) -> str:
+    """The config key that an argument of a model comes from.
+
+    >>> name_key("n_src"), name_key("hid_chan")
+    ('mixtures.n_src', 'model.hid_chan')
+    """
+    return f"mixtures.{argument}" if argument == "n_src" else f"model.{argument}"
 
 
 def _find_difference(model: nn.Module, start: nn.Module) -> str:
     """The first argument, weight or shape that differs, in words; empty where none does."""
     (name, ours), (other, theirs) = describe_model(model), describe_model(start)
     if name != other:
-        return f"it is a {other}, the recipe's a {name}"
+        return f"it is a {other}, the recipe's a {name}; set model.name={other}"
     for name in ours:
         if name != "sample_rate" and name in theirs and theirs[name] != ours[name]:
-            return f"its {name} is {theirs[name]}, the recipe's {ours[name]}"
+            fix = f"set {name_key(name)}={theirs[name]}"
+            return f"its {name} is {theirs[name]}, the recipe's {ours[name]}; {fix}"
     shapes = {name: tuple(value.shape) for name, value in start.state_dict().items()}
     for name, value in model.state_dict().items():
         if shapes.pop(name, None) != tuple(value.shape):

@@ -488,9 +488,12 @@ def test_fine_tuning_starts_from_the_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     ("other", "sentence"),
     [
-        ("model.hid_chan=12", "its hid_chan is 8, the recipe's 12"),
-        ("model.mask_act=sigmoid", "its mask_act is relu, the recipe's sigmoid"),
-        ("mixtures.n_src=3", "its n_src is 2, the recipe's 3"),
+        ("model.hid_chan=12", "its hid_chan is 8, the recipe's 12; set model.hid_chan=8"),
+        (
+            "model.mask_act=sigmoid",
+            "recipe's sigmoid; set model.mask_act=relu",
+        ),
+        ("mixtures.n_src=3", "its n_src is 2, the recipe's 3; set mixtures.n_src=2"),
     ],
 )
 def test_other_architecture_is_named(other, sentence, tmp_path):
@@ -501,6 +504,15 @@ def test_other_architecture_is_named(other, sentence, tmp_path):
     changed = dataclasses.replace(getattr(conf, section), **{name: value})
     with pytest.raises(UserError, match=sentence):
         make_model(dataclasses.replace(conf, **{section: changed}))
+
+
+def test_a_checkpoint_of_another_rate_is_said(tmp_path, caplog):
+    run(tmp_path, epochs=1)
+    conf = make_conf(init_from=tmp_path)
+    make_model(conf)
+    assert "was trained at" not in caplog.text
+    make_model(dataclasses.replace(conf, audio=dataclasses.replace(conf.audio, sample_rate=16000)))
+    assert "was trained at 4000 Hz and goes on at audio.sample_rate=16000" in caplog.text
 
 
 def test_tensorboard_and_curves_hold_what_the_readme_says(tmp_path):
