@@ -58,6 +58,10 @@ TOOL_COMMANDS = {
         "separation.ablate.command",
         "a ladder of trainings, one change each: what is it worth? exit 75: call again",
     ),
+    "experiments": Command(
+        "separation.experiments.command",
+        "trained experiments: keys that differ, steps, losses, test scores; also as CSV",
+    ),
     "models": Command(
         "separation.publish.list_command", "published models: scores, licence, where, cached"
     ),

@@ -26,6 +26,7 @@ LAYERS = [
     *("metrics", "models", "config", "audio", "corpora", "mixtures", "evaluation"),
     *("training", "experiment", "reports", "stages", "datasets"),
     *("recordings", "wav_trees", "compare", "mixture_checks", "publish", "overfit", "ablate"),
+    "experiments",
     *("api", "cli", "__main__"),
 ]
 GROUND = LAYERS[: LAYERS.index("config")]
