@@ -127,7 +127,9 @@ class Runner:
         words = run.options.format_words()
         if phase == Phase.DATA:
             share_measurements(run)
-            words = ["run", "--stage=0", "--stop-stage=3", *words]
+            # The trainings that wait for it have their cores idle.
+            all_cores = run.options.n_jobs * self.parallel
+            words = ["run", "--stage=0", "--stop-stage=3", *words, f"--nj={all_cores}"]
         elif phase == Phase.TRAINING:
             words = ["train", *words]
         else:
