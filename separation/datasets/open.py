@@ -21,7 +21,7 @@ from separation.mixtures.gather.open import (
     read_any_table,
 )
 from separation.mixtures.gather.record import make_rows
-from separation.mixtures.layout import find_folders, list_files
+from separation.mixtures.layout import find_folders, list_files, shares_names
 from separation.mixtures.published_lists import find_list_reader
 from separation.mixtures.source_files import Corpora
 from separation.mixtures.table import MixtureRow, Origin, list_noises, name_split, read_table
@@ -152,11 +152,9 @@ def _open_folders(path: Path, options: MixtureOptions) -> list[MixtureDataset]:
 
 def _list_folder(folder: Path, kind: str) -> list[MixtureRow]:
     """Rows of one folder; where no file has one name in all parts, names may have suffixes."""
-    rows = list_files(folder, kind)
-    if any(all(Path(path).is_file() for path in row.list_audio()) for row in rows):
-        return rows
-    suffixed = [row for gathered in gather(folder) for row in make_rows(gathered)]
-    return suffixed if any(not row.fault for row in suffixed) else rows
+    suffixed = [] if shares_names(folder) else gather(folder)
+    rows = [row for gathered in suffixed for row in make_rows(gathered)]
+    return rows if any(not row.fault for row in rows) else list_files(folder, kind)
 
 
 def _open_gathered(path: Path, options: MixtureOptions, complaint: str) -> list[MixtureDataset]:

@@ -66,10 +66,10 @@ def find_folders(tree: Path, sample_rate: int, mode: str) -> list[Path]:
     Raises:
         MissingInputError: there are none.
     """
-    if _holds_mixtures(tree):
+    if holds_mixtures(tree):
         return [tree]
     for place in _list_places(tree, sample_rate, mode):
-        found = [p for p in place.iterdir() if _holds_mixtures(p)] if place.is_dir() else []
+        found = [p for p in place.iterdir() if holds_mixtures(p)] if place.is_dir() else []
         if found:
             return sorted(found, key=lambda folder: rank_split(folder.name))
     raise MissingInputError(
@@ -91,8 +91,15 @@ def _list_places(tree: Path, sample_rate: int, mode: str) -> Iterator[Path]:
     yield tree / mode
 
 
-def _holds_mixtures(folder: Path) -> bool:
+def holds_mixtures(folder: Path) -> bool:
+    """Whether there are folders of mixtures and of a first source."""
     return (folder / "s1").is_dir() and any((folder / name).is_dir() for name in MIX_FOLDERS)
+
+
+def shares_names(folder: Path) -> bool:
+    """Whether some file of a folder of mixtures has one name in the mixtures' folder and in s1."""
+    kinds = [name for name in MIX_FOLDERS if (folder / name).is_dir()]
+    return any(_list_audio(folder / kind) & _list_audio(folder / "s1") for kind in kinds)
 
 
 def rank_split(name: str) -> tuple[int, str]:

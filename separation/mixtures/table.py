@@ -184,8 +184,12 @@ class MixtureRow:
 
     def list_audio(self) -> list[str]:
         """Paths of existing audio, in the order of the columns."""
+        return list(self.list_paths().values())
+
+    def list_paths(self) -> dict[str, str]:
+        """The columns that hold paths of existing audio, in order."""
         name = re.compile(r"(mixture|noise|source_\d+)_path")
-        return [text for key, text in self.columns.items() if text and name.fullmatch(key)]
+        return {key: text for key, text in self.columns.items() if text and name.fullmatch(key)}
 
     def with_columns(self, stated: Mapping[str, str]) -> "MixtureRow":
         """The row with what is stated elsewhere, in place of what it says itself."""

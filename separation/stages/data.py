@@ -126,10 +126,17 @@ def run_metadata(experiment: Experiment) -> list[Path]:
 def _list_existing(experiment: Experiment) -> dict[str, Rows]:
     from separation.mixtures.existing import check_mixtures
 
-    rate = experiment.conf.audio.sample_rate
-    for split, rows in experiment.inputs.existing.items():
-        check_mixtures(rows, rate, experiment.n_jobs, f"check {split}")
-    return experiment.inputs.existing
+    conf = experiment.conf
+    return {
+        split: check_mixtures(
+            rows,
+            conf.audio.sample_rate,
+            experiment.n_jobs,
+            f"check {split}",
+            skip_bad=conf.corpus.skip_bad,
+        )
+        for split, rows in experiment.inputs.existing.items()
+    }
 
 
 def _check_published(experiment: Experiment) -> dict[str, Rows]:
