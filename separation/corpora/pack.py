@@ -140,7 +140,7 @@ class PackedAudio:
     """
 
     def __init__(self, folder: Path, speakers: list[str]) -> None:
-        self.speakers = sorted(speakers)
+        self.folder, self.speakers = folder, sorted(speakers)
         self.utterances = []
         self._samples = []
         for speaker in self.speakers:
@@ -154,6 +154,10 @@ class PackedAudio:
                 )
             self.utterances.append(rows)
             self._samples.append(np.memmap(samples, "<i2", mode="r").view(np.ndarray))
+
+    def __reduce__(self) -> tuple[type, tuple[Path, list[str]]]:
+        """Pickled as its folder, which another process maps too, not as all its samples."""
+        return type(self), (self.folder, self.speakers)
 
     @property
     def n_utterances(self) -> int:

@@ -9,14 +9,16 @@ from typing import Any, Literal
 from separation.audio.headers import DECODING_ERRORS
 from separation.errors import UserError
 from separation.files import hash_value, stamp_file
-from separation.jobs import run_jobs
+from separation.jobs import run_jobs, spread_evenly
 from separation.mixtures.existing import read_existing
+from separation.mixtures.kept import KeptMixture, fits_memory
 from separation.mixtures.render import render_mixture
 from separation.mixtures.signals import Mixture
 from separation.mixtures.source_files import Corpora
 from separation.mixtures.table import MixtureRow, Origin
 
-FEW = 600  # mixtures that may stay in memory
+FEW = 600  # mixtures that may stay in memory, whatever it has
+N_TRIED = 8  # mixtures from whose size that of many is estimated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,25 +82,48 @@ class MixtureDataset(Sequence[Mixture]):
         self.rows, self.options, self.own_rate = list(rows), options, own_rate
         self.name, self.form, self.source = name, form, source
         self._stamped = list(stamped) or [options.sample_rate, options.mode, options.kind]
-        self._kept: list[Mixture | Exception] | None = None
+        self._kept: dict[int, KeptMixture | Exception] = {}
 
     @property
     def sample_rate(self) -> int:
         """Hz, of every mixture."""
         return self.options.sample_rate
 
-    def keep(self, n_jobs: int, label: str) -> "MixtureDataset":
-        """Render all of them once, in parallel, where they are few; returns itself.
+    def keep(
+        self, n_jobs: int, label: str, chosen: Sequence[int] = (), *, many: bool = True
+    ) -> "MixtureDataset":
+        """Render mixtures once, in parallel, where they are few or fit memory; returns itself.
 
         One that cannot be read raises when it is asked for, as it would if it were not kept.
+
+        Args:
+            n_jobs: processes.
+            label: of the progress bar.
+            chosen: which; empty: all.
+            many: whether more than a few may be kept.
         """
-        if self._kept is None and len(self.rows) <= FEW:
-            read = partial(_read_or_catch, read=self._read_at_rate())
-            results = run_jobs(
-                read, self.rows, n_jobs, total=len(self), label=label, unit="mixture"
-            )
-            self._kept = list(results)
+        numbers = list(chosen) or list(range(len(self.rows)))
+        if self.holds(numbers) or not self._may_keep(numbers, many):
+            return self
+        read = partial(_read_or_catch, read=self._read_at_rate())
+        rows = (self.rows[number] for number in numbers)
+        results = run_jobs(read, rows, n_jobs, total=len(numbers), label=label, unit="mixture")
+        self._kept.update(zip(numbers, results, strict=True))
         return self
+
+    def holds(self, numbers: Sequence[int]) -> bool:
+        """Whether all these mixtures are kept in memory."""
+        return all(number in self._kept for number in numbers)
+
+    def _may_keep(self, numbers: list[int], many: bool) -> bool:
+        if len(numbers) <= FEW:
+            return True
+        if not many:
+            return False
+        tried = [numbers[place] for place in spread_evenly(len(numbers), N_TRIED)]
+        read = [_read_or_catch(self.rows[number], self._read_at_rate()) for number in tried]
+        kept = [mixture for mixture in read if isinstance(mixture, KeptMixture)]
+        return fits_memory(kept, len(numbers))
 
     def stamp(self, index: int) -> str:
         """Hash of what one mixture is made from: its row, and its files' sizes and times."""
@@ -110,12 +135,12 @@ class MixtureDataset(Sequence[Mixture]):
         return len(self.rows)
 
     def __getitem__(self, index):  # type: ignore[override]
-        if self._kept is None:
+        if index not in self._kept:
             return self._read_at_rate()(self.rows[index])
         kept = self._kept[index]
         if isinstance(kept, Exception):
             raise kept
-        return kept
+        return kept.open()
 
     def __iter__(self) -> Iterator[Mixture]:
         return (self[index] for index in range(len(self)))
@@ -153,8 +178,10 @@ def read_at_own_rate(row: MixtureRow, options: ReadOptions, own_rate: int = 0) -
     return render_mixture(row, options.corpora, rate, options.mode, options.kind)
 
 
-def _read_or_catch(row: MixtureRow, read: Callable[[MixtureRow], Mixture]) -> Mixture | Exception:
+def _read_or_catch(
+    row: MixtureRow, read: Callable[[MixtureRow], Mixture]
+) -> KeptMixture | Exception:
     try:
-        return read(row)
+        return KeptMixture(read(row))
     except DECODING_ERRORS as error:
         return error

@@ -20,6 +20,7 @@ from separation.models.asteroid import describe_model
 from separation.models.checkpoint.load import open_model
 from separation.models.fast.layers import FastForm, make_fast
 from separation.models.fast.time_major import find_obstacle
+from separation.models.inference import Separator
 from separation.models.precision import allow_tf32, has_fast_bf16
 from separation.models.recompute import keep_buffers
 from separation.models.registry import build_model, find_architecture
@@ -59,6 +60,7 @@ class SeparationModule(pl.LightningModule):
         self.n_samples = 0  # of a segment
         # Not registered as sub-modules: they share the parameters of self.model.
         self._forms: dict[str, Any] = {}
+        self.separator: Separator  # of whole mixtures, for validation
         self._set_recompute()
 
     def _set_recompute(self) -> None:
@@ -83,6 +85,7 @@ class SeparationModule(pl.LightningModule):
         allow_tf32(self.device)
         plain = make_fast(self.model, FastForm(norms=norms, layout=self.layout))
         self._forms = {"train": self._find_pass(plain), "eval": plain}
+        self.separator = Separator(self.model, self.device, plain, may_join=norms)
         precision = self.conf.precision
         if precision == "bf16" and self.device.type == "cuda" and not has_fast_bf16(self.device):
             raise UserError(

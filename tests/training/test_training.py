@@ -29,12 +29,13 @@ from separation.models.asteroid import import_asteroid
 from separation.models.checkpoint.load import load_model
 from separation.training.compiling import can_compile
 from separation.training.data import open_batches, open_mixer
-from separation.training.distributed import Distributed
+from separation.training.distributed import Distributed, SignalWatch
 from separation.training.loop import TrainingLoop
 from separation.training.loss import make_pit_loss
 from separation.training.module import SeparationModule, make_model
 from separation.training.schedule import scale_lr
 from separation.training.step import TrainStep, derive_seed
+from separation.training.validation import Validator
 from tests.conftest import ROOT
 from tests.models.test_model import compare_gradients
 from tests.support.training_case import (
@@ -413,6 +414,24 @@ def test_si_sdri_of_dev_is_that_whatever_the_loss(tmp_path, loss):
     row = state["results"]["rows"][0]
     assert row["dev_loss"] == pytest.approx(np.mean(expected[loss]), abs=1e-3)
     assert row["dev_si_sdri"] == pytest.approx(np.mean(expected["si_sdr"]), abs=1e-3)
+
+
+def test_validation_in_groups_gives_what_one_by_one_gives(monkeypatch):
+    dev, asked = make_dev(7), []
+    conf = make_conf().training
+    one = Distributed(conf, torch.device("cpu"))
+    module, _ = make_train_step()
+    expected = Validator(conf, dev, one).score(module, SignalWatch())
+    monkeypatch.setattr(module.separator, "is_on_gpu", True)
+    monkeypatch.setattr(module.separator, "n_at_once", 4)
+    joined = module.separator.joined
+    monkeypatch.setattr(
+        module.separator, "joined", lambda batch, n: asked.append(n) or joined(batch, n)
+    )
+    found = Validator(conf, dev, one).score(module, SignalWatch())
+    assert [len(lengths) for lengths in asked] == [4, 3]
+    assert found.loss == pytest.approx(expected.loss, abs=1e-4)
+    assert found.si_sdri == pytest.approx(expected.si_sdri, abs=1e-4)
 
 
 def test_schedules():
