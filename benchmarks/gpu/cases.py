@@ -14,6 +14,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from benchmarks.gpu.floor import count_floor_bytes
+from benchmarks.gpu.host import measure_phases
 from benchmarks.gpu.loops import (
     measure_loader,
     measure_loop,
@@ -26,6 +27,7 @@ from benchmarks.gpu.profiles import profile_step
 from benchmarks.gpu.quality import compare_quality
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.steps import (
+    ProductStep,
     Step,
     make_product_step,
     make_stock_step,
@@ -157,6 +159,9 @@ def _time_step(
         "audio_s_per_s": batch * settings.segment_s / statistics.median(seconds),
         "steps_a_repeat": n_calls,
         "host_ms": 1000 * measure_host(work, device),
+        "host_phases_ms": (
+            measure_phases(step, batches, device) if isinstance(step, ProductStep) else {}
+        ),
         "until_first_step_s": first_s,
         "peak_gib": read_peak_gib(device),
         "compiled_graphs": counters["stats"].get("unique_graphs", 0),

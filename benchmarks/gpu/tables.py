@@ -23,6 +23,7 @@ def format_tables(result: dict[str, Any]) -> str:
         _format_head(result),
         _format_steps(cases),
         _format_measures(cases),
+        _format_phases(cases),
         _format_validation(cases),
         _format_feeds(cases),
         _format_quality(cases.get("quality_small", {})),
@@ -121,6 +122,20 @@ def _format_measures(cases: dict[str, Any]) -> str:
     rows.sort(key=lambda row: CONFIGS.index(row[0]))
     header = ["configuration", "our step", "ms a step", "host ms", "times as shipped"]
     return _make_table([*header, "peak memory", "share of floor"], rows) if rows else ""
+
+
+def _format_phases(cases: dict[str, Any]) -> str:
+    """What the host takes to queue each phase of our steps, while the device is idle."""
+    phases = {name: case.get("host_phases_ms") for name, case in cases.items() if _is_done(case)}
+    phases = {name: values for name, values in phases.items() if values}
+    if not phases:
+        return ""
+    names = list(next(iter(phases.values())))
+    rows = [
+        [name, *(f"{values.get(phase, 0):.2f}" for phase in names)]
+        for name, values in phases.items()
+    ]
+    return _make_table(["host ms of", *names], rows)
 
 
 def _format_validation(cases: dict[str, Any]) -> str:
