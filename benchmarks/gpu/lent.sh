@@ -19,7 +19,7 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 shift
 carried=$PWD/benchmarks/gpu/carried
-piece_mib=15 max_pieces=3
+piece_mib=15 max_files=8 # of what comes back
 
 shopt -s nullglob
 wheels=("$carried"/wheels/*.whl)
@@ -45,8 +45,9 @@ code=0
 if (($(find /tmp/cache -type f | wc -l) > before)); then
   tar -C /tmp -czf - cache | split -d -b "${piece_mib}M" - "$out/compiled.tar.gz."
   pieces=("$out"/compiled.tar.gz.*)
-  if ((${#pieces[@]} > max_pieces)); then
-    echo "compiled code takes ${#pieces[@]} pieces of $piece_mib MiB, which do not come back" >&2
+  files=("$out"/*)
+  if ((${#files[@]} > max_files || ${#pieces[@]} > 3)); then
+    echo "no room for ${#pieces[@]} pieces of compiled code of $piece_mib MiB in $out" >&2
     rm -f "${pieces[@]}"
   fi
 fi
