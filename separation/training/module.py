@@ -163,8 +163,13 @@ class SeparationModule(pl.LightningModule):
             return "training.recompute=true"
         if not self.architecture.compiled:
             return "its code says that this model is not to be compiled"
+        if self.device.type == "cpu" and not self._compiles_on_cpu():
+            return "compiling this model on a CPU takes long: set training.compile=on to have it"
         missing = find_missing_tool(self.device)
         return f"{SLOWER}: compiling needs {missing}" if missing else ""
+
+    def _compiles_on_cpu(self) -> bool:
+        return self.conf.compile == "on" or self.architecture.compiled_on_cpu
 
     def _try_compile(self) -> str:
         """Compile and run throw-away batches; the reason where that fails, and stay eager."""
