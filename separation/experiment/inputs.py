@@ -14,11 +14,17 @@ from separation.corpora.plugin import (
     fingerprint_recordings,
     list_recordings,
 )
-from separation.errors import UserError
+from separation.errors import MissingInputError, UserError
 from separation.experiment.roots import EXISTING, CorpusRoots
 from separation.files import hash_value
 from separation.mixtures.gather.splits import list_split, list_tree
-from separation.mixtures.published_lists import keep_subsets, list_utterances, read_published
+from separation.mixtures.published_lists import (
+    NAME_DRAW,
+    keep_complete,
+    keep_subsets,
+    list_utterances,
+    read_published,
+)
 from separation.mixtures.table import MixtureRow
 from separation.text import list_first, list_lines
 
@@ -87,7 +93,28 @@ class Inputs:
 
     @cached_property
     def published(self) -> dict[str, list[MixtureRow]]:
-        """The published lists of train, dev and test."""
+        """The published lists of train, dev and test; with ``corpus.skip_bad`` what is complete.
+
+        Raises:
+            UserError: nothing of a list is.
+        """
+        if not self.conf.corpus.skip_bad:
+            return self.listed
+        noise = self.noise_root if self.noisy else None
+        kept = {
+            split: keep_complete(rows, self.speech_root, noise)
+            for split, rows in self.listed.items()
+        }
+        for split in (name for name, rows in kept.items() if not rows):
+            raise MissingInputError(
+                f"{split}: of none of its {len(self.listed[split])} published mixtures all files "
+                f"are below {self.speech_root}; {NAME_DRAW}."
+            )
+        return kept
+
+    @cached_property
+    def listed(self) -> dict[str, list[MixtureRow]]:
+        """The published lists of train, dev and test, whether their files are there or not."""
         metadata = self.conf.metadata
         root = self.roots.find(metadata.lists)
         n_src = self.conf.mixtures.n_src

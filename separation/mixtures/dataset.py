@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from separation.audio.headers import DECODING_ERRORS
 from separation.errors import UserError
-from separation.files import hash_value, stamp_file
+from separation.files import hash_value, locate_recording, stamp_file
 from separation.jobs import run_jobs, spread_evenly
 from separation.mixtures.existing import read_existing
 from separation.mixtures.kept import KeptMixture, fits_memory
@@ -48,7 +48,8 @@ class ReadOptions:
             return []
         pack, speech, noise = self.corpora.pack, self.corpora.speech, self.corpora.noise
         paths = [path for source in row.sources for path in source.paths]
-        files = [speech / path for path in paths if pack is None or pack.find(path) is None]
+        unpacked = [path for path in paths if pack is None or pack.find(path) is None]
+        files = [locate_recording(speech / path) for path in unpacked]
         if self.kind == "mix_both" and noise is not None and row.noise is not None:
             files.append(noise / row.noise.path)
         return files

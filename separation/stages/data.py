@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,16 +165,30 @@ def _check_published(experiment: Experiment) -> dict[str, Rows]:
             )
     speech = experiment.inputs.speech_root
     lengths = module.read_lengths(root, [*names.values()])
-    check_files(
+    found = check_files(
         _list_files(experiment),
         experiment.n_jobs,
         "check files",
         info.sample_rate,
         {speech / path: n_samples for path, n_samples in lengths.items()},
         min_samples=info.min_samples,
+        skip_bad=conf.corpus.skip_bad,
     )
     _compare_levels(experiment)
-    return lists
+    return {split: _keep_checked(rows, found, experiment) for split, rows in lists.items()}
+
+
+def _keep_checked(rows: Rows, found: Container[Path], experiment: Experiment) -> Rows:
+    """The mixtures whose files were found in order, all of them where nothing is left out."""
+    inputs = experiment.inputs
+
+    def is_usable(row: MixtureRow) -> bool:
+        files = [inputs.speech_root / path for source in row.sources for path in source.paths]
+        if experiment.noisy and row.noise is not None:
+            files.append(inputs.noise_root / row.noise.path)
+        return all(path in found for path in files)
+
+    return [row for row in rows if is_usable(row)]
 
 
 def _compare_levels(experiment: Experiment) -> None:
