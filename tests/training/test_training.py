@@ -27,8 +27,9 @@ from separation.files import read_rows
 from separation.mixtures.dynamic.host import DynamicMixtures, ListedSegments
 from separation.models.asteroid import import_asteroid
 from separation.models.checkpoint.load import load_model
+from separation.training import distributed as distributed_module
 from separation.training.compiling import can_compile
-from separation.training.data import open_batches, open_mixer
+from separation.training.data import open_batches, open_dev, open_mixer
 from separation.training.distributed import Distributed, SignalWatch
 from separation.training.loop import TrainingLoop
 from separation.training.loss import make_pit_loss
@@ -617,6 +618,52 @@ def test_two_processes_stop_and_go_on_with_the_same_bits(tmp_path):
     assert skipped == ["1", "0"]
 
 
+@pytest.mark.parametrize(("item", "step"), [(5, 4), (13, 4), (17, 6), (23, 6)])
+def test_processes_agree_every_few_steps_and_at_an_epochs_end(item, step, monkeypatch, tmp_path):
+    """Each epoch has six steps of four items."""
+    every_four = property(lambda _: 4, lambda *_: None)
+    monkeypatch.setattr(Distributed, "agree_every", every_four, raising=False)
+    with pytest.raises(SystemExit):
+        run(tmp_path / "cut", Trapped(Voices(), item, signal.SIGTERM))
+    assert read(tmp_path / "cut")["step"] == step
+    assert_same(run(tmp_path / "whole"), run(tmp_path / "cut"))
+
+
+def test_a_step_without_memory_is_one_sentence(monkeypatch, tmp_path):
+    """Bug: on one of several GPUs it left the others waiting, and its traceback named no key."""
+
+    def run_short(self, number, *_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee docs")
+
+    monkeypatch.setattr(TrainStep, "run", run_short)
+    with pytest.raises(UserError, match=r"step 0: .*4 mixtures .*2 GiB.*training.micro_batch=2,"):
+        run(tmp_path)
+
+
+def test_hosts_that_do_not_reach_each_other_are_told_the_variable(monkeypatch):
+    def fail(backend):
+        raise RuntimeError("Gloo connectFullMesh failed with [..] no error\nException raised")
+
+    monkeypatch.setattr(distributed_module.dist, "new_group", fail)
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    with pytest.raises(UserError, match=r"connectFullMesh.*GLOO_SOCKET_IFNAME, which is not set"):
+        distributed_module._open_host_group()
+
+
+def test_ddp_is_made_on_the_stream_of_the_training(monkeypatch):
+    """Bug: Lightning makes it on another, of which PyTorch warns in every run."""
+    made, streams = [], []
+    monkeypatch.setattr(
+        distributed_module, "DistributedDataParallel", lambda *a, **k: made.append((a, k))
+    )
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: streams.append(1))
+    strategy = distributed_module.DDPOnOneStream(gradient_as_bucket_view=True)
+    monkeypatch.setattr(strategy, "_determine_ddp_device_ids", lambda: [1])
+    strategy.setup_module(module := torch.nn.Linear(1, 1))
+    assert made == [((module,), {"device_ids": [1], "gradient_as_bucket_view": True})]
+    assert not streams
+
+
 class Place(NamedTuple):
     """Of a process among all of a run."""
 
@@ -639,6 +686,16 @@ def test_mixing_on_the_device_gives_training_the_same_batches(segments):
         for ours, expected in zip(device, host, strict=True):
             assert ours.shape == expected.shape
             assert (ours - expected).abs().max() < 1e-6
+
+
+def test_beside_nccl_workers_do_not_begin_as_forks():
+    """PyTorch's DDP page calls a fork beside NCCL unsafe."""
+    dev, conf = make_dev(3), make_conf(num_workers=1).training
+    loader = open_dev(conf, dev, [0, 2], Place(0, 2, torch.device("cuda:0")))
+    assert loader.multiprocessing_context.get_start_method() == "forkserver"
+    assert [len(mixture[0]) for mixture, _ in loader] == [N_SAMPLES, N_SAMPLES - 200]
+    for place in (Place(0, 1, torch.device("cuda:0")), Place(0, 2, torch.device("cpu"))):
+        assert open_dev(conf, dev, [0], place).multiprocessing_context is None
 
 
 def test_auto_mixes_on_a_gpu_and_fixed_lists_on_the_host(segments, monkeypatch, caplog):
