@@ -114,7 +114,8 @@ class TrainingConf:
                 "training.layout=btc has its own norms and depthwise convolutions: leave "
                 "training.fused_norm=true and training.fused_depthwise=true."
             )
-        if self.cuda_graphs and (self.compile == "off" or self.micro_batch or self.n_processes > 1):
+        is_whole = self.forward_items == self.batch_size  # neither in pieces nor shared
+        if self.cuda_graphs and (self.compile == "off" or not is_whole):
             raise UserError(
                 "training.cuda_graphs=true records the compiled model's step on one GPU, whole: "
                 "leave training.compile=auto, training.micro_batch=0 and training.devices=1."

@@ -570,6 +570,7 @@ def test_tensorboard_and_curves_hold_what_the_readme_says(tmp_path):
         ({"schedule": "linear"}, "plateau, cosine, constant"),
         ({"checkpoint_min": 0}, "checkpoint_min=0.0 must be above 0"),
         ({"cuda_graphs": True, "compile": "off"}, "cuda_graphs=true.*compile=auto"),
+        ({"cuda_graphs": True, "batch_size": 4, "micro_batch": 2}, "cuda_graphs=true.*micro_batch"),
         ({"own_gradients": "on", "precision": "bf16"}, "own_gradients=on.*precision=fp32"),
         ({"layout": "btc", "fused_norm": False}, "layout=btc.*fused_norm=true"),
         ({"layout": "tbc"}, "auto, btc, bct"),
