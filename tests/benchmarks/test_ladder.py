@@ -267,7 +267,7 @@ def test_the_page_holds_the_results_of_the_repository():
 
 @pytest.mark.parametrize("name", ["speech", "small_model"])
 def test_every_rung_takes_the_measures_that_make_a_gpu_fast(prepared, name):
-    """A micro-batch as large as the batch is no accumulation, so CUDA graphs may record the step."""
+    """A micro-batch as large as the batch is no accumulation, so CUDA graphs may record it."""
     from separation.ablate.ladder import format_overrides
     from separation.config.load import load_conf
 
