@@ -1,5 +1,6 @@
 """A set of mixtures as a sequence: read or rendered when asked for, or kept where they are few."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,13 +12,15 @@ from separation.errors import UserError
 from separation.files import hash_value, locate_recording, stamp_file
 from separation.jobs import run_jobs, spread_evenly
 from separation.mixtures.existing import read_existing
-from separation.mixtures.kept import KeptMixture, fits_memory
+from separation.mixtures.kept import KeptMixture, fits_memory, measure_budget
 from separation.mixtures.render import render_mixture
 from separation.mixtures.signals import Mixture
 from separation.mixtures.source_files import Corpora
 from separation.mixtures.table import MixtureRow, Origin
 
-FEW = 600  # mixtures that may stay in memory, whatever it has
+logger = logging.getLogger(__name__)
+
+FEW = 600  # mixtures that are kept as far as memory goes, without a look at some first
 N_TRIED = 8  # mixtures from whose size that of many is estimated
 
 
@@ -109,7 +112,13 @@ class MixtureDataset(Sequence[Mixture]):
         read = partial(_read_or_catch, read=self._read_at_rate())
         rows = (self.rows[number] for number in numbers)
         results = run_jobs(read, rows, n_jobs, total=len(numbers), label=label, unit="mixture")
-        self._kept.update(zip(numbers, results, strict=True))
+        budget = measure_budget()
+        for number, result in zip(numbers, results, strict=False):
+            self._kept[number] = result
+            budget -= result.n_bytes if isinstance(result, KeptMixture) else 0
+            if budget < 0:
+                logger.info("%s: %d of %d fit the memory", label, len(self._kept), len(numbers))
+                break
         return self
 
     def holds(self, numbers: Sequence[int]) -> bool:

@@ -73,7 +73,12 @@ def fits_memory(tried: Iterable[KeptMixture], n_mixtures: int) -> bool:
     sizes = [mixture.n_bytes for mixture in tried]
     if not sizes:
         return False
-    return float(np.mean(sizes)) * n_mixtures <= MEMORY_SHARE * measure_memory()
+    return float(np.mean(sizes)) * n_mixtures <= measure_budget()
+
+
+def measure_budget() -> float:
+    """Bytes that kept mixtures may take."""
+    return MEMORY_SHARE * measure_memory()
 
 
 def measure_memory() -> float:

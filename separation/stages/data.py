@@ -229,11 +229,12 @@ def _draw(experiment: Experiment) -> dict[str, Rows]:
     noises = read_usable_noise(experiment)
     tables = {}
     for split in experiment.listed_splits:
+        own = _cut_long(experiment, utterances, split)
         counts = {"train": conf.mixtures.n_train, "dev": conf.mixtures.n_dev}
         count = counts.get(split, conf.mixtures.n_test)
         if conf.metadata.rules == "librimix":
             tables[split] = draw_librimix(
-                utterances,
+                own,
                 noises,
                 split,
                 count,
@@ -243,7 +244,7 @@ def _draw(experiment: Experiment) -> dict[str, Rows]:
                 sample_rate=conf.audio.sample_rate,
             )
         else:
-            tables[split] = draw_combinations(utterances, split, count, conf.mixtures)
+            tables[split] = draw_combinations(own, split, count, conf.mixtures)
         if len(tables[split]) < count:
             logger.warning(
                 "%s: %d mixtures where %d are asked for: its recordings give no more different "
@@ -253,6 +254,32 @@ def _draw(experiment: Experiment) -> dict[str, Rows]:
                 count,
             )
     return tables
+
+
+def _cut_long(
+    experiment: Experiment, utterances: "list[Utterance]", split: str
+) -> "list[Utterance]":
+    """The utterances, in place of a split's that are too long to be mixed whole their pieces."""
+    from separation.corpora.pauses import cut_long_utterances
+
+    conf = experiment.conf.mixtures
+    if split == "train" and conf.train_length_s > 0:
+        return utterances  # of which the draw takes pieces by itself
+    long = [
+        row
+        for row in utterances
+        if row.split == split and 0 < conf.max_utterance_s < row.duration_s
+    ]
+    if not long:
+        return utterances
+    root, longest_s = experiment.inputs.speech_root, conf.max_utterance_s
+    pieces = cut_long_utterances(long, root, longest_s, experiment.n_jobs)
+    print(
+        f"  {split}: {len(long)} recordings of more than mixtures.max_utterance_s={longest_s:g} s "
+        f"are cut at pauses into {sum(map(len, pieces.values()))}",
+        flush=True,
+    )
+    return [piece for row in utterances for piece in pieces.get(row.path, [row])]
 
 
 def run_audio(experiment: Experiment) -> list[Path]:
