@@ -55,6 +55,7 @@ class Separator:
         device: that it is on.
         plain: runs what cannot be joined; None: the model.
         may_join: whether the form for unlike lengths may run.
+        bf16: let that form multiply bfloat16 numbers: estimates about 40 dB from those of float32.
 
     Attributes:
         n_at_once: mixtures of which groups are best made: give it so many at a time.
@@ -67,10 +68,11 @@ class Separator:
         plain: Callable[[torch.Tensor], torch.Tensor] | None = None,
         *,
         may_join: bool = True,
+        bf16: bool = False,
     ) -> None:
         self.model, self.plain = model, plain or model
         joins = may_join and not find_obstacle(model)
-        self.joined = InferenceConvTasNet(model) if joins else None
+        self.joined = InferenceConvTasNet(model, bf16=bf16) if joins else None
         self.is_on_gpu = device.type == "cuda"
         self.n_at_once = 4 * JOINED_ITEMS if self.is_on_gpu else 1
 

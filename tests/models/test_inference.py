@@ -1,16 +1,21 @@
 """Mixtures separated together get what they get alone; without gradients it is Asteroid's model."""
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from separation.config.load import load_conf
 from separation.config.recipes import list_recipes
+from separation.metrics.score import find_permutation, si_sdr_db
+from separation.models import shipped
 from separation.models.asteroid import import_asteroid
+from separation.models.checkpoint.load import open_model
 from separation.models.fast.time_major import find_obstacle
 from separation.models.inference import JOINED_ITEMS, Separator
 from separation.models.registry import build_model
 from tests.conftest import ROOT
+from tests.support.mixture_folders import make_sources
 from tests.support.small_models import NAMES, build_small
 
 CPU = torch.device("cpu")
@@ -150,3 +155,25 @@ def test_without_memory_fewer_go_through():
 def test_one_too_short_raises_what_the_model_raises():
     with pytest.raises(RuntimeError, match=r"[Kk]ernel size"):
         Separator(build(), CPU).separate([torch.randn(9)])
+
+
+@torch.no_grad()
+def test_bf16_moves_scores_of_a_trained_model_by_less_than_a_hundredth_of_a_decibel():
+    """Dev scores where training runs in bf16 on a CPU; no other score is made so."""
+    model = open_model(shipped.NAME).model.eval()
+    sources = [make_sources(number, 2, 8000, 2.0) for number in range(6)]
+    mixtures = [torch.from_numpy(voices.sum(0)) for voices in sources]
+    scores = []
+    for bf16 in (False, True):
+        found = Separator(model, CPU, bf16=bf16).separate(mixtures)
+        pairs = zip(sources, found, strict=True)
+        scores.append([si_sdr_best(voices, estimates.numpy()) for voices, estimates in pairs])
+    exact, narrow = map(np.array, scores)
+    assert 0 < np.abs(narrow - exact).max() < 0.05
+    assert abs(narrow.mean() - exact.mean()) < 0.01
+
+
+def si_sdr_best(references: np.ndarray, estimates: np.ndarray) -> float:
+    """Mean SI-SDR in dB of the best permutation."""
+    order = list(find_permutation(references, estimates))
+    return float(si_sdr_db(references, estimates[order]).mean())

@@ -40,10 +40,12 @@ class InferenceConvTasNet:
 
     Args:
         model: one that :func:`separation.models.fast.time_major.find_obstacle` finds no fault with.
+        bf16: multiply bfloat16 numbers in the blocks; sums, norms and all else stay float32.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, bf16: bool = False) -> None:
         self.model = model
+        self.dtype = torch.bfloat16 if bf16 else torch.float32
 
     def __call__(self, waveforms: torch.Tensor, lengths: list[int]) -> torch.Tensor:
         """``(batch, time)`` to ``(batch, n_src, time)``; to be called under ``no_grad``.
@@ -70,23 +72,19 @@ class InferenceConvTasNet:
         """``(batch, frames, n_filters)`` to the masks' scores, ``(..., n_src, n_filters)``."""
         masker = self.model.masker
         norm, conv = masker.bottleneck
-        scale, shift = measure_norm(encoded, norm, counts)
-        weights, bias = fold_norm(conv.weight[:, :, 0], conv.bias, scale, shift)
-        output = torch.baddbmm(bias, encoded, weights)
-        width = output.shape[-1]
-        # what blocks add up beside each other: input of the next block, and skip connections
-        sums = functional.pad(output, (0, masker.skip_chan or 0))
-        rows = sums.flatten(0, 1)
+        output = encoded.new_zeros(*encoded.shape[:2], masker.bn_chan)
+        add_normed(encoded, norm, [conv], [output], counts, self.dtype)
+        skips = output.new_zeros(*output.shape[:2], masker.skip_chan or 0)
         for block in masker.TCN:
-            hidden = run_block(block, rows[:, :width], counts)
-            scale, shift = measure_norm(hidden, block.shared_block[5], counts)
-            outputs = [block.res_conv, block.skip_conv] if masker.skip_chan else [block.res_conv]
-            weight = torch.cat([conv.weight[:, :, 0] for conv in outputs])
-            bias = torch.cat([conv.bias for conv in outputs])
-            weights, bias = fold_norm(weight, bias, scale, shift)
-            sums.baddbmm_(hidden, weights).add_(bias)
+            hidden = run_block(block, output, counts, self.dtype)
+            convs, sums = [block.res_conv], [output]
+            if masker.skip_chan:
+                convs, sums = [block.skip_conv, block.res_conv], [skips, output]
+            if masker.skip_chan and block is masker.TCN[-1]:  # nobody reads its residual
+                convs, sums = convs[:1], sums[:1]
+            add_normed(hidden, block.shared_block[5], convs, sums, counts, self.dtype)
         prelu, conv = masker.mask_net
-        features = activate(sums[..., width:].contiguous() if masker.skip_chan else sums, prelu)
+        features = activate(skips if masker.skip_chan else output, prelu)
         score = functional.linear(features, conv.weight[:, :, 0], conv.bias)
         return score.unflatten(-1, (masker.n_src, masker.out_chan))
 
@@ -100,22 +98,24 @@ def count_frames(n_frames: list[int], encoded: torch.Tensor) -> FrameCounts:
     return FrameCounts(counts.to(encoded.device), keep)
 
 
-def run_block(block: Any, rows: torch.Tensor, counts: FrameCounts) -> torch.Tensor:
+def run_block(block: Any, x: torch.Tensor, counts: FrameCounts, dtype: torch.dtype) -> torch.Tensor:
     """A ``Conv1DBlock`` up to its last norm, which is left to the product that follows.
 
     Args:
         block: of Asteroid's.
-        rows: ``(batch * frames, bn_chan)``, left as they are.
+        x: ``(batch, frames, bn_chan)``, left as it is.
         counts: of frames.
+        dtype: of the product's factors.
 
     Returns:
         activations ``(batch, frames, hid_chan)``.
     """
     first, prelu, norm, depthwise, last_prelu, _ = block.shared_block
-    hidden = torch.addmm(first.bias, rows, first.weight[:, :, 0].t())
-    hidden = hidden.unflatten(0, (len(counts.counts), -1))
+    weight = first.weight[:, :, 0].to(dtype)
+    hidden = functional.linear(x.to(dtype), weight, first.bias.to(dtype)).float()
     hidden = counts.clear(activate(hidden, prelu))
-    scale, shift = measure_norm(hidden, norm, counts)
+    scale, mean = measure_norm(hidden, norm, counts)
+    shift = torch.addcmul(norm.beta, mean, scale, value=-1)
     return counts.clear(activate(convolve(hidden, scale, shift, depthwise, counts), last_prelu))
 
 
@@ -129,7 +129,7 @@ def activate(x: torch.Tensor, prelu: nn.PReLU) -> torch.Tensor:
 def measure_norm(
     x: torch.Tensor, norm: Any, counts: FrameCounts
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scale and shift ``(batch, channels)`` that a ``GlobLN`` amounts to for each item.
+    """A ``GlobLN``'s factors ``(batch, channels)`` for each item, and the means ``(batch, 1)``.
 
     The squares are summed a frame at a time, which keeps float32's rounding small.
     """
@@ -137,16 +137,42 @@ def measure_norm(
     mean = x.sum((1, 2)) / n_values
     squares = torch.linalg.vector_norm(x, dim=2).square().sum(1) / n_values
     variance = torch.addcmul(squares, mean, mean, value=-1).clamp_(min=0)
-    scale = norm.gamma * torch.rsqrt(variance + EPS)[:, None]
-    return scale, torch.addcmul(norm.beta, mean[:, None], scale, value=-1)
+    return norm.gamma * torch.rsqrt(variance + EPS)[:, None], mean[:, None]
 
 
-def fold_norm(
-    weight: torch.Tensor, bias: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights ``(batch, channels, out)`` and bias ``(batch, 1, out)`` of a norm and a product."""
-    weights = (weight * scale[:, None]).transpose(1, 2)
-    return weights, functional.linear(shift, weight, bias)[:, None]
+def add_normed(
+    x: torch.Tensor,
+    norm: Any,
+    convs: list[Any],
+    sums: list[torch.Tensor],
+    counts: FrameCounts,
+    dtype: torch.dtype,
+) -> None:
+    """Add convolutions of kernel 1 of a ``GlobLN`` of ``x``, each to its sum, in place.
+
+    With a norm's factors s and mean m, W (s (x - m) + beta) + b = (W s) x + W beta + b - m (W s) 1.
+
+    Args:
+        x: ``(batch, frames, channels)``.
+        norm: Asteroid's.
+        convs: of the norm's output.
+        sums: ``(batch, frames, out)``, one a convolution.
+        counts: of frames.
+        dtype: of the products' factors.
+    """
+    scale, mean = measure_norm(x, norm, counts)
+    factor = x.to(dtype)
+    for conv, total in zip(convs, sums, strict=True):
+        weight = conv.weight[:, :, 0]
+        weights = (weight * scale[:, None]).transpose(1, 2).to(dtype)
+        # of the rounded weights, so that the mean cancels
+        addend = functional.linear(norm.beta, weight, conv.bias) - mean * weights.sum(
+            1, dtype=x.dtype
+        )
+        if dtype == x.dtype:
+            total.baddbmm_(factor, weights).add_(addend[:, None])
+        else:
+            total.add_(torch.bmm(factor, weights)).add_(addend[:, None])
 
 
 def convolve(
