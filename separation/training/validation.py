@@ -44,7 +44,7 @@ class Validator:
         self.n_mixtures = len(numbers)
         share = numbers[distributed.rank :: distributed.world_size]
         self._loader = open_dev(conf, dev, share, distributed)
-        self._is_si_sdr = conf.loss == "si_sdr"
+        self._is_si_sdr = conf.loss == "si_sdr" and not conf.loss_ceiling
         self._negative_si_sdr = make_pit_loss("si_sdr")  # scores, whatever is trained with
         self._of_mixtures: float | None = None  # negative SI-SDR of the unprocessed mixtures
 
