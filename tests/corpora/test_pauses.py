@@ -1,5 +1,6 @@
 """Long recordings: cut at pauses for the fixed lists, and memory that stays bounded."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
