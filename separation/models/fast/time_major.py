@@ -185,10 +185,13 @@ class NormedProduct(nn.Module):
         scaled = (weight * self.gamma).to(x.dtype)
         # of the rounded weights, so that the mean cancels
         addend = (weight * self.beta).sum(1) + bias - (mean * rstd)[:, None] * widen(scaled).sum(1)
-        product = torch.addcmul(
-            addend[:, None], widen(functional.linear(x, scaled)), rstd[:, None, None]
+        sizes = [len(conv.weight) for conv in convs]
+        # apart, so that their gradients are joined in x's type, not in float32
+        parts = zip(
+            functional.linear(x, scaled).split(sizes, -1), addend.split(sizes, -1), strict=True
         )
-        return product.split([len(conv.weight) for conv in convs], -1)
+        factor = rstd[:, None, None]
+        return tuple(torch.addcmul(more[:, None], widen(part), factor) for part, more in parts)
 
 
 def find_obstacle(model: Any) -> str:
