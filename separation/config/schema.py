@@ -93,7 +93,7 @@ class MetadataConf:
 class MixturesConf:
     """The fixed mixtures, and the levels of all mixtures."""
 
-    n_src: Literal[2, 3]
+    n_src: Literal[1, 2, 3, 4, 5]
     task: Literal["sep_clean", "sep_noisy"]
     mode: Literal["min", "max"]
     n_train: Count

@@ -85,6 +85,11 @@ def _open_table(path: Path, options: MixtureOptions) -> MixtureDataset:
     speech, noise = _choose_roots(options.corpora)
     has_noise = bool(list_noises(rows))
     kind = options.kind or ("mix_both" if noise and has_noise else "mix_clean")
+    if kind == "mix_single":  # how long it is depends on the sources that it lacks
+        raise UserError(
+            f"{path}: --type mix_single is of trees of audio; make one with the command render "
+            "--types mix_single and give it."
+        )
     if kind == "mix_both" and not (noise and has_noise):
         reason = "add --corpus wham=DIR" if has_noise else "the table names none"
         raise UserError(f"{path}: --type mix_both needs noise: {reason}.")

@@ -176,9 +176,9 @@ class MixtureRow:
 
     @property
     def sex_pair(self) -> str:
-        """``same-sex``, ``different-sex`` or ``unknown``."""
+        """``same-sex``, ``different-sex``, or ``unknown``, as of one speaker."""
         sexes = {source.sex.strip()[:1].upper() for source in self.sources}  # F, f and female
-        if not sexes or "" in sexes:
+        if self.n_src < 2 or "" in sexes:
             return "unknown"
         return "same-sex" if len(sexes) == 1 else "different-sex"
 
@@ -448,7 +448,7 @@ def _read_lines(path: Path) -> list[dict[str, str]]:
 
 def list_missing_columns(columns: set[str]) -> list[str]:
     """Columns that a table of this kind should have and has not."""
-    needed = {"mixture_ID", "source_1_path", "source_2_path"}
+    needed = {"mixture_ID", "source_1_path"}
     numbers = range(1, count_sources(columns) + 1)
     if "mixture_path" not in columns:
         names = ("level", "snr_db") if "source_1_level" in columns else ("gain",)
