@@ -52,7 +52,6 @@ def open_experiment(
     conf, given = _resolve(recipe, overrides, corpora)
     origin = find_origin(conf, given)
     _refuse_unused(conf, origin, name_keys(overrides))
-    _refuse_nothing_to_separate(conf, origin)
     mix, model, *variant = recipe.split("/")
     if variant and tag == "default":
         tag = variant[0]
@@ -110,6 +109,7 @@ def _resolve(
     if "speech" in given and conf.corpus.source != "speech":
         conf = _use_own_speech(conf, name_keys(overrides))
     check_roots(recipe, conf, given)
+    _refuse_nothing_to_separate(conf, find_origin(conf, given))
     return conf, given
 
 
