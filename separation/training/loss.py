@@ -20,6 +20,7 @@ LOSSES = {
 WINDOW_S = 0.064  # of the magnitudes that early estimates are compared by
 LOWEST_SCALE = 0.01  # of a source, where an estimate has nothing of it
 EPSILON = 1e-8
+SILENT_SHARE = 1e-6  # of all sources' power, below which a source is silent
 
 
 def make_pit_loss(name: str = "si_sdr", ceiling_db: float = 0.0) -> Any:
@@ -51,9 +52,34 @@ def make_early_loss(conf: TrainingConf, sample_rate: float) -> Any:
 
 def _wrap(pairwise: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Any:
     """The PIT loss of a function of estimates and sources to ``(batch, n_src, n_src)``."""
-    wrapper = import_asteroid("losses").PITLossWrapper(pairwise, pit_from="pw_mtx")
+    heard = functools.partial(leave_out_silent, pairwise)
+    wrapper = import_asteroid("losses").PITLossWrapper(heard, pit_from="pw_mtx")
     wrapper.find_best_perm = find_best_permutation
     return wrapper
+
+
+def leave_out_silent(
+    pairwise: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    estimates: torch.Tensor,
+    sources: torch.Tensor,
+) -> torch.Tensor:
+    """A pairwise loss whose mean over the sources is that over those which are not silent.
+
+    A ratio to a silent source is a constant, some +80 dB, that would swamp a batch's mean.
+
+    Args:
+        pairwise: of estimates and sources.
+        estimates: ``(batch, n_src, time)``.
+        sources: ``(batch, n_src, time)``; of a silent one no estimate has a loss.
+
+    Returns:
+        ``(batch, n_src, n_src)``: of estimate i against source j.
+    """
+    losses = pairwise(estimates, sources)
+    powers = sources.square().sum(-1)
+    heard = powers > SILENT_SHARE * powers.sum(-1, keepdim=True)
+    weights = heard.shape[-1] / heard.sum(-1, keepdim=True).clamp(min=1)
+    return torch.where(heard[:, None], losses, 0.0) * weights[:, None]
 
 
 def _limit(
