@@ -30,7 +30,7 @@ from separation.training.compiling import (
     explain_compile_error,
     find_missing_tool,
 )
-from separation.training.loss import make_early_loss, make_pit_loss
+from separation.training.loss import compile_loss, make_early_loss, make_pit_loss
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class SeparationModule(pl.LightningModule):
         self.model = model
         self.conf = conf
         self.pit_loss = make_pit_loss(conf.loss, conf.loss_ceiling)
+        self._measure_loss: Callable[..., torch.Tensor] = self.pit_loss  # or its compiled form
         self.early_weight = conf.early_weight  # in this epoch, see schedule.fade_early
         self.early_loss = make_early_loss(conf, getattr(model, "sample_rate", 8000))
         self.architecture = find_architecture(model)
@@ -206,7 +207,8 @@ class SeparationModule(pl.LightningModule):
             with warnings.catch_warnings(), keep_buffers(self.model):
                 warnings.simplefilter("ignore")
                 for _ in range(GRAPH_RUNS if self.use_graphs else 1):
-                    self._run(compiled, noise).square().mean().backward()
+                    estimates = self._run(compiled, noise)
+                    estimates.square().mean().backward()
                     self.zero_grad()
         except Exception as error:
             return explain_compile_error(error)
@@ -220,7 +222,24 @@ class SeparationModule(pl.LightningModule):
             logger.warning(text, n_skips)
             self.use_graphs = False
         self._forms["train"] = compiled
+        if self.device.type == "cuda":
+            self._compile_loss(estimates.shape[-3:])
         return ""
+
+    def _compile_loss(self, shape: torch.Size) -> None:
+        """Compile the loss too, see it run, and leave it eager where it does not.
+
+        Args:
+            shape: of a piece's estimates, ``(batch, n_src, time)``.
+        """
+        noise = torch.randn(2, *shape, device=self.device)
+        compiled = compile_loss(self.pit_loss)
+        try:
+            compiled(noise[0].requires_grad_(True), noise[1]).backward()
+        except Exception as error:
+            logger.info("the loss runs eager: %s", explain_compile_error(error))
+            return
+        self._measure_loss = compiled
 
     def _choose_layout(self) -> Literal["bct", "btc"]:
         """Of the activations; ``bct`` where the model has no other."""
@@ -273,9 +292,9 @@ class SeparationModule(pl.LightningModule):
         mixtures, sources = batch
         estimates = self.estimate(mixtures)
         if estimates.ndim == 3:
-            return self.pit_loss(estimates, sources)
+            return self._measure_loss(estimates, sources)
         *early, last = estimates
-        late = self.pit_loss(last, sources)
+        late = self._measure_loss(last, sources)
         loss = self.early_loss(torch.cat(early), sources.repeat(len(early), 1, 1))
         return (1 - self.early_weight) * late + self.early_weight * loss
 

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import dataclasses
+import functools
 import logging
 import math
 import os
@@ -32,7 +33,7 @@ from separation.training.compiling import can_compile
 from separation.training.data import open_batches, open_dev, open_mixer
 from separation.training.distributed import Distributed, SignalWatch
 from separation.training.loop import TrainingLoop
-from separation.training.loss import make_pit_loss
+from separation.training.loss import compile_loss, make_pit_loss
 from separation.training.module import SeparationModule, make_model
 from separation.training.schedule import scale_lr
 from separation.training.step import TrainStep, derive_seed
@@ -294,6 +295,56 @@ def test_search_of_the_permutation_is_asteroids(n_src):
         found.append((value.detach(), reordered.detach(), estimates.grad))
     for theirs, ours in zip(*found, strict=True):
         assert torch.allclose(theirs, ours, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["si_sdr", "snr"])
+def test_compiled_loss_is_the_loss(name, monkeypatch):
+    """Traced as one graph; on a GPU the compiler's kernels run it."""
+    torch._dynamo.reset()
+    whole = functools.partial(torch.compile, fullgraph=True, backend="aot_eager")
+    monkeypatch.setattr(torch, "compile", whole)
+    eager = make_pit_loss(name)
+    compiled = compile_loss(eager)
+    targets, noise = torch.randn(2, 5, 3, 400)
+    found = []
+    for loss in (eager, compiled):
+        estimates = (targets.roll(1, 1) + noise).requires_grad_(True)
+        value = loss(estimates, targets)
+        value.backward()
+        found.append((value.detach(), estimates.grad))
+    for theirs, ours in zip(*found, strict=True):
+        assert torch.allclose(theirs, ours, atol=1e-5)
+
+
+class Dispatched(TorchDispatchMode):
+    """Counts operations that are not views, each a kernel on a GPU."""
+
+    VIEWS = ("view", "expand", "select", "slice", "unsqueeze", "squeeze", "detach", "alias",
+             "transpose", "permute", "split", "unbind", "aten.t.")  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += not any(name in str(func) for name in self.VIEWS)
+        return func(*args, **(kwargs or {}))
+
+
+def test_loss_and_update_dispatch_few_operations():
+    """Each is a launch on a GPU, 5 to 40 us of the host's time."""
+    _, train_step = make_train_step(ema=0.9)
+    mixtures, sources = make_batch()
+    train_step.run(0, mixtures, sources, lr=0.001)
+    with Dispatched() as update:
+        train_step._update(0.001)
+    with Dispatched() as average:
+        train_step.average.update(2, torch.ones(()))
+    estimates = torch.randn_like(sources, requires_grad=True)
+    with Dispatched() as loss:
+        make_pit_loss()(estimates, sources).backward()
+    counts = {"update": update.count, "average": average.count, "loss": loss.count}
+    assert counts["update"] <= 25 and counts["average"] <= 6 and counts["loss"] <= 90, counts
 
 
 def test_steps_take_any_seed_and_their_dropout_differs():
