@@ -62,7 +62,7 @@ ARCHIVES = {
 
 
 def list_recordings(root: Path) -> list[Recording]:
-    """List the FLAC files of every subset under ``root``, sorted by path.
+    """List the FLAC (or WAV) files of every subset under ``root``, sorted by path.
 
     Raises:
         MissingInputError: no such folder, no SPEAKERS.TXT, or no subset in it.
@@ -85,8 +85,9 @@ def _list_subset(root: Path, subset: str, sexes: dict[str, str]) -> list[Recordi
         names = [entry.name for entry in entries]
         transcripts = _read_transcripts(Path(folder), names)
         relative = Path(folder).relative_to(root).as_posix()
-        for stem in (name.removesuffix(".flac") for name in names if name.endswith(".flac")):
-            speaker, path = stem.split("-")[0], f"{relative}/{stem}.flac"
+        for name in _choose_audio(names):
+            stem, path = Path(name).stem, f"{relative}/{name}"
+            speaker = stem.split("-")[0]
             if speaker not in sexes:
                 raise UserError(f"{path}: speaker {speaker} is not in {root / 'SPEAKERS.TXT'}.")
             recording = Recording(
@@ -99,6 +100,14 @@ def _list_subset(root: Path, subset: str, sexes: dict[str, str]) -> list[Recordi
             )
             found.append(recording)
     return sorted(found, key=lambda row: row.path)
+
+
+def _choose_audio(names: list[str]) -> list[str]:
+    """FLAC files, or WAV where a folder was converted; suffixes in any case."""
+    by_suffix: dict[str, list[str]] = {".flac": [], ".wav": []}
+    for name in names:
+        by_suffix.get(Path(name).suffix.lower(), []).append(name)
+    return by_suffix[".flac"] or by_suffix[".wav"]
 
 
 def _read_transcripts(folder: Path, names: list[str]) -> dict[str, str]:

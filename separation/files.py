@@ -91,6 +91,17 @@ def stamp_file(path: Path) -> list[Any]:
     return [str(path), status.st_size, status.st_mtime_ns]
 
 
+def locate_recording(path: Path) -> Path:
+    """The file itself; where it is FLAC by name and not there, a WAV of the same name beside it.
+
+    Both hold the same samples, so a list that names FLAC serves a corpus that was converted.
+    """
+    if path.suffix == ".flac" and not path.is_file():
+        copies = (path.with_suffix(suffix) for suffix in (".wav", ".FLAC", ".WAV"))
+        return next((copy for copy in copies if copy.is_file()), path)
+    return path
+
+
 def hash_text(text: str) -> str:
     """First 16 hex digits of the sha256 of ``text``: our fingerprint."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]

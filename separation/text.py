@@ -86,6 +86,28 @@ def suggest_nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}? " if near else ""
 
 
+def decode_text(data: bytes) -> tuple[str, str]:
+    """Text of a table from anywhere, and what it was read as where that is not UTF-8.
+
+    Marks at the start (Excel's) are no part of it. What is no UTF-8 is tried as GBK.
+
+    Raises:
+        UnicodeDecodeError: it is none of these.
+
+    >>> decode_text("好".encode()), decode_text("好".encode("gbk"))
+    (('好', ''), ('好', 'GBK'))
+    """
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16"), "UTF-16"
+    try:
+        return data.decode("utf-8-sig"), ""
+    except UnicodeDecodeError as error:
+        try:
+            return data.decode("gb18030"), "GBK"
+        except UnicodeDecodeError:
+            raise error from None
+
+
 def explain_error(error: BaseException) -> str:
     """What an error says, on one line; its type's name where it says nothing.
 

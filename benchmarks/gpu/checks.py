@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import copy
 import importlib.util
+import itertools
 import logging
 import os
 import shutil
@@ -29,6 +30,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.gpu.host import measure_launch_us, measure_phases
 from benchmarks.gpu.kernels import compare_kernels
 from benchmarks.gpu.material import Material
 from benchmarks.gpu.settings import TINY, load_settings
@@ -112,6 +114,7 @@ def check_facts(checks: Checks) -> None:
 
 def check_kernels(checks: Checks) -> None:
     """Forms of the layers that take the time: the global norm, products, encoder and decoder."""
+    report("launch of a small kernel", f"{measure_launch_us(checks.device):.1f} us of the host")
     for name, text in compare_kernels(checks.device, checks.batch, tiny=checks.tiny):
         report(name, text)
 
@@ -143,6 +146,8 @@ def check_step(checks: Checks, **changes: Any) -> None:
     report("until the first step", f"{time.perf_counter() - began:.1f} s")
     ms = 1e3 * measure_repeats(lambda: step.run(batch), 30, 1, 3, checks.device)[0]
     host_ms = 1e3 * measure_host(lambda: step.run(batch), checks.device)
+    for name, phase_ms in measure_phases(step, itertools.repeat(batch), checks.device).items():
+        report(f"  the host's {name}", f"{phase_ms:.2f} ms")
     bound = "host" if host_ms > HOST_BOUND * ms else "device"
     report("step", f"{ms:.2f} ms; the host queues it in {host_ms:.2f} ms; bound by the {bound}")
     if checks.device.type == "cuda":

@@ -2,10 +2,10 @@
 # All that the first call on a lent GPU machine has to show, within 9.5 minutes: that the product
 # works (checks.py, recipe.py), and stock Asteroid's training step beside ours (throughput.py).
 #
-# Usage: bash benchmarks/gpu/first_call.sh OUT [--minutes M] [--tiny]
-# It installs benchmarks/gpu/carried/wheels, if any, joins carried/speech_part*.tar.gz, and goes on
-# where a part fails or hangs. OUT gets checks.txt, recipe.txt, throughput.txt and throughput_*.json
-# while they grow, and logs.tar.gz. --tiny: toy sizes, made-up voices, any device.
+# Usage: bash benchmarks/gpu/first_call.sh OUT [--speech DIR] [--minutes M] [--tiny]
+# On a lent machine behind benchmarks/gpu/lent.sh, whose /tmp/speech/speechocean762 is the speech.
+# It goes on where a part fails or hangs. OUT gets checks.txt, recipe.txt, throughput.txt and
+# throughput_*.json while they grow, and logs.tar.gz. --tiny: toy sizes, made-up voices, any device.
 # What is left over can be measured later: python3 -m benchmarks.gpu.throughput --resume FILE.
 set -uo pipefail
 
@@ -20,11 +20,12 @@ fail() {
 
 [[ "${1:-}" == --help || "${1:-}" == -h ]] && { usage; exit 0; }
 (($#)) || fail "name a folder for the results; see --help."
-out=$1 minutes=9.4 tiny=()
+out=$1 minutes=9.3 tiny=() speech=/tmp/speech/speechocean762
 shift
 while (($#)); do
   case $1 in
     --minutes) minutes=${2:-}; shift 2 || fail "--minutes needs a number." ;;
+    --speech) speech=${2:-}; shift 2 || fail "--speech needs a folder." ;;
     --tiny) tiny=(--tiny); shift ;;
     *) fail "unknown option $1; see --help." ;;
   esac
@@ -36,19 +37,10 @@ recipe_s=230 # that the recipe may take after its preparation
 mkdir -p "$out" "$work" || exit 2
 out=$(cd "$out" && pwd)
 
-wheels=(benchmarks/gpu/carried/wheels/*.whl)
-if [[ -f "${wheels[0]}" ]]; then
-  python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade \
-    --target /tmp/site "${wheels[@]}" || fail "the wheels do not install."
-  export PYTHONPATH="/tmp/site${PYTHONPATH:+:$PYTHONPATH}"
-fi
-export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-8}
-# Compiled code of one part serves the others.
-export TORCHINDUCTOR_CACHE_DIR=/tmp/cache/inductor TRITON_CACHE_DIR=/tmp/cache/triton
-speech=()
+recordings=()
 if ((!${#tiny[@]})); then
-  bash benchmarks/gpu/split_speech.sh --join benchmarks/gpu/carried "$work/speech" &&
-    speech=("$work/speech/speechocean762")
+  [[ -d "$speech" ]] || fail "--speech $speech: no such folder; check the path, or --tiny."
+  recordings=("$speech")
 fi
 
 # part SECONDS LOG COMMAND...: at most so long, and never past the end; its log is on stdout too.
@@ -74,7 +66,7 @@ trap collect_logs EXIT
 recipe() { # SECONDS [OPTION...]
   local seconds=$1
   shift
-  part $((seconds + 10)) recipe.txt python3 -m benchmarks.gpu.recipe "${speech[@]}" "${tiny[@]}" --work "$work" \
+  part $((seconds + 10)) recipe.txt python3 -m benchmarks.gpu.recipe "${recordings[@]}" "${tiny[@]}" --work "$work" \
     --minutes "$(awk -v s="$seconds" 'BEGIN {print s / 60}')" "$@"
 }
 checks() { # SECONDS PARTS
@@ -94,7 +86,7 @@ measured=$((end - SECONDS - recipe_s)) # what the recipe leaves
 ((measured < 180)) || measured=180
 part $((measured + 10)) throughput.txt python3 -m benchmarks.gpu.throughput --out "$out" "${smoke[@]}" \
   --minutes "$(awk -v s="$measured" 'BEGIN {print s / 60}')" \
-  --only bandwidth,stock_best,ours_best,with_btc,profile_ours_best,profile_btc_best,validation_best,ours_small,stock_small,training_small
+  --only bandwidth,stock_best,ours_best,btc_own_graphs,profile_ours_best,profile_btc_best,validation_best,ours_small,stock_small,training_small
 again=prepare, # which does nothing where it is done, but takes seconds for that
 grep -q "^ok *prepare" "$out/recipe.txt" && again=
 recipe $((end - SECONDS - 15)) --only "${again}kill,stop,finish,evaluate,compare,separate,graphs,fp32,overfit,pieces"

@@ -118,18 +118,24 @@ def compare_devices(recipe: ProductRun) -> str:
     return f"{len(first)} mixtures, SI-SDR differs by {worst:.5f} dB at most"
 
 
+def choose_model(recipe: ProductRun) -> str:
+    """What the recipe trained; the shipped model where it trained none."""
+    folder = recipe.locate_experiment()
+    return str(folder) if (folder / "best_model.pth").is_file() else "shipped"
+
+
 def _compare(recipe: ProductRun, device: str) -> dict[str, float]:
     """SI-SDR by mixture."""
     table = next((recipe.work / "data" / "folder").rglob("metadata/test.csv"))
     out = recipe.work / f"compare_{device}"
-    words = ["compare", "--models", recipe.locate_experiment(), "--test-sets", table]
+    words = ["compare", "--models", choose_model(recipe), "--test-sets", table]
     words += ["--corpus", f"speech={recipe.speech}", "--limit", 20, "--metrics", "si_sdr"]
     words += ["--out", out, "--nj", recipe.n_jobs, "--device", device]
     recipe.run(f"compare_{device}", recipe.call_command(*words))
     (path,) = (path for path in out.rglob("*.csv") if path.stem not in REFERENCES)
     rows = read_rows(path)
-    if failed := [row["mixture_ID"] for row in rows if row["problems"] or not row["si_sdr"]]:
-        raise StepFailed(f"{path} on {device}: {len(failed)} mixtures have problems")
+    if failed := [row["mixture_ID"] for row in rows if not row["si_sdr"]]:
+        raise StepFailed(f"{path} on {device}: no score of {', '.join(failed)}")
     return {row["mixture_ID"]: float(row["si_sdr"]) for row in rows}
 
 
@@ -137,7 +143,7 @@ def separate_recording(recipe: ProductRun) -> str:
     """``separate`` on a recording of a minute, and its time without the start of Python."""
     recording = recipe.work / "recording.wav"
     mix_recordings(recipe.speech, recording, 3 if recipe.tiny else RECORDING_S)
-    model = recipe.locate_experiment()
+    model = choose_model(recipe)
     words = ["separate", recording, "--model", model, "--out", recipe.work / "separated"]
     recipe.run("separate", recipe.call_command(*words, "--device", recipe.device))
     voices = len(list((recipe.work / "separated").glob("*.wav")))
@@ -154,7 +160,7 @@ def separate_recording(recipe: ProductRun) -> str:
 
 def overfit(recipe: ProductRun) -> str:
     """``overfit`` for some seconds; that it does not get there in them is no failure."""
-    options = recipe.list_options("overfit")
+    options = recipe.list_options("overfit", {"training.compile": "off"})
     command = recipe.call_command("overfit", "--minutes", 0.05, "--n", 4, *options)
     text = recipe.run("overfit", command, codes=(0, 1))
     (verdict,) = re.findall(r"^overfit .*", text, re.MULTILINE)[-1:] or [""]

@@ -10,6 +10,7 @@ from separation.config.schema import Conf
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = {"best": "librimix/ConvTasNet", "small": "librimix/ConvTasNet_small"}
+SEPREFORMER = "librimix/SepReformer"
 TINY = {
     "n_filters": 16,
     "bn_chan": 8,
@@ -17,6 +18,16 @@ TINY = {
     "skip_chan": 8,
     "n_blocks": 2,
     "n_repeats": 1,
+}
+TINY_SEPREFORMER = {
+    "n_filters": 16,
+    "bn_chan": 8,
+    "n_stages": 2,
+    "n_encoder_blocks": 1,
+    "n_decoder_blocks": 1,
+    "n_heads": 2,
+    "conv_kernel_size": 5,
+    "max_distance": 20,
 }
 
 
@@ -26,6 +37,7 @@ class Settings:
 
     smoke: bool = False
     batch: int = 24
+    sepreformer_batch: int = 8
     segment_s: float = 3.0
     sample_rate: int = 8000
     seed: int = 0  # of weights and batches; quality has further ones
@@ -62,7 +74,7 @@ def load_settings(*, smoke: bool, num_workers: int | None = None) -> Settings:
     settings = Settings()
     if smoke:
         settings = Settings(
-            *(True, 2, 0.25),
+            *(True, 2, 2, 0.25),
             warm_up=1, repeats=2, repeat_s=0.01, n_buffers=2, bandwidth_bytes=1 << 22,
             growth=(2,), n_speakers=8, n_utterances=3, utterance_s=1.5, n_wavs=6,
             loader_batches=4, num_workers=1, quality_steps=4, quality_dev=4, train_steps=3,
@@ -70,11 +82,12 @@ def load_settings(*, smoke: bool, num_workers: int | None = None) -> Settings:
         )  # fmt: skip
     if num_workers is not None:
         settings = dataclasses.replace(settings, num_workers=num_workers)
-    confs = {name: _load(recipe, settings) for name, recipe in RECIPES.items()}
+    confs = {name: _load(recipe, settings, TINY) for name, recipe in RECIPES.items()}
+    confs["sepreformer"] = _load(SEPREFORMER, settings, TINY_SEPREFORMER)
     return dataclasses.replace(settings, confs=confs)
 
 
-def _load(recipe: str, settings: Settings) -> Conf:
+def _load(recipe: str, settings: Settings, tiny: dict[str, int]) -> Conf:
     sets: dict[str, Any] = {
         "training.batch_size": settings.batch,
         "training.segment_s": settings.segment_s,
@@ -83,7 +96,7 @@ def _load(recipe: str, settings: Settings) -> Conf:
         "training.clip": settings.clip,
     }
     if settings.smoke:
-        sets |= {f"model.{name}": value for name, value in TINY.items()}
+        sets |= {f"model.{name}": value for name, value in tiny.items()}
         # The compiler's minutes are the GPU's; here the same code runs what it traces.
         sets["training.compile"] = "off"
     return load_conf(ROOT, recipe, [f"{key}={value}" for key, value in sets.items()])

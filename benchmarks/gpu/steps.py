@@ -64,7 +64,7 @@ class ProductStep:
     """The very step of stage 4: its module and its :class:`separation.training.step.TrainStep`."""
 
     def __init__(self, model: nn.Module, conf: Conf, device: torch.device) -> None:
-        module = SeparationModule(model, conf.training).to(device)
+        self.module = module = SeparationModule(model, conf.training).to(device)
         module.prepare(round(conf.training.segment_s * conf.audio.sample_rate))
         self.model = module.model
         self.bytes_per_value = 2 if module.use_bf16 else 4

@@ -5,6 +5,7 @@ from typing import Any
 from benchmarks.gpu.measures import MEASURES, list_names
 
 CONFIGS = ("best", "small")
+KINDS = ("stock", "plain", "ours")
 FEEDS = {
     "loader_stock": "LibriMix Dataset over WAV files, alone",
     "loader_packed": "packed audio, mixed anew, alone",
@@ -23,6 +24,7 @@ def format_tables(result: dict[str, Any]) -> str:
         _format_head(result),
         _format_steps(cases),
         _format_measures(cases),
+        _format_phases(cases),
         _format_validation(cases),
         _format_feeds(cases),
         _format_quality(cases.get("quality_small", {})),
@@ -72,24 +74,29 @@ def _format_share(case: dict[str, Any]) -> str:
     return f"{case['floor_share']:.0%}" if "floor_share" in case else "–"
 
 
+def _format_floor(case: dict[str, Any]) -> str:
+    return f"{case['floor_bytes'] / 1e9:.2f} GB" if "floor_bytes" in case else "–"
+
+
 def _format_memory(case: dict[str, Any]) -> str:
     return f"{case['peak_gib']:.1f} GiB" if case.get("peak_gib") is not None else "–"
 
 
-def _rank_case(item: tuple[str, dict[str, Any]]) -> tuple[bool, int, str]:
+def _rank_case(item: tuple[str, dict[str, Any]]) -> tuple[int, int, str]:
     """Stock before ours, small batches before large ones."""
     name, case = item
-    return not name.startswith("stock"), case.get("batch", 0), name
+    kind = name.partition("_")[0]
+    return KINDS.index(kind) if kind in KINDS else len(KINDS), case.get("batch", 0), name
 
 
 def _format_steps(cases: dict[str, Any]) -> str:
     """Stock and ours for every configuration and batch."""
     rows = []
-    for conf in CONFIGS:
-        base = cases.get(f"stock_{conf}", {})
+    for conf in (*CONFIGS, "sepreformer"):
+        base = cases.get(f"stock_{conf}", cases.get(f"plain_{conf}", {}))
         for name, case in sorted(cases.items(), key=_rank_case):
             kind, _, rest = name.partition("_")
-            if kind not in ("stock", "ours") or rest.split("_")[0] != conf or not _is_done(case):
+            if kind not in KINDS or rest.split("_")[0] != conf or not _is_done(case):
                 continue
             times = (
                 f"{case['audio_s_per_s'] / base['audio_s_per_s']:.2f}" if _is_done(base) else "–"
@@ -100,9 +107,9 @@ def _format_steps(cases: dict[str, Any]) -> str:
             cells = [conf, label, str(case["batch"]), _format_ms(case)]
             cells += [_format_host(case), f"{case['audio_s_per_s']:,.0f}", times]
             cells += [_format_memory(case)]
-            rows.append([*cells, f"{case['floor_bytes'] / 1e9:.2f} GB", _format_share(case)])
+            rows.append([*cells, _format_floor(case), _format_share(case)])
     header = ["configuration", "step", "batch", "ms a step", "host ms", "audio s/s"]
-    header += ["times stock", "peak memory", "floor", "share of it"]
+    header += ["times the first", "peak memory", "floor", "share of it"]
     return _make_table(header, rows) if rows else ""
 
 
@@ -121,6 +128,20 @@ def _format_measures(cases: dict[str, Any]) -> str:
     rows.sort(key=lambda row: CONFIGS.index(row[0]))
     header = ["configuration", "our step", "ms a step", "host ms", "times as shipped"]
     return _make_table([*header, "peak memory", "share of floor"], rows) if rows else ""
+
+
+def _format_phases(cases: dict[str, Any]) -> str:
+    """What the host takes to queue each phase of our steps, while the device is idle."""
+    phases = {name: case.get("host_phases_ms") for name, case in cases.items() if _is_done(case)}
+    phases = {name: values for name, values in phases.items() if values}
+    if not phases:
+        return ""
+    names = list(next(iter(phases.values())))
+    rows = [
+        [name, *(f"{values.get(phase, 0):.2f}" for phase in names)]
+        for name, values in phases.items()
+    ]
+    return _make_table(["host ms of", *names], rows)
 
 
 def _format_validation(cases: dict[str, Any]) -> str:

@@ -12,7 +12,9 @@ See benchmarks/gpu/README.md.
 """
 
 import argparse
+import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -48,6 +50,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="NAME,...",
         help="cases, or how they begin; in order",
     )
+    add("--compile-first", action="store_true", help="all models at once, before the first case")
     add("--resume", type=Path, metavar="FILE", help="an earlier result to complete")
     add("--workers", type=int, metavar="N", help="of the loaders (4, as Asteroid's recipe)")
     add("--smoke", action="store_true", help="every case at toy size, on the CPU")
@@ -55,8 +58,18 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run_cases(bench: Bench, cases: list[Case], path: Path, deadline: float) -> dict[str, Any]:
-    """Run what fits before ``deadline`` (of time.monotonic); write the result after every case."""
+def run_cases(
+    bench: Bench, cases: list[Case], path: Path, deadline: float, *, compiled: bool = False
+) -> dict[str, Any]:
+    """Run what fits before ``deadline`` (of time.monotonic); write the result after every case.
+
+    Args:
+        bench: what the cases see; its results grow.
+        cases: in this order.
+        path: of the result.
+        deadline: after which no case begins.
+        compiled: all code is made already.
+    """
     device = describe_device(bench.device)
     result = {"device": device, "smoke": bench.settings.smoke, "cases": bench.done}
     names = ("batch", "segment_s", "sample_rate", "repeats", "num_workers", "n_wavs", "seed")
@@ -64,7 +77,10 @@ def run_cases(bench: Bench, cases: list[Case], path: Path, deadline: float) -> d
     for case in cases:
         if bench.done.get(case.name, {}).get("status") == "ok":
             continue
-        if time.monotonic() + case.about_s * (not bench.settings.smoke) > deadline:
+        about_s = 0.0 if bench.settings.smoke else case.about_s
+        if not compiled and not bench.settings.smoke:
+            about_s += case.compile_s
+        if time.monotonic() + about_s > deadline:
             bench.done[case.name] = {"status": "dropped", "why": "no time left in --minutes"}
         else:
             bench.done[case.name] = _run_case(bench, case)
@@ -119,6 +135,39 @@ def choose_cases(cases: list[Case], only: str) -> list[Case]:
     return list(chosen.values())
 
 
+def compile_first(names: list[str], args: argparse.Namespace, deadline: float) -> None:
+    """Compile what these cases need, all at once, by running each in a process of its own.
+
+    One after the other a large GPU waits a minute for each; their results are thrown away.
+    """
+    cores = len(os.sched_getaffinity(0))
+    threads = str(max(1, cores // max(1, len(names))))
+    words = [sys.executable, "-m", "benchmarks.gpu.throughput", "--device", args.device]
+    words += ["--minutes", str((deadline - time.monotonic()) / 60)]
+    words += ["--smoke"] if args.smoke else []
+    environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": threads}
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="compiled_") as folder:
+        processes = [
+            subprocess.Popen(
+                [*words, "--only", name, "--out", f"{folder}/{name}"],
+                env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )
+            for name in names
+        ]  # fmt: skip
+        codes = [_wait_until(process, deadline) for process in processes]
+    seconds = time.monotonic() - began
+    print(f"compiled ahead: {len(names)} cases, {seconds:.0f} s, exit codes {codes}", flush=True)
+
+
+def _wait_until(process: subprocess.Popen, deadline: float) -> int:
+    try:
+        return process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
 def choose_device(name: str, smoke: bool) -> torch.device:
     """The device asked for; ``--smoke`` means the CPU unless one is named."""
     if name == "auto":
@@ -169,7 +218,9 @@ def _measure(args: argparse.Namespace, deadline: float) -> None:
     with tempfile.TemporaryDirectory(prefix="throughput_") as folder:
         material = Material(settings, Path(folder), args.speech)
         bench = Bench(settings, material, device, args.out, done)
-        result = run_cases(bench, cases, path, deadline)
+        if args.compile_first:
+            compile_first([case.name for case in cases if case.compile_s], args, deadline)
+        result = run_cases(bench, cases, path, deadline, compiled=args.compile_first)
     print(f"\n{format_tables(result)}\n\n{path}")
 
 

@@ -1,6 +1,7 @@
-"""Validation: one dev mixture of its own length at a time, as stage 4 scores them."""
+"""Validation: dev mixtures of a length each, one by one and together, as stage 4 scores them."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from separation.training.module import SeparationModule
 if TYPE_CHECKING:
     from benchmarks.gpu.cases import Bench
 
+SeparateAll = Callable[[list[torch.Tensor]], list[torch.Tensor]]
+
 LONGER = 37  # samples, from one mixture to the next: no two are of one length
 LENGTH = 5 / 3  # of a dev mixture, in training segments
 
@@ -23,7 +26,8 @@ LENGTH = 5 / 3  # of a dev mixture, in training segments
 def measure_validation(bench: "Bench", name: str) -> dict[str, Any]:
     """Milliseconds a mixture, at lengths new to the device's libraries and at the same again.
 
-    Of Asteroid's own layers, of the module as shipped, and with ``training.layout=btc``; float32.
+    Of Asteroid's own layers, of the module's layers and with ``training.layout=btc``, one by one;
+    and together, as stage 4 validates. Float32.
     """
     settings = bench.settings
     return compare_forms(
@@ -41,11 +45,22 @@ def compare_forms(
     for kind, changes in (("ours", {}), ("btc", {"layout": "btc"})):
         forms[kind] = _make_module(conf, device, changes).separate
     found: dict[str, Any] = {"mixtures": len(lengths), "shortest_samples": lengths[0]}
-    for kind, form in forms.items():
-        time_mixtures(form, [lengths[0] - LONGER], device)
-        found[f"{kind}_new_ms"] = time_mixtures(form, lengths, device)
-        found[f"{kind}_seen_ms"] = time_mixtures(form, lengths, device)
+    ways: dict[str, SeparateAll] = {
+        kind: functools.partial(separate_each, form) for kind, form in forms.items()
+    }
+    ways["together"] = _make_module(conf, device, {}).separator.separate  # as validation does
+    for kind, way in ways.items():
+        time_mixtures(way, [lengths[0] - LONGER], device)
+        found[f"{kind}_new_ms"] = time_mixtures(way, lengths, device)
+        found[f"{kind}_seen_ms"] = time_mixtures(way, lengths, device)
     return found
+
+
+def separate_each(
+    form: Callable[[torch.Tensor], torch.Tensor], mixtures: list[torch.Tensor]
+) -> list[torch.Tensor]:
+    """Mixtures ``(time,)`` through a model one by one."""
+    return [form(mixture[None])[0] for mixture in mixtures]
 
 
 def _make_module(conf: Conf, device: torch.device, changes: dict[str, Any]) -> SeparationModule:
@@ -55,16 +70,15 @@ def _make_module(conf: Conf, device: torch.device, changes: dict[str, Any]) -> S
     return module
 
 
-def time_mixtures(
-    form: Callable[[torch.Tensor], torch.Tensor], lengths: list[int], device: torch.device
-) -> float:
+def time_mixtures(separate: SeparateAll, lengths: list[int], device: torch.device) -> float:
     """Milliseconds of separating and scoring a mixture, the mean over these lengths."""
     loss, total = make_pit_loss(), torch.zeros((), device=device)
-    items = [torch.randn(1, 2, length, device=device) for length in lengths]
+    items = [torch.randn(2, length, device=device) for length in lengths]
     wait_for(device)
     began = time.perf_counter()
     with torch.no_grad():
-        for sources in items:
-            total += loss(form(sources.sum(1)), sources)
+        found = separate([sources.sum(0) for sources in items])
+        for estimates, sources in zip(found, items, strict=True):
+            total += loss(estimates[None], sources[None])
     wait_for(device)
     return 1000 * (time.perf_counter() - began) / len(items)

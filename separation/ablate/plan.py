@@ -24,6 +24,7 @@ from separation.experiment.options import RecipeOptions
 from separation.files import hash_text_file, hash_value, read_json
 
 DATA_SECTIONS = ("corpus", "splits", "metadata", "mixtures", "audio")
+MAX_PREPARED = 3  # data sets at a time, as a rule: those of one corpus wait for each other
 SPLIT = "split:"  # of a test set that is the recipe's own, as split:test
 
 
@@ -36,6 +37,7 @@ class Run:
         rung: what is trained.
         seed: of weights and mixtures.
         options: of its stages, as their command lines have them.
+        data_jobs: processes of its stages 0 to 3, of which few run at once.
         out: folder of the whole ladder.
         inputs: what the ladder's relative paths are relative to.
     """
@@ -44,6 +46,7 @@ class Run:
     rung: Rung
     seed: int
     options: RecipeOptions
+    data_jobs: int
     out: Path
     inputs: Path
 
@@ -147,6 +150,7 @@ def _plan_run(ladder: Ladder, rung: Rung, seed: int, options: Options) -> Run:
         ladder=ladder,
         rung=rung,
         seed=seed,
+        data_jobs=max(1, options.n_jobs // min(options.parallel, MAX_PREPARED)),
         out=out,
         inputs=inputs,
         options=RecipeOptions(

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import FrameType
 
@@ -127,9 +127,8 @@ class Runner:
         words = run.options.format_words()
         if phase == Phase.DATA:
             share_measurements(run)
-            # The trainings that wait for it have their cores idle.
-            all_cores = run.options.n_jobs * self.parallel
-            words = ["run", "--stage=0", "--stop-stage=3", *words, f"--nj={all_cores}"]
+            words = replace(run.options, n_jobs=run.data_jobs).format_words()
+            words = ["run", "--stage=0", "--stop-stage=3", *words]
         elif phase == Phase.TRAINING:
             words = ["train", *words]
         else:

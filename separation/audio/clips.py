@@ -19,6 +19,7 @@ from separation.audio.files import (
     read_mono,
 )
 from separation.errors import MissingInputError, UserError
+from separation.files import locate_recording
 
 
 class Clip(Protocol):
@@ -132,6 +133,7 @@ def open_clip(path: Path, channel: str = "mono") -> Clip:
         MissingInputError: it is not there.
         UserError: it cannot be decoded, or is stereo where ``channel`` is ``mono``.
     """
+    path = locate_recording(path)
     if is_decoded_whole(path):
         return ArrayClip(*read_mono(path, channel))
     return FileClip(path, channel)

@@ -17,6 +17,7 @@ except ImportError:  # pragma: no cover
 
 from separation.audio.containers import is_cut_off, is_mp3_of_unknown_length
 from separation.errors import MissingInputError, UserError
+from separation.files import locate_recording
 
 DECODED_WHOLE = (".g722", ".gsm")  # formats without a header
 ABSENT, EMPTY, TRUNCATED = "is not there", "holds no samples", "is truncated"
@@ -71,6 +72,7 @@ def read_audio(path: Path, *, allow_cut: bool = False) -> tuple[np.ndarray, int]
         MissingInputError: there is no such file.
         UserError: the file cannot be decoded, is truncated or empty, or holds non-finite samples.
     """
+    path = locate_recording(path)
     if not path.is_file():
         raise MissingInputError(f"{path}: {ABSENT}; check the path.")
     try:

@@ -21,6 +21,7 @@ from separation.audio.files import (
     read_audio,
 )
 from separation.errors import UserError
+from separation.files import locate_recording
 
 DECODING_ERRORS = (OSError, RuntimeError, ValueError, MemoryError)  # of corrupt files
 
@@ -64,6 +65,7 @@ class AudioHeader:
 
 def read_header(path: Path) -> AudioHeader:
     """Look at a file's header and its last sample; whatever is wrong is in ``fault``."""
+    path = locate_recording(path)
     if is_decoded_whole(path):
         return _decode_header(path)
     try:

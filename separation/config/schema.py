@@ -93,7 +93,7 @@ class MetadataConf:
 class MixturesConf:
     """The fixed mixtures, and the levels of all mixtures."""
 
-    n_src: Literal[2, 3]
+    n_src: Literal[1, 2, 3, 4, 5]
     task: Literal["sep_clean", "sep_noisy"]
     mode: Literal["min", "max"]
     n_train: Count
@@ -110,10 +110,16 @@ class MixturesConf:
     train_level_by: Literal["loudness", "difference"]
     train_level_difference_min_db: float
     train_level_difference_max_db: float
+    max_utterance_s: NotNegative = 60.0
     seed: int
 
     def __post_init__(self) -> None:
         check_fields(self, "mixtures")
+        if 0 < self.max_utterance_s < 2 * self.min_utterance_s:
+            raise UserError(
+                f"mixtures.max_utterance_s={self.max_utterance_s} must be 0, or at least twice "
+                f"mixtures.min_utterance_s={self.min_utterance_s}."
+            )
         ranges = {
             "loudness": "lufs",
             "noise_loudness": "lufs",

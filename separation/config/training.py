@@ -114,8 +114,8 @@ class TrainingConf:
                 "training.layout=btc has its own norms and depthwise convolutions: leave "
                 "training.fused_norm=true and training.fused_depthwise=true."
             )
-        in_pieces = self.forward_items < self.batch_size
-        if self.cuda_graphs and (self.compile == "off" or in_pieces):
+        is_whole = self.forward_items == self.batch_size  # neither in pieces nor shared
+        if self.cuda_graphs and (self.compile == "off" or not is_whole):
             raise UserError(
                 "training.cuda_graphs=true records the compiled model's step on one GPU, whole: "
                 "leave training.compile=auto, training.micro_batch=0 and training.devices=1."

@@ -14,8 +14,10 @@ from pathlib import Path
 from separation.corpora.plugin import Recording
 from separation.corpora.recording_checks import (
     check_recordings,
+    find_spelling,
     name_prompt,
     parse_sex,
+    read_table_text,
     refuse_repeats,
 )
 from separation.errors import MissingInputError, UserError
@@ -146,9 +148,10 @@ def _find_file(folder: Path, text: str) -> str:
     ``run.sh`` changes the current one.
     """
     if os.path.isabs(text):  # noqa: PTH117
-        return os.path.normpath(text)
+        return os.path.normpath(find_spelling("/", text))
     bases = [str(folder), os.curdir, *map(str, list(folder.parents)[:N_ABOVE])]
-    places = [os.path.abspath(os.path.join(base, text)) for base in bases]  # noqa: PTH100, PTH118
+    spelt = [find_spelling(base, text) for base in bases]
+    places = [os.path.abspath(os.path.join(*pair)) for pair in zip(bases, spelt, strict=True)]  # noqa: PTH100, PTH118
     return next((place for place in places if os.path.isfile(place)), places[0])  # noqa: PTH113
 
 
@@ -170,10 +173,7 @@ def _read_lines(path: Path, optional: bool = False) -> list[_Line]:
         if optional:
             return []
         raise MissingInputError(f"{path}: not there; write a line 'UTTERANCE SPEAKER' for each.")
-    try:
-        texts = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is no text in UTF-8 ({error}); save it as such.") from error
+    texts = read_table_text(path)[0].split("\n")
     fields = [(number, text.split(maxsplit=1)) for number, text in enumerate(texts, 1)]
     lines = [
         _Line(words[0], words[1].strip() if len(words) > 1 else "", f"{path}: line {number}")

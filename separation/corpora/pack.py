@@ -20,6 +20,9 @@ from separation.jobs import run_jobs
 
 logger = logging.getLogger(__name__)
 
+FRAME_S = 0.25  # in which a speaker is heard or not
+ACTIVE_BELOW_DB = 30.0  # loudness of a frame with speech, at least, below that of its utterance
+LEAST_ACTIVE_SHARE = 0.1  # of a crop's frames; with fewer it is a pause
 STEP = 2.0**-15  # of 16-bit samples: a file's own at its own rate, so packing loses nothing
 INT16_MAX = 32767
 
@@ -140,9 +143,10 @@ class PackedAudio:
     """
 
     def __init__(self, folder: Path, speakers: list[str]) -> None:
-        self.speakers = sorted(speakers)
+        self.folder, self.speakers = folder, sorted(speakers)
         self.utterances = []
         self._samples = []
+        self._active: dict[tuple[int, int], np.ndarray] = {}
         for speaker in self.speakers:
             index, samples = folder / f"{speaker}.csv", folder / f"{speaker}.i16"
             if not index.is_file() or not samples.is_file():
@@ -154,6 +158,10 @@ class PackedAudio:
                 )
             self.utterances.append(rows)
             self._samples.append(np.memmap(samples, "<i2", mode="r").view(np.ndarray))
+
+    def __reduce__(self) -> tuple[type, tuple[Path, list[str]]]:
+        """Pickled as its folder, which another process maps too, not as all its samples."""
+        return type(self), (self.folder, self.speakers)
 
     @property
     def n_utterances(self) -> int:
@@ -170,6 +178,27 @@ class PackedAudio:
         An utterance begins at its row's ``offset``; its samples times ``scale`` are the corpus's.
         """
         return self._samples[speaker]
+
+    def is_active(self, speaker: int, utterance: int, start: int, n_samples: int) -> bool:
+        """Whether a crop of an utterance holds speech, by frames of a quarter of a second."""
+        key, row = (speaker, utterance), self.utterances[speaker][utterance]
+        counts = self._active.get(key)
+        if counts is None:
+            counts = self._active[key] = self._count_active(speaker, row)
+        hop = round(FRAME_S * row.sample_rate)
+        first, end = start // hop, min((start + n_samples) // hop, len(counts) - 1)
+        least = max(1.0, LEAST_ACTIVE_SHARE * (end - first))
+        return end <= first or int(counts[end] - counts[first]) >= least
+
+    def _count_active(self, speaker: int, row: PackedUtterance) -> np.ndarray:
+        """Number of frames with speech before each frame of an utterance, int32."""
+        hop = round(FRAME_S * row.sample_rate)
+        n_frames = row.n_samples // hop
+        samples = self._samples[speaker][row.offset : row.offset + n_frames * hop]
+        frames = samples.reshape(n_frames, hop).astype(np.float32)
+        powers = np.einsum("ij,ij->i", frames, frames) * (row.scale**2 / hop)
+        active = powers > 10 ** ((row.loudness_lufs - ACTIVE_BELOW_DB) / 10)
+        return np.concatenate([[0], np.cumsum(active)]).astype(np.int32)
 
     def read(
         self, speaker: int, utterance: int, start: int, n_samples: int, gain: float = 1.0

@@ -28,7 +28,7 @@ from typing import Any, Literal
 from separation.config.schema import Conf
 from separation.environment import ROOT
 from separation.errors import MissingInputError, UserError
-from separation.files import hash_text
+from separation.files import hash_text, locate_recording
 from separation.text import suggest_nearest
 
 LOCAL = ROOT / "local"
@@ -295,6 +295,11 @@ def check_corpus(
     return CorpusCheck()
 
 
+def can_list(name: str) -> bool:
+    """Whether mixtures can be drawn from the corpus's recordings."""
+    return hasattr(load(name), "list_recordings")
+
+
 def can_download(name: str) -> bool:
     """Whether the corpus's own code can fetch it."""
     return hasattr(load(name), "download")
@@ -307,5 +312,6 @@ def download(name: str, folder: Path, request: DownloadRequest) -> None:
 
 def fingerprint_recordings(recordings: list[Recording], root: Path) -> str:
     """Hash of names, speakers and sizes: changes when files come, go or are replaced."""
-    lines = [f"{row}\t{Path(root, row.path).stat().st_size}" for row in recordings]
+    paths = [(row, locate_recording(Path(root, row.path))) for row in recordings]
+    lines = [f"{row}\t{path.stat().st_size}" for row, path in paths]
     return hash_text("\n".join(sorted(lines)))

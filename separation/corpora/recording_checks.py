@@ -1,14 +1,18 @@
 """Checks of recordings that a user's table names: all there, each once, one sex a speaker."""
 
+import logging
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from separation.corpora.plugin import Recording
 from separation.errors import MissingInputError, UserError
-from separation.text import list_first
+from separation.text import decode_text, list_first
+
+logger = logging.getLogger(__name__)
 
 SEXES = {"m": "M", "male": "M", "f": "F", "female": "F", "": ""}
 
@@ -33,6 +37,38 @@ def name_prompt(path: str) -> str:
     while (shorter := COPY_MARKS.sub("", name)) not in ("", name):
         name = shorter
     return name
+
+
+def find_spelling(root: str, path: str) -> str:
+    """A path as the disk spells it, where a table has back-slashes, or accents composed otherwise.
+
+    Args:
+        root: folder that the path is relative to.
+        path: as a table has it; itself where no spelling of it is there.
+    """
+    spellings = [path, path.replace("\\", "/")]
+    spellings += [
+        unicodedata.normalize(form, text) for text in spellings for form in ("NFC", "NFD")
+    ]
+    there = (text for text in spellings if os.path.isfile(os.path.join(root, text)))  # noqa: PTH113, PTH118
+    return next(there, path)
+
+
+def read_table_text(path: Path) -> tuple[str, str]:
+    """The text of a table, and a remark for the errors about it where it is no UTF-8.
+
+    Raises:
+        UserError: it is no text.
+    """
+    try:
+        text, coding = decode_text(path.read_bytes())
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: is no text in UTF-8, UTF-16 or GBK ({error}); save it as UTF-8."
+        ) from error
+    if coding:
+        logger.warning("%s: is no UTF-8 and was read as %s", path, coding)
+    return text, f" (it was read as {coding}, since it is no UTF-8)" if coding else ""
 
 
 def parse_sex(text: str, where: str) -> str:
@@ -63,7 +99,9 @@ def refuse_repeats(names: Sequence[str], what: str, fix: str) -> None:
         )
 
 
-def check_recordings(recordings: list[Recording], root: Path, table: Path, fix: str) -> None:
+def check_recordings(
+    recordings: list[Recording], root: Path, table: Path, fix: str, remark: str = ""
+) -> None:
     """Check what the later stages rest on.
 
     Args:
@@ -71,6 +109,7 @@ def check_recordings(recordings: list[Recording], root: Path, table: Path, fix: 
         root: of their paths.
         table: the file or folder that names them, for the errors.
         fix: what to do about an utterance or a file that is named twice.
+        remark: on the table's coding, which may be why files are not there.
 
     Raises:
         MissingInputError: recordings that are not there.
@@ -86,7 +125,7 @@ def check_recordings(recordings: list[Recording], root: Path, table: Path, fix: 
     if absent:
         raise MissingInputError(
             f"{table}: {len(absent)} of its {len(recordings)} files are not there "
-            f"({list_first([str(root / path) for path in absent])}); fix the paths or take "
+            f"({list_first([str(root / path) for path in absent])}){remark}; fix the paths or take "
             "these lines out."
         )
 

@@ -6,11 +6,18 @@ be quoted, TSV fields are taken as they stand.
 """
 
 import csv
+import io
 import os
 from pathlib import Path
 
 from separation.corpora.plugin import Recording
-from separation.corpora.recording_checks import check_recordings, name_prompt, parse_sex
+from separation.corpora.recording_checks import (
+    check_recordings,
+    find_spelling,
+    name_prompt,
+    parse_sex,
+    read_table_text,
+)
 from separation.errors import UserError
 from separation.text import list_first
 
@@ -38,26 +45,38 @@ def list_table(table: Path) -> list[Recording]:
         UserError: a column or a value is missing, a line has too many fields, an unknown sex,
             a path that leaves the folder, anything twice.
     """
-    rows = _read_rows(table)
-    recordings = sorted((_make(row, where) for where, row in rows), key=lambda row: row.path)
-    check_recordings(recordings, table.parent, table, "take the copies out")
+    text, remark = read_table_text(table)
+    rows = _read_rows(table, text)
+    found = [_make(row, where, table.parent) for where, row in rows]
+    recordings = sorted(found, key=lambda row: row.path)
+    check_recordings(recordings, table.parent, table, "take the copies out", remark)
     return recordings
 
 
-def _read_rows(table: Path) -> list[tuple[str, dict[str, str]]]:
+def _read_rows(table: Path, text: str) -> list[tuple[str, dict[str, str]]]:
     """Every row by lower-case column name, with what to call its place in an error."""
-    with open(table, encoding="utf-8-sig", newline="") as handle:  # Excel begins with a mark
-        if table.suffix == ".tsv":
-            reader = csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)
-        else:
-            reader = csv.reader(handle)
-        try:
-            columns = [name.strip().lower() for name in next(reader, [])]
-            _check_columns(columns, table)
-            lines = [(reader.line_num, fields) for fields in reader if fields]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{table}: is no table in UTF-8 ({error}); save it as one.") from error
+    handle = io.StringIO(text, newline="")
+    if table.suffix == ".tsv":
+        reader = csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(handle, delimiter=_find_delimiter(text))
+    try:
+        columns = [name.strip().lower() for name in next(reader, [])]
+        _check_columns(columns, table)
+        lines = [(reader.line_num, fields) for fields in reader if fields]
+    except csv.Error as error:
+        raise UserError(f"{table}: is no CSV table ({error}); save it as one.") from error
     return [_name_fields(number, fields, columns, table) for number, fields in lines]
+
+
+def _find_delimiter(text: str) -> str:
+    """A semicolon or tab where the first line has no comma, as Excel writes it in some countries.
+
+    >>> _find_delimiter("speaker;path"), _find_delimiter("speaker,path")
+    (';', ',')
+    """
+    head = text.partition("\n")[0]
+    return next((mark for mark in ",;\t" if mark in head), ",")
 
 
 def _check_columns(columns: list[str], table: Path) -> None:
@@ -91,8 +110,10 @@ def _name_fields(
     return where, row
 
 
-def _make(row: dict[str, str], where: str) -> Recording:
-    path = Path(os.path.normpath(row["path"]))
+def _make(row: dict[str, str], where: str, folder: Path) -> Recording:
+    path = Path(os.path.normpath(find_spelling(str(folder), row["path"])))
+    if path.is_absolute() and path.is_relative_to(folder.resolve()):
+        path = path.relative_to(folder.resolve())
     if path.is_absolute() or path.parts[:1] == (os.pardir,):
         raise UserError(
             f"{where}: the path {row['path']} lies outside the table's folder; write paths "
@@ -102,7 +123,7 @@ def _make(row: dict[str, str], where: str) -> Recording:
         speaker=row["speaker"],
         sex=parse_sex(row.get("sex", ""), where),
         path=path.as_posix(),
-        prompt=name_prompt(row["path"]),
+        prompt=name_prompt(path.as_posix()),
         transcript=row.get("transcript", ""),
         subset=row.get("subset", "") or row.get("split", ""),
         age=row.get("age", ""),

@@ -21,7 +21,7 @@ from separation.mixtures.gather.open import (
     read_any_table,
 )
 from separation.mixtures.gather.record import make_rows
-from separation.mixtures.layout import find_folders, list_files
+from separation.mixtures.layout import find_folders, list_files, shares_names
 from separation.mixtures.published_lists import find_list_reader
 from separation.mixtures.source_files import Corpora
 from separation.mixtures.table import MixtureRow, Origin, list_noises, name_split, read_table
@@ -85,6 +85,11 @@ def _open_table(path: Path, options: MixtureOptions) -> MixtureDataset:
     speech, noise = _choose_roots(options.corpora)
     has_noise = bool(list_noises(rows))
     kind = options.kind or ("mix_both" if noise and has_noise else "mix_clean")
+    if kind == "mix_single":  # how long it is depends on the sources that it lacks
+        raise UserError(
+            f"{path}: --type mix_single is of trees of audio; make one with the command render "
+            "--types mix_single and give it."
+        )
     if kind == "mix_both" and not (noise and has_noise):
         reason = "add --corpus wham=DIR" if has_noise else "the table names none"
         raise UserError(f"{path}: --type mix_both needs noise: {reason}.")
@@ -152,11 +157,9 @@ def _open_folders(path: Path, options: MixtureOptions) -> list[MixtureDataset]:
 
 def _list_folder(folder: Path, kind: str) -> list[MixtureRow]:
     """Rows of one folder; where no file has one name in all parts, names may have suffixes."""
-    rows = list_files(folder, kind)
-    if any(all(Path(path).is_file() for path in row.list_audio()) for row in rows):
-        return rows
-    suffixed = [row for gathered in gather(folder) for row in make_rows(gathered)]
-    return suffixed if any(not row.fault for row in suffixed) else rows
+    suffixed = [] if shares_names(folder) else gather(folder)
+    rows = [row for gathered in suffixed for row in make_rows(gathered)]
+    return rows if any(not row.fault for row in rows) else list_files(folder, kind)
 
 
 def _open_gathered(path: Path, options: MixtureOptions, complaint: str) -> list[MixtureDataset]:

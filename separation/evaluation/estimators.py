@@ -1,6 +1,6 @@
 """Estimators, which turn a mixture into estimates: a model, oracle masks, the mixture itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from torch import nn
 
 from separation.config.schema import FLOOR, EvaluationConf
 from separation.mixtures.signals import Mixture
-from separation.models.inference import separate_samples
+from separation.models.inference import Separator, multiply_exactly
 
 Estimator = Callable[[Mixture], np.ndarray]
 
@@ -89,11 +89,35 @@ def _mask_wiener(magnitudes: np.ndarray) -> np.ndarray:
 ORACLE_MASKS = {"ibm": _mask_binary, "irm": _mask_ratio, "wfm": _mask_wiener}
 
 
-def make_model_estimator(model: nn.Module, device: torch.device) -> Estimator:
-    """A model's estimates at full length, float32, ``(n_src, time)``."""
-    model = model.eval().to(device)
+class ModelEstimator:
+    """A model's estimates at full length, float32, ``(n_src, time)``.
 
-    def estimate(mixture: Mixture) -> np.ndarray:
-        return separate_samples(model, mixture.mixture, device)
+    Args:
+        model: moved to the device.
+        device: CPU or GPU.
 
-    return estimate
+    Attributes:
+        n_at_once: mixtures that :meth:`estimate_all` had best be given at a time.
+    """
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        self.device = device
+        self.separator = Separator(model.eval().to(device), device)
+        self.n_at_once = self.separator.n_at_once
+
+    def __call__(self, mixture: Mixture) -> np.ndarray:
+        return self.estimate_all([mixture])[0]
+
+    def estimate_all(self, mixtures: Sequence[Mixture]) -> list[np.ndarray]:
+        """Estimates of each as it would have them alone."""
+        with torch.inference_mode(), multiply_exactly():
+            signals = [
+                torch.from_numpy(np.asarray(mixture.mixture, np.float32)).to(self.device)
+                for mixture in mixtures
+            ]
+            return [found.cpu().numpy() for found in self.separator.separate(signals)]
+
+
+def make_model_estimator(model: nn.Module, device: torch.device) -> ModelEstimator:
+    """What a model gives for a mixture, or for several at once."""
+    return ModelEstimator(model, device)

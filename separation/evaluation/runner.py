@@ -6,13 +6,13 @@ import itertools
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -233,31 +233,83 @@ def _prepare_jobs(
     checker: Checker,
 ) -> Iterator[ScoreJob]:
     """Read, separate, hand over; the estimator stays in this process, which has the GPU."""
-    for place, index in enumerate(todo[start:], start):
+    n_at_once = getattr(estimator, "n_at_once", 1)
+    for first in range(start, len(todo), n_at_once):
+        places = range(first, min(first + n_at_once, len(todo)))
+        yield from _prepare_group(mixtures, todo, places, estimator, scoring, checker)
+
+
+def _prepare_group(
+    mixtures: Mixtures,
+    todo: list[int],
+    places: Sequence[int],
+    estimator: Callable[[Mixture], np.ndarray],
+    scoring: Scoring,
+    checker: Checker,
+) -> Iterator[ScoreJob]:
+    """Jobs of a few mixtures, which the estimator may separate together."""
+    read = [_read(mixtures, todo[place]) for place in places]
+    found = iter(_estimate(estimator, [m for m in read if isinstance(m, Mixture)]))
+    for place, mixture in zip(places, read, strict=True):
         job = partial(
             ScoreJob,
-            row=mixtures.rows[index],
+            row=mixtures.rows[todo[place]],
             sample_rate=mixtures.sample_rate,
             scoring=scoring,
         )
-        try:
-            mixture = mixtures[index]
-        except DECODING_ERRORS as error:
-            yield job(problem=UNREADABLE, error=explain_error(error))
+        if isinstance(mixture, Exception):
+            yield job(problem=UNREADABLE, error=explain_error(mixture))
             continue
-        try:
-            estimates = estimator(mixture)
-        except Exception as error:  # no memory, too short, whatever a model's own code raises
-            if is_broken(error):
-                raise UserError(
-                    f"the GPU failed at mixture {mixtures.rows[index].mixture_id} and computes "
-                    f"nothing more in this process ({explain_briefly(error)}): run the same "
-                    "command to go on from there; if it fails again, with --device cpu."
-                ) from error
-            yield job(problem=FAILED, error=explain_error(error))
+        estimates = next(found)
+        if isinstance(estimates, Exception):
+            yield job(problem=FAILED, error=explain_error(estimates))
             continue
         checker.check(place, mixture, estimates)
         yield job(mixture=mixture, estimates=estimates)
+
+
+def _read(mixtures: Mixtures, index: int) -> Mixture | Exception:
+    try:
+        return mixtures[index]
+    except DECODING_ERRORS as error:
+        return error
+
+
+def _estimate(
+    estimator: Callable[[Mixture], np.ndarray], mixtures: list[Mixture]
+) -> list[np.ndarray | Exception]:
+    """Estimates of each mixture, or what the model raised for it.
+
+    Raises:
+        UserError: the GPU computes nothing more.
+    """
+    together: Any = getattr(estimator, "estimate_all", None)
+    if together is not None and len(mixtures) > 1:
+        try:
+            return together(mixtures)
+        except Exception as error:  # one of them fails, which only trying each will tell
+            _refuse_broken(error, mixtures[0])
+    return [_estimate_one(estimator, mixture) for mixture in mixtures]
+
+
+def _estimate_one(
+    estimator: Callable[[Mixture], np.ndarray], mixture: Mixture
+) -> np.ndarray | Exception:
+    try:
+        return estimator(mixture)
+    except Exception as error:  # no memory, too short, whatever a model's own code raises
+        _refuse_broken(error, mixture)
+        return error
+
+
+def _refuse_broken(error: Exception, mixture: Mixture) -> None:
+    """Raise :class:`UserError` where the GPU computes nothing more in this process."""
+    if is_broken(error):
+        raise UserError(
+            f"the GPU failed at mixture {mixture.mixture_id} and computes nothing more in this "
+            f"process ({explain_briefly(error)}): run the same command to go on from there; if it "
+            "fails again, with --device cpu."
+        ) from error
 
 
 def score_row(job: ScoreJob) -> ScoreRow:

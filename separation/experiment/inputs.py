@@ -1,5 +1,6 @@
 """What the first stages read: recordings, published lists, or mixtures that exist as audio."""
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +14,21 @@ from separation.corpora.plugin import (
     fingerprint_recordings,
     list_recordings,
 )
-from separation.errors import UserError
+from separation.errors import MissingInputError, UserError
 from separation.experiment.roots import EXISTING, CorpusRoots
 from separation.files import hash_value
-from separation.mixtures.layout import find_splits, list_mixtures
-from separation.mixtures.published_lists import keep_subsets, list_utterances, read_published
+from separation.mixtures.gather.splits import list_split, list_tree
+from separation.mixtures.published_lists import (
+    NAME_DRAW,
+    keep_complete,
+    keep_subsets,
+    list_utterances,
+    read_published,
+)
 from separation.mixtures.table import MixtureRow
+from separation.text import list_first, list_lines
 
+logger = logging.getLogger(__name__)
 Origin = Literal["drawn", "published", "existing"]
 
 
@@ -84,7 +93,28 @@ class Inputs:
 
     @cached_property
     def published(self) -> dict[str, list[MixtureRow]]:
-        """The published lists of train, dev and test."""
+        """The published lists of train, dev and test; with ``corpus.skip_bad`` what is complete.
+
+        Raises:
+            UserError: nothing of a list is.
+        """
+        if not self.conf.corpus.skip_bad:
+            return self.listed
+        noise = self.noise_root if self.noisy else None
+        kept = {
+            split: keep_complete(rows, self.speech_root, noise)
+            for split, rows in self.listed.items()
+        }
+        for split in (name for name, rows in kept.items() if not rows):
+            raise MissingInputError(
+                f"{split}: of none of its {len(self.listed[split])} published mixtures all files "
+                f"are below {self.speech_root}; {NAME_DRAW}."
+            )
+        return kept
+
+    @cached_property
+    def listed(self) -> dict[str, list[MixtureRow]]:
+        """The published lists of train, dev and test, whether their files are there or not."""
         metadata = self.conf.metadata
         root = self.roots.find(metadata.lists)
         n_src = self.conf.mixtures.n_src
@@ -94,18 +124,40 @@ class Inputs:
     def existing(self) -> dict[str, list[MixtureRow]]:
         """Rows of audio that exists already, by split."""
         conf, given = self.conf, self.roots.given
-        folders = {}
-        if "mixtures" in given:
-            rate, mode = conf.audio.sample_rate, conf.mixtures.mode
-            folders = find_splits(given["mixtures"], rate, mode, conf.metadata.train)
-        folders |= {name: given[name] for name in EXISTING if name in given}
-        missing = [name for name in EXISTING if name not in folders]
+        n_src, task, splits = conf.mixtures.n_src, conf.mixtures.task, {}
+        if "mixtures" in given and not set(EXISTING) <= set(given):
+            splits = list_tree(
+                given["mixtures"],
+                n_src,
+                task,
+                sample_rate=conf.audio.sample_rate,
+                mode=conf.mixtures.mode,
+                train=conf.metadata.train,
+            )
+        splits |= {name: list_split(given[name], n_src, task) for name in EXISTING if name in given}
+        missing = [name for name in EXISTING if name not in splits]
         if missing:
             raise UserError(f"mixtures for {', '.join(missing)}: add --corpus {missing[0]}=DIR.")
-        return {
-            split: list_mixtures(folders[split], conf.mixtures.n_src, conf.mixtures.task)
-            for split in EXISTING
-        }
+        return {name: self._keep_usable(splits[name], name) for name in EXISTING}
+
+    def _keep_usable(self, rows: list[MixtureRow], split: str) -> list[MixtureRow]:
+        """Rows without those that lack a part; with ``corpus.skip_bad`` only."""
+        faults = [row.fault for row in rows if row.fault]
+        if not faults:
+            return rows
+        if not self.conf.corpus.skip_bad or len(faults) == len(rows):
+            raise UserError(
+                f"{list_lines(faults)}\n{split}: {len(faults)} of {len(rows)} mixtures cannot be "
+                "used; make them whole, or leave them out with --set corpus.skip_bad=true."
+            )
+        logger.warning(
+            "%s: %d of %d mixtures are left out (corpus.skip_bad): %s",
+            split,
+            len(faults),
+            len(rows),
+            list_first(faults, joined_by="; "),
+        )
+        return [row for row in rows if not row.fault]
 
     @cached_property
     def fingerprint(self) -> str:

@@ -50,11 +50,12 @@ def open_experiment(
     """
     check_tag(tag)
     conf, given = _resolve(recipe, overrides, corpora)
-    _refuse_unused(conf, find_origin(conf, given), name_keys(overrides))
+    origin = find_origin(conf, given)
+    _refuse_unused(conf, origin, name_keys(overrides))
     mix, model, *variant = recipe.split("/")
     if variant and tag == "default":
         tag = variant[0]
-    path = data / mix / name_data(conf, find_origin(conf, given))
+    path = data / mix / name_data(conf, origin)
     if variant and has_own_data(recipe):
         path /= variant[0]
     return Experiment(
@@ -108,7 +109,18 @@ def _resolve(
     if "speech" in given and conf.corpus.source != "speech":
         conf = _use_own_speech(conf, name_keys(overrides))
     check_roots(recipe, conf, given)
+    _refuse_nothing_to_separate(conf, find_origin(conf, given))
     return conf, given
+
+
+def _refuse_nothing_to_separate(conf: Conf, origin: Origin) -> None:
+    """Raise where mixtures would be their only source; of audio that exists nobody knows yet."""
+    if conf.mixtures.n_src == 1 and conf.mixtures.task == "sep_clean" and origin != "existing":
+        raise UserError(
+            "mixtures.n_src=1 with mixtures.task=sep_clean leaves nothing to separate: set "
+            "mixtures.task=sep_noisy and give noise with --corpus wham=DIR or noise=DIR, or "
+            "mixtures.n_src=2."
+        )
 
 
 def has_own_data(recipe: str) -> bool:

@@ -1,12 +1,15 @@
 """Looking at every file that a table names, before hours are spent on it."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 from separation.audio.headers import ABSENT, read_header
 from separation.errors import MissingInputError, UserError
 from separation.jobs import run_jobs
-from separation.text import list_lines
+from separation.text import list_first, list_lines
+
+logger = logging.getLogger(__name__)
 
 
 def check_files(
@@ -17,6 +20,7 @@ def check_files(
     lengths: dict[Path, int] | None = None,
     *,
     min_samples: int = 1,
+    skip_bad: bool = False,
 ) -> dict[Path, tuple[int, int]]:
     """Open every file, look at its header and its very end.
 
@@ -25,6 +29,7 @@ def check_files(
         sample_rate: that all should have, in Hz; None: any.
         lengths: samples that a published list says some of them have.
         min_samples: that each must have.
+        skip_bad: leave files that cannot be used out; the log names them.
 
     Returns:
         number of samples and sample rate by path.
@@ -43,8 +48,10 @@ def check_files(
             complaints.append(outcome)
         else:
             found[path] = outcome
-    if complaints:
+    if complaints and not (skip_bad and found):
         raise _sum_up(complaints, len(jobs))
+    if complaints:
+        logger.warning("%d files are left out: %s", len(complaints), list_first(complaints))
     return found
 
 
@@ -53,7 +60,7 @@ def _sum_up(complaints: list[str], n_files: int) -> UserError:
     kind = MissingInputError if absent else UserError
     return kind(
         f"{list_lines(complaints)}\n{len(complaints)} of {n_files} files cannot be used: "
-        "check --corpus, or fetch them again."
+        "check --corpus, fetch them again, or leave them out with --set corpus.skip_bad=true."
     )
 
 

@@ -1,5 +1,6 @@
 """A set of mixtures as a sequence: read or rendered when asked for, or kept where they are few."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,15 +9,19 @@ from typing import Any, Literal
 
 from separation.audio.headers import DECODING_ERRORS
 from separation.errors import UserError
-from separation.files import hash_value, stamp_file
-from separation.jobs import run_jobs
+from separation.files import hash_value, locate_recording, stamp_file
+from separation.jobs import run_jobs, spread_evenly
 from separation.mixtures.existing import read_existing
+from separation.mixtures.kept import KeptMixture, fits_memory, measure_budget
 from separation.mixtures.render import render_mixture
 from separation.mixtures.signals import Mixture
 from separation.mixtures.source_files import Corpora
 from separation.mixtures.table import MixtureRow, Origin
 
-FEW = 600  # mixtures that may stay in memory
+logger = logging.getLogger(__name__)
+
+FEW = 600  # mixtures that are kept as far as memory goes, without a look at some first
+N_TRIED = 8  # mixtures from whose size that of many is estimated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +51,8 @@ class ReadOptions:
             return []
         pack, speech, noise = self.corpora.pack, self.corpora.speech, self.corpora.noise
         paths = [path for source in row.sources for path in source.paths]
-        files = [speech / path for path in paths if pack is None or pack.find(path) is None]
+        unpacked = [path for path in paths if pack is None or pack.find(path) is None]
+        files = [locate_recording(speech / path) for path in unpacked]
         if self.kind == "mix_both" and noise is not None and row.noise is not None:
             files.append(noise / row.noise.path)
         return files
@@ -80,25 +86,54 @@ class MixtureDataset(Sequence[Mixture]):
         self.rows, self.options, self.own_rate = list(rows), options, own_rate
         self.name, self.form, self.source = name, form, source
         self._stamped = list(stamped) or [options.sample_rate, options.mode, options.kind]
-        self._kept: list[Mixture | Exception] | None = None
+        self._kept: dict[int, KeptMixture | Exception] = {}
 
     @property
     def sample_rate(self) -> int:
         """Hz, of every mixture."""
         return self.options.sample_rate
 
-    def keep(self, n_jobs: int, label: str) -> "MixtureDataset":
-        """Render all of them once, in parallel, where they are few; returns itself.
+    def keep(
+        self, n_jobs: int, label: str, chosen: Sequence[int] = (), *, many: bool = True
+    ) -> "MixtureDataset":
+        """Render mixtures once, in parallel, where they are few or fit memory; returns itself.
 
         One that cannot be read raises when it is asked for, as it would if it were not kept.
+
+        Args:
+            n_jobs: processes.
+            label: of the progress bar.
+            chosen: which; empty: all.
+            many: whether more than a few may be kept.
         """
-        if self._kept is None and len(self.rows) <= FEW:
-            read = partial(_read_or_catch, read=self._read_at_rate())
-            results = run_jobs(
-                read, self.rows, n_jobs, total=len(self), label=label, unit="mixture"
-            )
-            self._kept = list(results)
+        numbers = list(chosen) or list(range(len(self.rows)))
+        if self.holds(numbers) or not self._may_keep(numbers, many):
+            return self
+        read = partial(_read_or_catch, read=self._read_at_rate())
+        rows = (self.rows[number] for number in numbers)
+        results = run_jobs(read, rows, n_jobs, total=len(numbers), label=label, unit="mixture")
+        budget = measure_budget()
+        for number, result in zip(numbers, results, strict=False):
+            self._kept[number] = result
+            budget -= result.n_bytes if isinstance(result, KeptMixture) else 0
+            if budget < 0:
+                logger.info("%s: %d of %d fit the memory", label, len(self._kept), len(numbers))
+                break
         return self
+
+    def holds(self, numbers: Sequence[int]) -> bool:
+        """Whether all these mixtures are kept in memory."""
+        return all(number in self._kept for number in numbers)
+
+    def _may_keep(self, numbers: list[int], many: bool) -> bool:
+        if len(numbers) <= FEW:
+            return True
+        if not many:
+            return False
+        tried = [numbers[place] for place in spread_evenly(len(numbers), N_TRIED)]
+        read = [_read_or_catch(self.rows[number], self._read_at_rate()) for number in tried]
+        kept = [mixture for mixture in read if isinstance(mixture, KeptMixture)]
+        return fits_memory(kept, len(numbers))
 
     def stamp(self, index: int) -> str:
         """Hash of what one mixture is made from: its row, and its files' sizes and times."""
@@ -110,12 +145,12 @@ class MixtureDataset(Sequence[Mixture]):
         return len(self.rows)
 
     def __getitem__(self, index):  # type: ignore[override]
-        if self._kept is None:
+        if index not in self._kept:
             return self._read_at_rate()(self.rows[index])
         kept = self._kept[index]
         if isinstance(kept, Exception):
             raise kept
-        return kept
+        return kept.open()
 
     def __iter__(self) -> Iterator[Mixture]:
         return (self[index] for index in range(len(self)))
@@ -153,8 +188,10 @@ def read_at_own_rate(row: MixtureRow, options: ReadOptions, own_rate: int = 0) -
     return render_mixture(row, options.corpora, rate, options.mode, options.kind)
 
 
-def _read_or_catch(row: MixtureRow, read: Callable[[MixtureRow], Mixture]) -> Mixture | Exception:
+def _read_or_catch(
+    row: MixtureRow, read: Callable[[MixtureRow], Mixture]
+) -> KeptMixture | Exception:
     try:
-        return read(row)
+        return KeptMixture(read(row))
     except DECODING_ERRORS as error:
         return error

@@ -27,7 +27,12 @@ SPLIT_FOLDERS = {
     "dev": ("dev", "cv", "valid", "val"),
     "test": ("test", "tt"),
 }
-TREE_FOLDERS = ("", "Libri2Mix", "Libri3Mix", "2speakers", "3speakers")
+SINGLE_FOLDERS = ("mix_single", "mix_both", "mix")  # of one speaker with noise
+TREE_FOLDERS = (
+    *("", "Libri2Mix", "Libri3Mix", "2speakers", "3speakers"),
+    *("Libri1Mix", "Libri4Mix", "Libri5Mix", "4speakers", "5speakers"),
+    *("Mix1", "Mix2", "Mix3", "Mix4", "Mix5"),  # as render names trees of other tables
+)
 SUFFIXES = (".wav", ".flac")
 STATED = ("speaker_", "level_difference_")  # columns that a table beside audio may add
 
@@ -66,10 +71,10 @@ def find_folders(tree: Path, sample_rate: int, mode: str) -> list[Path]:
     Raises:
         MissingInputError: there are none.
     """
-    if _holds_mixtures(tree):
+    if holds_mixtures(tree):
         return [tree]
     for place in _list_places(tree, sample_rate, mode):
-        found = [p for p in place.iterdir() if _holds_mixtures(p)] if place.is_dir() else []
+        found = [p for p in place.iterdir() if holds_mixtures(p)] if place.is_dir() else []
         if found:
             return sorted(found, key=lambda folder: rank_split(folder.name))
     raise MissingInputError(
@@ -91,8 +96,15 @@ def _list_places(tree: Path, sample_rate: int, mode: str) -> Iterator[Path]:
     yield tree / mode
 
 
-def _holds_mixtures(folder: Path) -> bool:
+def holds_mixtures(folder: Path) -> bool:
+    """Whether there are folders of mixtures and of a first source."""
     return (folder / "s1").is_dir() and any((folder / name).is_dir() for name in MIX_FOLDERS)
+
+
+def shares_names(folder: Path) -> bool:
+    """Whether some file of a folder of mixtures has one name in the mixtures' folder and in s1."""
+    kinds = [name for name in MIX_FOLDERS if (folder / name).is_dir()]
+    return any(_list_audio(folder / kind) & _list_audio(folder / "s1") for kind in kinds)
 
 
 def rank_split(name: str) -> tuple[int, str]:
@@ -118,7 +130,9 @@ def list_mixtures(folder: Path, n_src: int, task: str) -> list[MixtureRow]:
         MissingInputError: no folder of mixtures for the task.
         UserError: another number of speakers, no files, or a list of files that are not there.
     """
-    listing = _list_folder(folder, TASK_FOLDERS[task], f"mixtures.task={task}")
+    single = n_src == 1 and task == "sep_noisy"
+    kinds = SINGLE_FOLDERS if single else TASK_FOLDERS[task]
+    listing = _list_folder(folder, kinds, f"mixtures.task={task}")
     n_found = len(listing.parts) - 1
     if n_found != n_src:
         raise UserError(
@@ -141,10 +155,10 @@ def list_files(folder: Path, kind: str = "") -> list[MixtureRow]:
     (``metadata.csv``, ``<folder>.csv``) are taken where they are there.
 
     Args:
-        kind: ``mix``, ``mix_clean`` or ``mix_both``; empty: the first of ``MIX_FOLDERS``.
+        kind: of ``MIX_FOLDERS``; empty: the first of ``MIX_FOLDERS``.
 
     Raises:
-        MissingInputError, UserError: no such mixtures, fewer than two sources, no audio.
+        MissingInputError, UserError: no such mixtures, sources with a gap, no audio.
     """
     listing = _list_folder(folder, (kind,) if kind else MIX_FOLDERS, f"--type {kind}")
     noisy = listing.parts[0] != "mix_clean" and (folder / "noise").is_dir()
@@ -160,9 +174,11 @@ def _list_folder(folder: Path, kinds: Sequence[str], asked_for: str) -> _Listing
             f"{folder}: {asked_for} needs {'/ or '.join(kinds)}/; it has {there or 'neither'}."
         )
     sources = sorted(path.name for path in folder.glob("s[1-9]") if path.is_dir())
-    if len(sources) < 2 or sources != [f"s{k}" for k in range(1, len(sources) + 1)]:
+    if kind == "mix_single":  # of the first speaker, whatever the other mixtures are of
+        sources = sources[:1]
+    if not sources or sources != [f"s{k}" for k in range(1, len(sources) + 1)]:
         raise UserError(
-            f"{folder}: holds {', '.join(sources) or 'no s1, s2'} where s1, s2 (, s3) are "
+            f"{folder}: holds {', '.join(sources) or 'no s1'} where s1, s2, ... are "
             "expected; add the missing references, with files of the same names as the mixtures'."
         )
     files = {part: _list_audio(folder / part) for part in (kind, *sources)}

@@ -8,9 +8,12 @@ from types import ModuleType
 
 from separation.corpora.plugin import Recording, list_names, load, read_info
 from separation.errors import UserError
-from separation.mixtures.table import MixtureRow
+from separation.files import locate_recording
+from separation.mixtures.table import MixtureRow, list_noises, list_sources
 
 logger = logging.getLogger(__name__)
+
+NAME_DRAW = "draw mixtures from what is there with --set metadata.draw=true"
 
 
 def read_published(
@@ -59,6 +62,20 @@ def check_speakers(name: str, lists: dict[str, list[MixtureRow]]) -> None:
 
 def _list_speakers(row: MixtureRow) -> list[str]:
     return [source.speaker for source in row.sources]
+
+
+def keep_complete(rows: list[MixtureRow], speech: Path, noise: Path | None) -> list[MixtureRow]:
+    """The mixtures whose recordings are all there, and whose noise is where one is given."""
+    paths = {path for path, _ in list_sources(rows)}
+    there = {path for path in paths if locate_recording(speech / path).is_file()}
+    noises = {path for path, _ in list_noises(rows)} if noise is not None else set()
+    heard = {path for path in noises if noise is not None and (noise / path).is_file()}
+    return [
+        row
+        for row in rows
+        if all(path in there for source in row.sources for path in source.paths)
+        and (noise is None or row.noise is None or row.noise.path in heard)
+    ]
 
 
 def list_utterances(rows: list[MixtureRow]) -> list[Recording]:

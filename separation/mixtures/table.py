@@ -176,16 +176,20 @@ class MixtureRow:
 
     @property
     def sex_pair(self) -> str:
-        """``same-sex``, ``different-sex`` or ``unknown``."""
+        """``same-sex``, ``different-sex``, or ``unknown``, as of one speaker."""
         sexes = {source.sex.strip()[:1].upper() for source in self.sources}  # F, f and female
-        if not sexes or "" in sexes:
+        if self.n_src < 2 or "" in sexes:
             return "unknown"
         return "same-sex" if len(sexes) == 1 else "different-sex"
 
     def list_audio(self) -> list[str]:
         """Paths of existing audio, in the order of the columns."""
+        return list(self.list_paths().values())
+
+    def list_paths(self) -> dict[str, str]:
+        """The columns that hold paths of existing audio, in order."""
         name = re.compile(r"(mixture|noise|source_\d+)_path")
-        return [text for key, text in self.columns.items() if text and name.fullmatch(key)]
+        return {key: text for key, text in self.columns.items() if text and name.fullmatch(key)}
 
     def with_columns(self, stated: Mapping[str, str]) -> "MixtureRow":
         """The row with what is stated elsewhere, in place of what it says itself."""
@@ -444,7 +448,7 @@ def _read_lines(path: Path) -> list[dict[str, str]]:
 
 def list_missing_columns(columns: set[str]) -> list[str]:
     """Columns that a table of this kind should have and has not."""
-    needed = {"mixture_ID", "source_1_path", "source_2_path"}
+    needed = {"mixture_ID", "source_1_path"}
     numbers = range(1, count_sources(columns) + 1)
     if "mixture_path" not in columns:
         names = ("level", "snr_db") if "source_1_level" in columns else ("gain",)

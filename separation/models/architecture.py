@@ -46,12 +46,14 @@ class ModelConf:
     Class attributes:
         bf16: false: the network does not compute under bfloat16 autocast at all.
         compiled: false: ``torch.compile`` is not tried.
+        compiled_on_cpu: false: on a CPU it is tried with ``training.compile=on`` only.
         fused: false: layers are not replaced by the faster ones of ``separation.models.fast``.
         in_asteroid: whether ``asteroid.models.BaseModel.from_pretrained`` alone loads its files.
     """
 
     bf16: ClassVar[bool] = True
     compiled: ClassVar[bool] = True
+    compiled_on_cpu: ClassVar[bool] = True
     fused: ClassVar[bool] = True
     in_asteroid: ClassVar[bool] = False
 

@@ -14,6 +14,7 @@ class SepReformerConf(FilterbankConf):
 
     in_asteroid = False
     fused = False  # it has none of Asteroid's layers
+    compiled_on_cpu = False  # its layers take a CPU's compiler longer than they save it
 
     bn_chan: PositiveInt
     n_stages: PositiveInt

@@ -56,9 +56,11 @@ def shift_rows(scores: torch.Tensor) -> torch.Tensor:
         ``(..., frames, frames)``: of frame ``i`` and frame ``j``, whose distance is ``i - j``.
     """
     n = scores.shape[-2]
-    # a row longer by one begins one element earlier in every row of the old length
-    flat = pad(pad(scores, (0, 1)).flatten(-2), (0, n - 1))
-    return flat.unflatten(-1, (n + 1, 2 * n - 1))[..., :n, n - 1 :]
+    if n == 1:
+        return scores
+    # the row of the next frame begins one distance later: a view of rows shorter by one
+    flat = scores.flatten(-2)[..., n - 1 : n - 1 + n * (2 * n - 2)]
+    return flat.unflatten(-1, (n, 2 * n - 2))[..., :n]
 
 
 class GlobalNorm(nn.Module):
@@ -151,7 +153,7 @@ class SpeakerAttention(Attention):
         query, key, value = parts
         # written out: as products of matrices they would be a multitude of two rows each
         scores = (query[:, :, None] * key[:, None]).sum(-1) / math.sqrt(self.size)
-        weights = self.dropout(scores.softmax(2))
+        weights = self.dropout(scores.softmax(2)).to(value.dtype)
         return (weights[..., None] * value[:, None]).sum(2)
 
 

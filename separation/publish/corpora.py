@@ -4,6 +4,7 @@ from typing import Any
 
 from separation.corpora.plugin import CorpusInfo, list_names, read_info
 from separation.experiment.folder import RunRecord
+from separation.models import shipped
 
 
 def name_dataset(conf: dict[str, Any], run: RunRecord) -> str:
@@ -43,12 +44,34 @@ def list_notices(conf: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for info in list_corpora(conf)
         if info.licence
-    ]
+    ] + [_describe_notice(corpus) for corpus in list_corpora_before(conf)]
+
+
+def list_corpora_before(conf: dict[str, Any]) -> tuple[shipped.Corpus, ...]:
+    """What the shipped weights were trained on, where the training began with them."""
+    return shipped.TRAINED_ON if conf["training"]["init_from"] == shipped.NAME else ()
+
+
+def _describe_notice(corpus: shipped.Corpus) -> dict[str, Any]:
+    return {
+        "title": corpus.title,
+        "title_link": corpus.homepage,
+        "author": corpus.author,
+        "author_link": corpus.homepage,
+        "license": corpus.licence,
+        "license_link": corpus.licence_link,
+        "non_commercial": False,
+    }
 
 
 def describe_corpora(conf: dict[str, Any]) -> str:
     """One line on where the speech and noise come from, as Markdown."""
-    return "; ".join(_describe_corpus(info) for info in list_corpora(conf))
+    trained = "; ".join(_describe_corpus(info) for info in list_corpora(conf))
+    before = " and ".join(
+        f"[{own.title}]({own.homepage}) by {own.author}, [{own.licence}]({own.licence_link})"
+        for own in list_corpora_before(conf)
+    )
+    return f"{trained}; before it, the shipped weights: {before}" if before else trained
 
 
 def _describe_corpus(info: CorpusInfo) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,10 +127,17 @@ def run_metadata(experiment: Experiment) -> list[Path]:
 def _list_existing(experiment: Experiment) -> dict[str, Rows]:
     from separation.mixtures.existing import check_mixtures
 
-    rate = experiment.conf.audio.sample_rate
-    for split, rows in experiment.inputs.existing.items():
-        check_mixtures(rows, rate, experiment.n_jobs, f"check {split}")
-    return experiment.inputs.existing
+    conf = experiment.conf
+    return {
+        split: check_mixtures(
+            rows,
+            conf.audio.sample_rate,
+            experiment.n_jobs,
+            f"check {split}",
+            skip_bad=conf.corpus.skip_bad,
+        )
+        for split, rows in experiment.inputs.existing.items()
+    }
 
 
 def _check_published(experiment: Experiment) -> dict[str, Rows]:
@@ -157,16 +165,30 @@ def _check_published(experiment: Experiment) -> dict[str, Rows]:
             )
     speech = experiment.inputs.speech_root
     lengths = module.read_lengths(root, [*names.values()])
-    check_files(
+    found = check_files(
         _list_files(experiment),
         experiment.n_jobs,
         "check files",
         info.sample_rate,
         {speech / path: n_samples for path, n_samples in lengths.items()},
         min_samples=info.min_samples,
+        skip_bad=conf.corpus.skip_bad,
     )
     _compare_levels(experiment)
-    return lists
+    return {split: _keep_checked(rows, found, experiment) for split, rows in lists.items()}
+
+
+def _keep_checked(rows: Rows, found: Container[Path], experiment: Experiment) -> Rows:
+    """The mixtures whose files were found in order, all of them where nothing is left out."""
+    inputs = experiment.inputs
+
+    def is_usable(row: MixtureRow) -> bool:
+        files = [inputs.speech_root / path for source in row.sources for path in source.paths]
+        if experiment.noisy and row.noise is not None:
+            files.append(inputs.noise_root / row.noise.path)
+        return all(path in found for path in files)
+
+    return [row for row in rows if is_usable(row)]
 
 
 def _compare_levels(experiment: Experiment) -> None:
@@ -207,11 +229,12 @@ def _draw(experiment: Experiment) -> dict[str, Rows]:
     noises = read_usable_noise(experiment)
     tables = {}
     for split in experiment.listed_splits:
+        own = _cut_long(experiment, utterances, split)
         counts = {"train": conf.mixtures.n_train, "dev": conf.mixtures.n_dev}
         count = counts.get(split, conf.mixtures.n_test)
         if conf.metadata.rules == "librimix":
             tables[split] = draw_librimix(
-                utterances,
+                own,
                 noises,
                 split,
                 count,
@@ -221,7 +244,7 @@ def _draw(experiment: Experiment) -> dict[str, Rows]:
                 sample_rate=conf.audio.sample_rate,
             )
         else:
-            tables[split] = draw_combinations(utterances, split, count, conf.mixtures)
+            tables[split] = draw_combinations(own, split, count, conf.mixtures)
         if len(tables[split]) < count:
             logger.warning(
                 "%s: %d mixtures where %d are asked for: its recordings give no more different "
@@ -231,6 +254,32 @@ def _draw(experiment: Experiment) -> dict[str, Rows]:
                 count,
             )
     return tables
+
+
+def _cut_long(
+    experiment: Experiment, utterances: "list[Utterance]", split: str
+) -> "list[Utterance]":
+    """The utterances, in place of a split's that are too long to be mixed whole their pieces."""
+    from separation.corpora.pauses import cut_long_utterances
+
+    conf = experiment.conf.mixtures
+    if split == "train" and conf.train_length_s > 0:
+        return utterances  # of which the draw takes pieces by itself
+    long = [
+        row
+        for row in utterances
+        if row.split == split and 0 < conf.max_utterance_s < row.duration_s
+    ]
+    if not long:
+        return utterances
+    root, longest_s = experiment.inputs.speech_root, conf.max_utterance_s
+    pieces = cut_long_utterances(long, root, longest_s, experiment.n_jobs)
+    print(
+        f"  {split}: {len(long)} recordings of more than mixtures.max_utterance_s={longest_s:g} s "
+        f"are cut at pauses into {sum(map(len, pieces.values()))}",
+        flush=True,
+    )
+    return [piece for row in utterances for piece in pieces.get(row.path, [row])]
 
 
 def run_audio(experiment: Experiment) -> list[Path]:

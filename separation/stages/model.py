@@ -52,13 +52,17 @@ def run_train(experiment: Experiment) -> list[Path]:
 
 def _train(experiment: Experiment) -> None:
     from separation.experiment.mixtures import open_split, open_training
+    from separation.training.data import choose_dev
     from separation.training.loop import train
 
     conf, device = experiment.conf, choose_device(experiment.device)
     field = conf.model.receptive_field()
     seen = f"receptive field {field / conf.audio.sample_rate:.2f} s, " if field else ""
     print(f"  {seen}device {device}", flush=True)
-    dev = open_split(experiment, "dev").keep(experiment.n_jobs, "render dev")
+    dev = open_split(experiment, "dev")
+    chosen = choose_dev(conf.training, len(dev))
+    # Several processes on a machine would each keep all of them.
+    dev.keep(experiment.n_jobs, "render dev", chosen, many=conf.training.n_processes == 1)
     train(conf, open_training(experiment), dev, experiment.folder.path, device)
 
 

@@ -8,23 +8,23 @@ from separation.corpora.plugin import (
     DownloadRequest,
     Recording,
     can_download,
+    can_list,
     check_corpus,
     download,
 )
 from separation.corpora.splits import check_speaker_count, check_subsets, check_unseen
-from separation.environment import PACKAGES, find_version, format_command
+from separation.environment import PACKAGES, find_version
 from separation.errors import MissingInputError, UserError
 from separation.experiment.experiment import Experiment
-from separation.files import check_writable
-from separation.mixtures.published_lists import describe, explain_missing, name_subsets
+from separation.experiment.inputs import Inputs
+from separation.files import check_writable, locate_recording
+from separation.mixtures.published_lists import NAME_DRAW, describe, explain_missing, name_subsets
 from separation.mixtures.table import list_noises, list_sources
 from separation.models import shipped
+from separation.stages.estimate import print_cost_estimate
 from separation.text import list_lines
 
 NEEDED_DISK_GB = 1.0
-BYTES_PER_SAMPLE = 2
-SCANNED_PER_CORE_S = 350  # seconds of speech that stages 1 and 3 take in a core-second, about
-N_SAMPLED = 20  # files whose headers stand for all, in an estimate of hours
 
 
 def check_machine(experiment: Experiment) -> None:
@@ -80,8 +80,7 @@ def run_preflight(experiment: Experiment) -> list[Path]:
     _fetch_corpora(experiment)
     experiment.refresh_inputs()
     if experiment.origin == "published":
-        for split, rows in experiment.inputs.published.items():
-            print(f"  {split}: {describe(rows)}", flush=True)
+        _describe_published(experiment.inputs)
         _refuse_missing(experiment)
     source = experiment.conf.corpus.source
     if experiment.origin == "drawn":
@@ -154,6 +153,19 @@ def _make_request(experiment: Experiment) -> DownloadRequest:
     return DownloadRequest(subsets, conf.mixtures.n_src, conf.corpus.mirror)
 
 
+def _describe_published(inputs: Inputs) -> None:
+    """Counts of the published lists, and of what is left out of them."""
+    for split, rows in inputs.published.items():
+        n_listed = len(inputs.listed[split])
+        print(f"  {split}: {describe(rows)}", flush=True)
+        if len(rows) < n_listed:
+            print(
+                f"  note: {split}: {n_listed - len(rows)} of {n_listed} published mixtures are "
+                "left out, so this is not the published list",
+                flush=True,
+            )
+
+
 def _refuse_missing(experiment: Experiment) -> None:
     """All sources and noises that the lists name must be there: a look at names only."""
     inputs = experiment.inputs
@@ -165,14 +177,20 @@ def _refuse_missing(experiment: Experiment) -> None:
     if experiment.noisy:
         rows = [row for rows in inputs.published.values() for row in rows]
         wanted |= {inputs.noise_root / path for path, _ in list_noises(rows)}
-    absent = sorted(str(path) for path in wanted if not path.is_file())
+    located = {path: locate_recording(path) for path in wanted}
+    absent = sorted(str(path) for path in located.values() if not path.is_file())
     if absent:
         hint = explain_missing(experiment.conf.metadata.lists, absent)
         known = f" ({hint})" if hint else ""
+        draw = f"{NAME_DRAW}, " if can_list(experiment.conf.corpus.source) else ""
         raise MissingInputError(
             f"{list_lines(absent)}\n{len(absent)} of {len(wanted)} files "
-            f"that the lists name are not there{known}; check --corpus, or fetch them again."
+            f"that the lists name are not there{known}: complete --corpus, {draw}or take the "
+            "mixtures that are complete with --set corpus.skip_bad=true."
         )
+    n_copies = sum(path != copy for path, copy in located.items())
+    if n_copies:
+        print(f"  note: {n_copies} files are there as WAV, taken in place of FLAC", flush=True)
 
 
 def _check_whole(experiment: Experiment) -> None:
@@ -192,41 +210,3 @@ def _check_whole(experiment: Experiment) -> None:
             "it again, or go on without these files: --set corpus.skip_bad=true."
         )
     print(f"{listed}\n  {len(found.faults)} fault(s), left out", flush=True)
-
-
-def print_cost_estimate(experiment: Experiment) -> None:
-    """What the choices that are left will take of disk and time, from the sizes of the files."""
-    conf, inputs = experiment.conf, experiment.inputs
-    used = {row.path for row in inputs.recordings}
-    hours = _estimate_hours([inputs.speech_root / path for path in sorted(used)])
-    rate = conf.audio.sample_rate
-    packed_gb = hours * 3600 * rate * BYTES_PER_SAMPLE / 1e9
-    minutes = hours * 3600 / (SCANNED_PER_CORE_S * experiment.n_jobs) / 60
-    free_gb = shutil.disk_usage(experiment.data.path).free / 1e9
-    lines = [
-        f"about {hours:.1f} h of training speech, {free_gb:.0f} GB free in {experiment.data.path}",
-        f"dynamic mixing (training.dynamic_mixing=true): {packed_gb:.2f} GB packed, about "
-        f"{minutes:.0f} min for stages 1 and 3 with --nj {experiment.n_jobs}",
-    ]
-    if experiment.origin == "published":
-        signals = conf.mixtures.n_src + 1 + experiment.noisy
-        trees_gb = hours / conf.mixtures.n_src * 3600 * rate * BYTES_PER_SAMPLE * signals / 1e9
-        lines.append("the fixed training list, mixed on the fly: no disk, no time beforehand")
-        lines.append(
-            f"the same as WAV files ({format_command('render')}): about {trees_gb:.1f} GB for "
-            "training alone; nothing here needs them"
-        )
-    print("\n".join(f"  {line}" for line in lines), flush=True)
-
-
-def _estimate_hours(paths: list[Path]) -> float:
-    """Hours of all files, from their sizes and the headers of a few."""
-    import soundfile
-
-    seen = paths[:: max(1, len(paths) // N_SAMPLED)]
-    try:
-        durations = [soundfile.info(path).duration for path in seen]
-    except (soundfile.LibsndfileError, RuntimeError):  # GSM, or broken: stage 1 says which
-        return sum(path.stat().st_size for path in paths) / (2 * 16000 * 3600)
-    share = sum(durations) / max(1, sum(path.stat().st_size for path in seen))
-    return share * sum(path.stat().st_size for path in paths) / 3600

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from separation.config.training import TrainingConf
+from separation.jobs import spread_evenly
 from separation.mixtures.dataset import MixtureDataset
 from separation.mixtures.dynamic.device import DeviceMixer
 from separation.mixtures.dynamic.host import DynamicMixtures, FixedMixtures
@@ -97,6 +98,7 @@ def open_batches(
         num_workers=conf.num_workers,
         pin_memory=process.device.type == "cuda",
         worker_init_fn=_leave_signals_to_parent,
+        multiprocessing_context=choose_start_method(process) if conf.num_workers else None,
     )
     batches = iter(loader)
     try:
@@ -105,15 +107,30 @@ def open_batches(
         del batches  # ends the workers now, whatever still refers to this generator
 
 
-def open_dev(conf: TrainingConf, dev: MixtureDataset, numbers: list[int]) -> DataLoader:
-    """The dev mixtures of these numbers, whole."""
+def choose_dev(conf: TrainingConf, n_mixtures: int) -> list[int]:
+    """The dev mixtures that are scored after an epoch: all, or ``training.dev_mixtures``."""
+    return spread_evenly(n_mixtures, conf.dev_mixtures or n_mixtures)
+
+
+def open_dev(
+    conf: TrainingConf, dev: MixtureDataset, numbers: list[int], process: Process
+) -> DataLoader:
+    """The dev mixtures of these numbers, whole; no workers where they are in memory."""
+    in_memory = isinstance(dev, MixtureDataset) and dev.holds(numbers)
+    n_workers = 0 if in_memory else conf.num_workers
     return DataLoader(
         FixedMixtures(dev),
         batch_size=1,
         sampler=numbers,
-        num_workers=conf.num_workers,
+        num_workers=n_workers,
         worker_init_fn=_leave_signals_to_parent,
+        multiprocessing_context=choose_start_method(process) if n_workers else None,
     )
+
+
+def choose_start_method(process: Process) -> str | None:
+    """How workers start; not by fork beside NCCL, whose threads a fork may leave in a deadlock."""
+    return "forkserver" if process.world_size > 1 and process.device.type == "cuda" else None
 
 
 def _leave_signals_to_parent(worker: int) -> None:

@@ -27,7 +27,7 @@ from separation.training.checkpoint import naming_full_disk, read_checkpoint, wr
 from separation.training.data import Batch, count_steps, open_batches, open_mixer
 from separation.training.distributed import Distributed, SignalWatch, Stopped
 from separation.training.history import EpochResult, TrainingHistory
-from separation.training.micro_batch import prepare_fitting
+from separation.training.micro_batch import naming_full_memory, prepare_fitting
 from separation.training.module import SeparationModule, make_model
 from separation.training.schedule import fade_early, scale_lr
 from separation.training.step import TrainStep
@@ -199,7 +199,8 @@ class TrainingLoop:
     def _run_step(self, batch: Batch) -> None:
         device = self.distributed.device
         mixtures, sources = (part.to(device, non_blocking=True) for part in batch)
-        self.train_step.run(self.step, mixtures, sources, self._compute_lr())
+        with naming_full_memory(self.conf, self.step):
+            self.train_step.run(self.step, mixtures, sources, self._compute_lr())
         self.step += 1
         self.steps_in_epoch += 1
         self.progress.log_step(self.step, self.train_step, self._compute_lr())
@@ -211,7 +212,13 @@ class TrainingLoop:
         return base * scale_lr(self.conf, self.step, n_planned, self.elapsed_s)
 
     def _check_clock_and_signals(self, watch: SignalWatch) -> None:
-        """Time, signals and whether a checkpoint is due, decided for all processes alike."""
+        """Time, signals and whether a checkpoint is due, decided for all processes alike.
+
+        Not after every step where several GPUs work: hosts that ask each other keep them waiting.
+        """
+        is_last = self.steps_in_epoch == self.n_steps
+        if self.step % self.distributed.agree_every and not is_last:
+            return
         now = time.monotonic()
         is_due = now - self._saved >= 60 * self.conf.checkpoint_min
         values = self.distributed.all_reduce_max([now - self._began, watch.number, is_due])

@@ -20,6 +20,7 @@ LOSSES = {
 WINDOW_S = 0.064  # of the magnitudes that early estimates are compared by
 LOWEST_SCALE = 0.01  # of a source, where an estimate has nothing of it
 EPSILON = 1e-8
+SILENT_SHARE = 1e-6  # of all sources' power, below which a source is silent
 
 
 def make_pit_loss(name: str = "si_sdr", ceiling_db: float = 0.0) -> Any:
@@ -51,9 +52,34 @@ def make_early_loss(conf: TrainingConf, sample_rate: float) -> Any:
 
 def _wrap(pairwise: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Any:
     """The PIT loss of a function of estimates and sources to ``(batch, n_src, n_src)``."""
-    wrapper = import_asteroid("losses").PITLossWrapper(pairwise, pit_from="pw_mtx")
+    heard = functools.partial(leave_out_silent, pairwise)
+    wrapper = import_asteroid("losses").PITLossWrapper(heard, pit_from="pw_mtx")
     wrapper.find_best_perm = find_best_permutation
     return wrapper
+
+
+def leave_out_silent(
+    pairwise: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    estimates: torch.Tensor,
+    sources: torch.Tensor,
+) -> torch.Tensor:
+    """A pairwise loss whose mean over the sources is that over those which are not silent.
+
+    A ratio to a silent source is a constant, some +80 dB, that would swamp a batch's mean.
+
+    Args:
+        pairwise: of estimates and sources.
+        estimates: ``(batch, n_src, time)``.
+        sources: ``(batch, n_src, time)``; of a silent one no estimate has a loss.
+
+    Returns:
+        ``(batch, n_src, n_src)``: of estimate i against source j.
+    """
+    losses = pairwise(estimates, sources)
+    powers = sources.square().sum(-1)
+    heard = powers > SILENT_SHARE * powers.sum(-1, keepdim=True)
+    weights = heard.shape[-1] / heard.sum(-1, keepdim=True).clamp(min=1)
+    return torch.where(heard[:, None], losses, 0.0) * weights[:, None]
 
 
 def _limit(
@@ -112,11 +138,37 @@ def find_best_permutation(
         losses ``(batch,)``; the estimate of each source, ``(batch, n_src)``.
     """
     assert perm_reduce is None
-    n_src = pairwise.shape[-1]
-    permutations, chosen = list_permutations(n_src, pairwise.device)
-    sums = (pairwise.transpose(1, 2)[:, None] * chosen).sum((2, 3))
-    lowest, which = (sums / n_src).min(dim=1)
+    permutations, chosen = list_permutations(pairwise.shape[-1], pairwise.device)
+    lowest, which = _find_lowest(pairwise, chosen)
     return lowest, permutations[which]
+
+
+def _find_lowest(pairwise: torch.Tensor, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The lowest mean over permutations ``(n, n_src, n_src)`` of ones, and which it is."""
+    sums = (pairwise.transpose(1, 2)[:, None] * chosen).sum((2, 3))
+    lowest, which = (sums / pairwise.shape[-1]).min(dim=1)
+    return lowest, which
+
+
+def compile_loss(pit_loss: Any) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """A PIT loss of :func:`make_pit_loss` in few kernels: eagerly it is sixty, and as many again.
+
+    Args:
+        pit_loss: estimates and sources, ``(batch, n_src, time)``, to their mean loss.
+    """
+
+    def find_mean(
+        estimates: torch.Tensor, sources: torch.Tensor, chosen: torch.Tensor
+    ) -> torch.Tensor:
+        return _find_lowest(pit_loss.loss_func(estimates, sources), chosen)[0].mean()
+
+    compiled = torch.compile(find_mean, dynamic=False)
+
+    def measure(estimates: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+        # made outside: the compiler would make the permutations anew in every step
+        return compiled(estimates, sources, list_permutations(sources.shape[1], sources.device)[1])
+
+    return measure
 
 
 @functools.cache

@@ -5,13 +5,14 @@
 the table of docs/which-gpu.md.
 """
 
+import contextlib
 import copy
 import dataclasses
 import functools
 import logging
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from separation.config.schema import Conf
+from separation.config.training import TrainingConf
 from separation.device import free_memory, is_out_of_memory
 from separation.errors import UserError
 from separation.models.architecture import find_training_pass
@@ -147,6 +149,26 @@ def _try_compiled(module: SeparationModule, n_items: int) -> None:
         module.estimate(noise).square().mean().backward()
     finally:
         module.zero_grad()
+
+
+@contextlib.contextmanager
+def naming_full_memory(conf: TrainingConf, step: int) -> Iterator[None]:
+    """Turn a device's lack of memory in a training step into one sentence.
+
+    Raises:
+        UserError: there was not enough; the process ends, and with it those that wait for it.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        smaller = next((k for k in list_divisors(conf.forward_items)[1:]), 1)
+        raise UserError(
+            f"step {step}: the device has no memory left for {conf.forward_items} mixtures at once "
+            f"({explain_briefly(error)}); free it of other programs, or set training.micro_batch="
+            f"{smaller}, and run the same command to go on from the last checkpoint."
+        ) from error
 
 
 def set_micro_batch(conf: Conf, size: int) -> Conf:

@@ -20,6 +20,7 @@ from separation.models.asteroid import describe_model
 from separation.models.checkpoint.load import open_model
 from separation.models.fast.layers import FastForm, make_fast
 from separation.models.fast.time_major import find_obstacle
+from separation.models.inference import Separator
 from separation.models.precision import allow_tf32, has_fast_bf16
 from separation.models.recompute import keep_buffers
 from separation.models.registry import build_model, find_architecture
@@ -29,7 +30,7 @@ from separation.training.compiling import (
     explain_compile_error,
     find_missing_tool,
 )
-from separation.training.loss import make_early_loss, make_pit_loss
+from separation.training.loss import compile_loss, make_early_loss, make_pit_loss
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class SeparationModule(pl.LightningModule):
         self.model = model
         self.conf = conf
         self.pit_loss = make_pit_loss(conf.loss, conf.loss_ceiling)
+        self._measure_loss: Callable[..., torch.Tensor] = self.pit_loss  # or its compiled form
         self.early_weight = conf.early_weight  # in this epoch, see schedule.fade_early
         self.early_loss = make_early_loss(conf, getattr(model, "sample_rate", 8000))
         self.architecture = find_architecture(model)
@@ -59,6 +61,7 @@ class SeparationModule(pl.LightningModule):
         self.n_samples = 0  # of a segment
         # Not registered as sub-modules: they share the parameters of self.model.
         self._forms: dict[str, Any] = {}
+        self.separator: Separator  # of whole mixtures, for validation
         self._set_recompute()
 
     def _set_recompute(self) -> None:
@@ -101,6 +104,9 @@ class SeparationModule(pl.LightningModule):
         if obstacle:
             logger.warning("no bf16, which the model does not work in: %s", obstacle)
             self.use_bf16 = False
+        # a GPU's float32 is as fast, as TF32
+        narrow = self.use_bf16 and self.device.type == "cpu"
+        self.separator = Separator(self.model, self.device, plain, may_join=norms, bf16=narrow)
 
     def _try_bf16(self) -> str:
         """Why a step in bf16 fails, in words; empty where it does not."""
@@ -160,8 +166,13 @@ class SeparationModule(pl.LightningModule):
             return "training.recompute=true"
         if not self.architecture.compiled:
             return "its code says that this model is not to be compiled"
+        if self.device.type == "cpu" and not self._compiles_on_cpu():
+            return "compiling this model on a CPU takes long: set training.compile=on to have it"
         missing = find_missing_tool(self.device)
         return f"{SLOWER}: compiling needs {missing}" if missing else ""
+
+    def _compiles_on_cpu(self) -> bool:
+        return self.conf.compile == "on" or self.architecture.compiled_on_cpu
 
     def _try_compile(self) -> str:
         """Compile and run throw-away batches; the reason where that fails, and stay eager."""
@@ -196,7 +207,8 @@ class SeparationModule(pl.LightningModule):
             with warnings.catch_warnings(), keep_buffers(self.model):
                 warnings.simplefilter("ignore")
                 for _ in range(GRAPH_RUNS if self.use_graphs else 1):
-                    self._run(compiled, noise).square().mean().backward()
+                    estimates = self._run(compiled, noise)
+                    estimates.square().mean().backward()
                     self.zero_grad()
         except Exception as error:
             return explain_compile_error(error)
@@ -210,7 +222,24 @@ class SeparationModule(pl.LightningModule):
             logger.warning(text, n_skips)
             self.use_graphs = False
         self._forms["train"] = compiled
+        if self.device.type == "cuda":
+            self._compile_loss(estimates.shape[-3:])
         return ""
+
+    def _compile_loss(self, shape: torch.Size) -> None:
+        """Compile the loss too, see it run, and leave it eager where it does not.
+
+        Args:
+            shape: of a piece's estimates, ``(batch, n_src, time)``.
+        """
+        noise = torch.randn(2, *shape, device=self.device)
+        compiled = compile_loss(self.pit_loss)
+        try:
+            compiled(noise[0].requires_grad_(True), noise[1]).backward()
+        except Exception as error:
+            logger.info("the loss runs eager: %s", explain_compile_error(error))
+            return
+        self._measure_loss = compiled
 
     def _choose_layout(self) -> Literal["bct", "btc"]:
         """Of the activations; ``bct`` where the model has no other."""
@@ -263,9 +292,9 @@ class SeparationModule(pl.LightningModule):
         mixtures, sources = batch
         estimates = self.estimate(mixtures)
         if estimates.ndim == 3:
-            return self.pit_loss(estimates, sources)
+            return self._measure_loss(estimates, sources)
         *early, last = estimates
-        late = self.pit_loss(last, sources)
+        late = self._measure_loss(last, sources)
         loss = self.early_loss(torch.cat(early), sources.repeat(len(early), 1, 1))
         return (1 - self.early_weight) * late + self.early_weight * loss
 

@@ -1,5 +1,6 @@
 """Validation: mean loss and SI-SDRi of the dev set, shared over the processes."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,9 +9,8 @@ import torch
 from tqdm import tqdm
 
 from separation.config.training import TrainingConf
-from separation.jobs import spread_evenly
 from separation.mixtures.dataset import MixtureDataset
-from separation.training.data import Batch, open_dev
+from separation.training.data import Batch, choose_dev, open_dev
 from separation.training.distributed import Distributed, SignalWatch, Stopped
 from separation.training.loss import make_pit_loss
 from separation.training.module import SeparationModule
@@ -40,10 +40,11 @@ class Validator:
 
     def __init__(self, conf: TrainingConf, dev: MixtureDataset, distributed: Distributed) -> None:
         self.distributed = distributed
-        numbers = spread_evenly(len(dev), conf.dev_mixtures or len(dev))
+        numbers = choose_dev(conf, len(dev))
         self.n_mixtures = len(numbers)
-        self._loader = open_dev(conf, dev, numbers[distributed.rank :: distributed.world_size])
-        self._is_si_sdr = conf.loss == "si_sdr"
+        share = numbers[distributed.rank :: distributed.world_size]
+        self._loader = open_dev(conf, dev, share, distributed)
+        self._is_si_sdr = conf.loss == "si_sdr" and not conf.loss_ceiling
         self._negative_si_sdr = make_pit_loss("si_sdr")  # scores, whatever is trained with
         self._of_mixtures: float | None = None  # negative SI-SDR of the unprocessed mixtures
 
@@ -57,19 +58,32 @@ class Validator:
         # float64 as sums of thousands
         sums = torch.zeros(3, dtype=torch.float64, device=module.device)
         with module.evaluating():
-            for mixture, sources in self._take_turns(watch):
-                mixture, sources = mixture.to(module.device), sources.to(module.device)
-                estimates = module.separate(mixture)
-                loss = module.pit_loss(estimates, sources)
-                sums[0] += loss
-                sums[1] += loss if self._is_si_sdr else self._negative_si_sdr(estimates, sources)
-                if self._of_mixtures is None:
-                    copies = mixture[:, None].expand_as(sources)
-                    sums[2] += self._negative_si_sdr(copies, sources)
+            for group in self._group(self._take_turns(watch), module.separator.n_at_once):
+                sums += self._score_group(module, group)
         means = (self.distributed.all_reduce_sum(sums) / self.n_mixtures).tolist()
         if self._of_mixtures is None:
             self._of_mixtures = means[2]
         return DevScores(means[0], self._of_mixtures - means[1])
+
+    @staticmethod
+    def _group(items: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
+        while group := list(itertools.islice(items, size)):
+            yield group
+
+    def _score_group(self, module: SeparationModule, group: list[Batch]) -> torch.Tensor:
+        """Sums over mixtures that are separated together and scored one by one."""
+        sums = torch.zeros(3, dtype=torch.float64, device=module.device)
+        items = [[part.to(module.device) for part in item] for item in group]
+        found = module.separator.separate([mixture[0] for mixture, _ in items])
+        for (mixture, sources), estimates in zip(items, found, strict=True):
+            loss = module.pit_loss(estimates[None], sources)
+            sums[0] += loss
+            is_loss = self._is_si_sdr
+            sums[1] += loss if is_loss else self._negative_si_sdr(estimates[None], sources)
+            if self._of_mixtures is None:
+                copies = mixture[:, None].expand_as(sources)
+                sums[2] += self._negative_si_sdr(copies, sources)
+        return sums
 
     def _take_turns(self, watch: SignalWatch) -> Iterator[Batch]:
         """This process's mixtures; all processes ask about signals equally often."""

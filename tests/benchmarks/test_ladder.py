@@ -263,3 +263,15 @@ def test_the_page_is_filled_from_results_and_says_what_held(prepared, tmp_path):
 def test_the_page_holds_the_results_of_the_repository():
     text = page.PAGE.read_text(encoding="utf-8")
     assert page.fill_page(text, page.RESULTS) == text
+
+
+@pytest.mark.parametrize("name", ["speech", "small_model"])
+def test_every_rung_takes_the_measures_that_make_a_gpu_fast(prepared, name):
+    """A micro-batch as large as the batch is no accumulation, so CUDA graphs may record it."""
+    from separation.ablate.ladder import format_overrides
+    from separation.config.load import load_conf
+
+    fast = ["training.layout=btc", "training.own_gradients=on", "training.cuda_graphs=true"]
+    for rung in read_ladder(LADDERS / f"{name}.yml").rungs:
+        conf = load_conf(ROOT, "folder/ConvTasNet", format_overrides(rung.changes) + fast)
+        assert conf.training.forward_items == conf.training.batch_size

@@ -276,6 +276,42 @@ def test_a_model_that_fails_on_one_mixture_leaves_the_others(case, n_checked, tm
     assert fixed.unscored() == []
 
 
+class Together:
+    """Separates three at once, unless one of them is broken; notes which."""
+
+    n_at_once = 3
+
+    def __init__(self, broken: str = "") -> None:
+        self.broken, self.groups = broken, []
+
+    def __call__(self, mixture: Mixture) -> np.ndarray:
+        return self.estimate_all([mixture])[0]
+
+    def estimate_all(self, mixtures) -> list[np.ndarray]:
+        names = [mixture.mixture_id for mixture in mixtures]
+        self.groups.append(" ".join(names))
+        if self.broken in names:
+            raise RuntimeError("a model's own fault")
+        return [leak(mixture) for mixture in mixtures]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_mixtures_separated_together_have_the_rows_that_they_have_alone(n_jobs, tmp_path):
+    scoring = Scoring(n_jobs=n_jobs, n_checked=2)
+    one = evaluate_set(Voices(7, broken=[1]), leak, tmp_path / "1.csv", scoring, "a", "key")
+    together = Together()
+    found = evaluate_set(Voices(7, broken=[1]), together, tmp_path / "3.csv", scoring, "a", "key")
+    assert found.rows == one.rows and found.check.n == one.check.n
+    assert together.groups == ["v0 v2", "v3 v4 v5", "v6"]
+
+
+def test_one_that_fails_among_others_costs_its_row_only(tmp_path):
+    together = Together("v1")
+    found = evaluate_set(Voices(4), together, tmp_path / "a.csv", PLAIN, "a", "key")
+    assert [row.problems for row in found.rows] == [(), ("model-failed",), (), ()]
+    assert together.groups == ["v0 v1 v2", "v0", "v1", "v2", "v3"]
+
+
 def test_a_gpu_that_broke_ends_the_run_which_then_goes_on(tmp_path):
     """Bug: after it every later mixture failed too, and each became a row without scores."""
 

@@ -106,6 +106,9 @@ def _explain_script(script: str, *words: str) -> str:
         return _explain_separation("run", *words) or _explain_overrides(*words)
     if script == "tests/run.sh":
         return ""  # pytest's options
+    if script == "benchmarks/gpu/lent.sh":  # a folder, and a command that it runs
+        program, *rest = words[1:]
+        return explain_fault([program.replace("python3", ".venv/bin/python"), *rest])
     text = (ROOT / script).read_text()
     unknown = [word for word in words if word.startswith("-") and f"{word} " not in text]
     return f"{script} has no {', '.join(unknown)}" if unknown else ""

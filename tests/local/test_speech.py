@@ -10,6 +10,7 @@ from separation.corpora import plugin as module
 from separation.corpora.plugin import Recording
 from separation.errors import MissingInputError, UserError
 from separation.files import read_rows
+from tests.support.inputs_page import is_documented
 
 HEADER = "utterance,speaker,sex,age,split,path,transcript"
 ROWS = [
@@ -320,10 +321,39 @@ def test_kaldi_sex_and_encoding(corpus, tmp_path):
     assert "spk2gender: line 3 has the sex 'x'; write m, f or nothing" in refusal(kaldi)
     (kaldi / "spk2gender").unlink()
     (kaldi / "text").write_bytes("u1 你好\n".encode("gb18030"))
-    assert "text: is no text in UTF-8" in refusal(kaldi)
+    assert "你好" in {row.transcript for row in list_recordings(kaldi)}
+    (kaldi / "text").write_bytes(b"u1 \xff\xff\n")
+    assert "text: is no text in UTF-8, UTF-16 or GBK" in refusal(kaldi)
     write_table(corpus, format_csv(ROWS))
     (corpus / "utterances.csv").write_bytes("speaker,path\n你,好\n".encode("gb18030"))
-    assert "utterances.csv: is no table in UTF-8" in refusal(corpus)
+    told = refusal(corpus, MissingInputError)
+    assert "好) (it was read as GBK, since it is no UTF-8)" in told and is_documented(told)
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_tables_as_excel_and_others_write_them(coding, mark, end, tmp_path):
+    """GBK, a semicolon or a back-slash was a refusal or a file that is not there."""
+    names = ["張/一.wav", "bob/e\u0301.wav", "bob/2.wav"]  # the second as macOS composes it
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    written = ["張\\一.wav", "bob/\u00e9.wav", f"{tmp_path}/bob/2.wav"]
+    lines = [f"speaker{mark}path", *(f"s{k}{mark}{path}" for k, path in enumerate(written))]
+    (tmp_path / "utterances.csv").write_bytes(end.join([*lines, ""]).encode(coding))
+    assert sorted(row.path for row in list_recordings(tmp_path)) == sorted(names)
+
+
+def test_kaldi_tables_from_elsewhere(tmp_path):
+    for name in ("e\u0301.wav", "sub/2.wav", "3.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    scp = f"u1 {tmp_path}/\u00e9.wav\r\nu2 .\\sub\\2.wav\r\nu3 ./3.wav\r\n"
+    (tmp_path / "wav.scp").write_bytes(b"\xef\xbb\xbf" + scp.encode())
+    (tmp_path / "utt2spk").write_bytes("u1 甲\nu2 乙\nu3 乙\n".encode("gbk"))
+    found = {row.utterance: (row.speaker, row.path) for row in list_recordings(tmp_path)}
+    assert found == {"u1": ("甲", "e\u0301.wav"), "u2": ("乙", "sub/2.wav"), "u3": ("乙", "3.wav")}
 
 
 def test_two_tables_are_not_guessed_between(corpus):

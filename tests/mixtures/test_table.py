@@ -94,7 +94,7 @@ def test_the_sexes_of_a_pair(stated, pair):
     [
         ("mixture_ID,source_1_path,source_2_path,source_1_gain", "source_2_gain"),
         ("mixture_ID,source_1_path,source_2_path,source_1_level,source_2_level", "source_1_snr_db"),
-        ("mixture_ID,mixture_path,source_1_path", "source_2_path"),
+        ("mixture_ID,mixture_path,source_2_path", "source_1_path"),
         ("name,path", "mixture_ID"),
     ],
 )

@@ -64,6 +64,15 @@ def test_no_slow_kernel_and_no_copy_from_the_host(layout, written, compiled, bf1
     assert {op.dtype for op in statistics} == {"torch.float32"}
 
 
+def test_validation_waits_for_two_copies_a_batch_and_calls_no_convolution(guard):
+    """The counts of frames, and which of them there are; all else is computed on the device."""
+    operations = trace(guard, "together", False, False, False)
+    assert not [op for op in operations if "convolution" in op.name or "group_norm" in op.name]
+    copied = [op for op in operations if op.device == "cuda" and "cpu" in op.inputs]
+    assert len(copied) <= 2 and all("_to_copy" in op.name for op in copied)
+    assert {op.dtype for op in operations if op.device == "cuda"} == {"torch.float32"}
+
+
 def test_norm_by_statistics_equals_group_norm():
     """What CUDA runs eagerly, on the CPU."""
     norm = FusedGlobalNorm(make_model().masker.bottleneck[0])

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from separation.models.asteroid import import_asteroid
+from separation.models.fast import time_major
 from separation.models.fast.block_middle import Dilated, MixedFrames, mix_frames
+from separation.models.fast.block_operations import MixedByKernels
 from separation.models.fast.layers import FastForm, make_fast
 from separation.models.fast.time_major import TimeMajorConvTasNet, find_obstacle
 from tests.models.test_model import compare_gradients
@@ -24,7 +26,22 @@ VARIANTS = {
     "no overlap": {"kernel_size": 16, "stride": 16},
     "activations": {"mask_act": "prelu", "encoder_activation": "relu"},
 }
-WRITTEN = pytest.mark.parametrize("written", [False, True])
+WRITTEN = pytest.mark.parametrize("written", [False, True, "by operations"])
+
+
+def make_form(model, written):
+    """``by operations``: those that are Triton's kernels on CUDA and formulas here."""
+    fast = make_fast(model, FastForm(layout="btc", gradients=bool(written)))
+    assert isinstance(fast, TimeMajorConvTasNet)
+    return fast
+
+
+@pytest.fixture(autouse=True)
+def operations(request, monkeypatch):
+    """As if there were Triton, for those that ask for it."""
+    chosen = getattr(request.node, "callspec", None)
+    if chosen and chosen.params.get("written") == "by operations":
+        monkeypatch.setattr(time_major, "has_kernels", lambda device: True)
 
 
 def make_model(**changes):
@@ -53,8 +70,7 @@ def test_time_major_equals_asteroids(variant, n_samples, written):
     no further from float32 than 1.2 times Asteroid's own bf16."""
     model = make_model(**VARIANTS[variant])
     peer = copy.deepcopy(model)
-    fast = make_fast(model, FastForm(layout="btc", gradients=written))
-    assert isinstance(fast, TimeMajorConvTasNet)
+    fast = make_form(model, written)
     mixtures = torch.randn(3, n_samples)
     weights = torch.randn(3, model.masker.n_src, n_samples)
     expected, ours = run(peer, mixtures, weights), run(fast, mixtures, weights)
@@ -83,7 +99,7 @@ def test_any_shape_of_waveform_as_asteroids():
 
 @WRITTEN
 def test_silence_gives_no_nan(written):
-    fast = make_fast(make_model(), FastForm(layout="btc", gradients=written))
+    fast = make_form(make_model(), written)
     estimates = run(fast, torch.zeros(1, 1000), torch.ones(1, 2, 1000))
     assert estimates.isfinite().all()
     gradients = [p.grad for p in fast.parameters() if p.grad is not None]
@@ -99,6 +115,14 @@ def test_written_gradients_are_those_of_the_formulas(place):
     assert torch.autograd.gradcheck(
         lambda *given: MixedFrames.apply(*given, place)[:3], values, atol=1e-4
     )
+    short = values[0][:, :9].detach().requires_grad_(True)
+    added = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    if 2 * place.padding == 2 * place.dilation:
+        assert torch.autograd.gradcheck(
+            lambda *given: MixedByKernels.apply(*given, place)[:3],
+            (short, added, *values[1:]),
+            atol=1e-4,
+        )
     hidden, slope, gamma, beta, weight, bias, last = values
     theirs = mix_frames(hidden, (slope, last), (gamma, beta), (weight, bias), place)[0]
     assert torch.allclose(MixedFrames.apply(*values, place)[0], theirs)
@@ -125,7 +149,7 @@ def test_other_models_keep_their_layout(changes, named):
 def test_compiled_as_one_graph(written):
     """No graph break, forward and backward, under bf16 autocast."""
     model = make_model()
-    fast = make_fast(model, FastForm(layout="btc", gradients=written))
+    fast = make_form(model, written)
     torch._dynamo.reset()
     compiled = torch.compile(fast, dynamic=False, fullgraph=True, backend="aot_eager")
     mixtures, weights = torch.randn(2, 2000), torch.randn(2, 2, 2000)

@@ -32,6 +32,12 @@ PROMPTS = (
     "[voice prompts of Debian packages](https://packages.debian.org/), voices and licences listed "
     "in egs/mini/README.md"
 )
+BEFORE = (
+    "before it, the shipped weights: [speechocean762](https://www.openslr.org/101) by Junbo Zhang "
+    "et al., [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/) and "
+    "[LibriSpeech](https://www.openslr.org/12) by Vassil Panayotov et al., "
+    "[CC BY 4.0](https://creativecommons.org/licenses/by/4.0/)"
+)
 OWN_NOISE = ["mixtures.task=sep_noisy", "corpus.noise=noise"]
 
 
@@ -46,8 +52,9 @@ OWN_NOISE = ["mixtures.task=sep_noisy", "corpus.noise=noise"]
             "en",
             f"{LIBRISPEECH}; {WHAM}",
         ),
-        ("mini/ConvTasNet", [], "mini", "", PROMPTS),
-        ("mini/ConvTasNet", OWN_NOISE, "mini", "", f"{PROMPTS}; noise of one's own"),
+        ("mini/ConvTasNet/from_scratch", [], "mini", "", PROMPTS),
+        ("mini/ConvTasNet", [], "mini", "", f"{PROMPTS}; {BEFORE}"),
+        ("mini/ConvTasNet/from_scratch", OWN_NOISE, "mini", "", f"{PROMPTS}; noise of one's own"),
         ("folder/ConvTasNet", [], "own-recordings", "", "recordings of one's own"),
         ("wsj0mix/ConvTasNet", ["mixtures.n_src=3"], "WSJ0-3mix", "en", WSJ0),
         ("aishell3mix/ConvTasNet", [], "AISHELL-3-mix", "zh", AISHELL3),

@@ -175,6 +175,7 @@ OTHER_MODELS = {  # of LibriMix's recipes, one for each model that is no Conv-Ta
     name: recipe
     for recipe in RECIPES
     if recipe.startswith("librimix/")
+    and recipe.count("/") == 1
     and (name := load_conf(ROOT, recipe, []).model.name) != "ConvTasNet"
 }
 

@@ -2,6 +2,7 @@
 
 ``python -m tests.support.pretended_cuda GUARD LAYOUT WRITTEN BF16 COMPILED`` prints a line for each
 operation: its name, dtype and device of its output, its inputs' devices, a convolution's kernel.
+The layout ``together`` is the form for inference, with mixtures of unlike lengths.
 In a process of its own, because a guard for devices that are not there is registered for good.
 """
 
@@ -17,6 +18,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from separation.models.asteroid import import_asteroid
+from separation.models.fast import time_major
+from separation.models.fast.inference import InferenceConvTasNet
 from separation.models.fast.layers import FastForm, make_fast
 
 GUARD = """
@@ -86,10 +89,19 @@ def main(guard: str, layout: str, *switches: str) -> None:
     ctypes.CDLL(guard)
     written, bf16, compiled = (switch == "yes" for switch in switches)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
+    if layout == "together":
+        together = InferenceConvTasNet(make_model(mode))
+        with mode, torch.no_grad(), Operations() as seen:
+            estimates = together(place(mode, (3, 24001)), [24001, 24001, 20000])
+        assert estimates.shape == (3, 2, 24001)
+        print("\n".join(seen.lines))
+        return
     form: Any = FastForm(depthwise=compiled, gradients=written, layout=layout)
     fast = make_fast(make_model(mode), form)
     if compiled:
         torch.compiler.is_compiling = lambda: True
+    if written:  # with Triton, which a CPU's build of PyTorch comes without
+        time_major.has_kernels = lambda device: True
     with mode, torch.no_grad(), Operations() as seen:
         torch.set_autocast_dtype("cuda", torch.bfloat16)
         torch.set_autocast_enabled("cuda", bf16)

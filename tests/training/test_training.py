@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import dataclasses
+import functools
 import logging
 import math
 import os
@@ -27,14 +28,16 @@ from separation.files import read_rows
 from separation.mixtures.dynamic.host import DynamicMixtures, ListedSegments
 from separation.models.asteroid import import_asteroid
 from separation.models.checkpoint.load import load_model
+from separation.training import distributed as distributed_module
 from separation.training.compiling import can_compile
-from separation.training.data import open_batches, open_mixer
-from separation.training.distributed import Distributed
+from separation.training.data import open_batches, open_dev, open_mixer
+from separation.training.distributed import Distributed, SignalWatch
 from separation.training.loop import TrainingLoop
-from separation.training.loss import make_pit_loss
+from separation.training.loss import compile_loss, make_pit_loss
 from separation.training.module import SeparationModule, make_model
 from separation.training.schedule import scale_lr
 from separation.training.step import TrainStep, derive_seed
+from separation.training.validation import Validator
 from tests.conftest import ROOT
 from tests.models.test_model import compare_gradients
 from tests.support.training_case import (
@@ -294,6 +297,56 @@ def test_search_of_the_permutation_is_asteroids(n_src):
         assert torch.allclose(theirs, ours, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["si_sdr", "snr"])
+def test_compiled_loss_is_the_loss(name, monkeypatch):
+    """Traced as one graph; on a GPU the compiler's kernels run it."""
+    torch._dynamo.reset()
+    whole = functools.partial(torch.compile, fullgraph=True, backend="aot_eager")
+    monkeypatch.setattr(torch, "compile", whole)
+    eager = make_pit_loss(name)
+    compiled = compile_loss(eager)
+    targets, noise = torch.randn(2, 5, 3, 400)
+    found = []
+    for loss in (eager, compiled):
+        estimates = (targets.roll(1, 1) + noise).requires_grad_(True)
+        value = loss(estimates, targets)
+        value.backward()
+        found.append((value.detach(), estimates.grad))
+    for theirs, ours in zip(*found, strict=True):
+        assert torch.allclose(theirs, ours, atol=1e-5)
+
+
+class Dispatched(TorchDispatchMode):
+    """Counts operations that are not views, each a kernel on a GPU."""
+
+    VIEWS = ("view", "expand", "select", "slice", "unsqueeze", "squeeze", "detach", "alias",
+             "transpose", "permute", "split", "unbind", "aten.t.")  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += not any(name in str(func) for name in self.VIEWS)
+        return func(*args, **(kwargs or {}))
+
+
+def test_loss_and_update_dispatch_few_operations():
+    """Each is a launch on a GPU, 5 to 40 us of the host's time."""
+    _, train_step = make_train_step(ema=0.9)
+    mixtures, sources = make_batch()
+    train_step.run(0, mixtures, sources, lr=0.001)
+    with Dispatched() as update:
+        train_step._update(0.001)
+    with Dispatched() as average:
+        train_step.average.update(2, torch.ones(()))
+    estimates = torch.randn_like(sources, requires_grad=True)
+    with Dispatched() as loss:
+        make_pit_loss()(estimates, sources).backward()
+    counts = {"update": update.count, "average": average.count, "loss": loss.count}
+    assert counts["update"] <= 25 and counts["average"] <= 6 and counts["loss"] <= 90, counts
+
+
 def test_steps_take_any_seed_and_their_dropout_differs():
     """Bug: a seed such as a date overflowed torch's generator at the first step."""
     _, train_step = make_train_step(seed=20261125)
@@ -413,6 +466,24 @@ def test_si_sdri_of_dev_is_that_whatever_the_loss(tmp_path, loss):
     row = state["results"]["rows"][0]
     assert row["dev_loss"] == pytest.approx(np.mean(expected[loss]), abs=1e-3)
     assert row["dev_si_sdri"] == pytest.approx(np.mean(expected["si_sdr"]), abs=1e-3)
+
+
+def test_validation_in_groups_gives_what_one_by_one_gives(monkeypatch):
+    dev, asked = make_dev(7), []
+    conf = make_conf().training
+    one = Distributed(conf, torch.device("cpu"))
+    module, _ = make_train_step()
+    expected = Validator(conf, dev, one).score(module, SignalWatch())
+    monkeypatch.setattr(module.separator, "is_on_gpu", True)
+    monkeypatch.setattr(module.separator, "n_at_once", 4)
+    joined = module.separator.joined
+    monkeypatch.setattr(
+        module.separator, "joined", lambda batch, n: asked.append(n) or joined(batch, n)
+    )
+    found = Validator(conf, dev, one).score(module, SignalWatch())
+    assert [len(lengths) for lengths in asked] == [4, 3]
+    assert found.loss == pytest.approx(expected.loss, abs=1e-4)
+    assert found.si_sdri == pytest.approx(expected.si_sdri, abs=1e-4)
 
 
 def test_schedules():
@@ -550,6 +621,7 @@ def test_tensorboard_and_curves_hold_what_the_readme_says(tmp_path):
         ({"schedule": "linear"}, "plateau, cosine, constant"),
         ({"checkpoint_min": 0}, "checkpoint_min=0.0 must be above 0"),
         ({"cuda_graphs": True, "compile": "off"}, "cuda_graphs=true.*compile=auto"),
+        ({"cuda_graphs": True, "batch_size": 4, "micro_batch": 2}, "cuda_graphs=true.*micro_batch"),
         ({"own_gradients": "on", "precision": "bf16"}, "own_gradients=on.*precision=fp32"),
         ({"layout": "btc", "fused_norm": False}, "layout=btc.*fused_norm=true"),
         ({"layout": "tbc"}, "auto, btc, bct"),
@@ -598,6 +670,52 @@ def test_two_processes_stop_and_go_on_with_the_same_bits(tmp_path):
     assert skipped == ["1", "0"]
 
 
+@pytest.mark.parametrize(("item", "step"), [(5, 4), (13, 4), (17, 6), (23, 6)])
+def test_processes_agree_every_few_steps_and_at_an_epochs_end(item, step, monkeypatch, tmp_path):
+    """Each epoch has six steps of four items."""
+    every_four = property(lambda _: 4, lambda *_: None)
+    monkeypatch.setattr(Distributed, "agree_every", every_four, raising=False)
+    with pytest.raises(SystemExit):
+        run(tmp_path / "cut", Trapped(Voices(), item, signal.SIGTERM))
+    assert read(tmp_path / "cut")["step"] == step
+    assert_same(run(tmp_path / "whole"), run(tmp_path / "cut"))
+
+
+def test_a_step_without_memory_is_one_sentence(monkeypatch, tmp_path):
+    """Bug: on one of several GPUs it left the others waiting, and its traceback named no key."""
+
+    def run_short(self, number, *_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee docs")
+
+    monkeypatch.setattr(TrainStep, "run", run_short)
+    with pytest.raises(UserError, match=r"step 0: .*4 mixtures .*2 GiB.*training.micro_batch=2,"):
+        run(tmp_path)
+
+
+def test_hosts_that_do_not_reach_each_other_are_told_the_variable(monkeypatch):
+    def fail(backend):
+        raise RuntimeError("Gloo connectFullMesh failed with [..] no error\nException raised")
+
+    monkeypatch.setattr(distributed_module.dist, "new_group", fail)
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    with pytest.raises(UserError, match=r"connectFullMesh.*GLOO_SOCKET_IFNAME, which is not set"):
+        distributed_module._open_host_group()
+
+
+def test_ddp_is_made_on_the_stream_of_the_training(monkeypatch):
+    """Bug: Lightning makes it on another, of which PyTorch warns in every run."""
+    made, streams = [], []
+    monkeypatch.setattr(
+        distributed_module, "DistributedDataParallel", lambda *a, **k: made.append((a, k))
+    )
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: streams.append(1))
+    strategy = distributed_module.DDPOnOneStream(gradient_as_bucket_view=True)
+    monkeypatch.setattr(strategy, "_determine_ddp_device_ids", lambda: [1])
+    strategy.setup_module(module := torch.nn.Linear(1, 1))
+    assert made == [((module,), {"device_ids": [1], "gradient_as_bucket_view": True})]
+    assert not streams
+
+
 class Place(NamedTuple):
     """Of a process among all of a run."""
 
@@ -620,6 +738,16 @@ def test_mixing_on_the_device_gives_training_the_same_batches(segments):
         for ours, expected in zip(device, host, strict=True):
             assert ours.shape == expected.shape
             assert (ours - expected).abs().max() < 1e-6
+
+
+def test_beside_nccl_workers_do_not_begin_as_forks():
+    """PyTorch's DDP page calls a fork beside NCCL unsafe."""
+    dev, conf = make_dev(3), make_conf(num_workers=1).training
+    loader = open_dev(conf, dev, [0, 2], Place(0, 2, torch.device("cuda:0")))
+    assert loader.multiprocessing_context.get_start_method() == "forkserver"
+    assert [len(mixture[0]) for mixture, _ in loader] == [N_SAMPLES, N_SAMPLES - 200]
+    for place in (Place(0, 1, torch.device("cuda:0")), Place(0, 2, torch.device("cpu"))):
+        assert open_dev(conf, dev, [0], place).multiprocessing_context is None
 
 
 def test_auto_mixes_on_a_gpu_and_fixed_lists_on_the_host(segments, monkeypatch, caplog):

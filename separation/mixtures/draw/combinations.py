@@ -10,6 +10,7 @@ from collections import defaultdict
 import numpy as np
 
 from separation.config.schema import MixturesConf
+from separation.corpora.pauses import UtterancePiece
 from separation.corpora.table import Utterance
 from separation.errors import UserError
 from separation.mixtures.rng import make_generator
@@ -127,10 +128,13 @@ def _draw_gains(
 
 
 def refer_to(utterance: Utterance, gain: float) -> SourceRef:
-    """A whole utterance as a mixture's source."""
+    """An utterance, whole or the piece that it is, as a mixture's source."""
+    piece = utterance if isinstance(utterance, UtterancePiece) else None
     return SourceRef(
         paths=(utterance.path,),
         channel=utterance.channel,
+        start=piece.start if piece else None,
+        n_samples=piece.n_samples if piece else None,
         gain=gain,
         speaker=utterance.speaker,
         sex=utterance.sex,

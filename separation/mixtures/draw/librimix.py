@@ -21,6 +21,7 @@ from separation.audio.clips import Clip, JoinedClip
 from separation.audio.loudness import measure_loudness_lufs
 from separation.audio.resample import count_resampled, resample
 from separation.config.schema import MixturesConf
+from separation.corpora.pauses import UtterancePiece
 from separation.corpora.table import Utterance
 from separation.errors import UserError
 from separation.jobs import run_jobs
@@ -175,7 +176,7 @@ def make_sources(
 ) -> list[list[Source]]:
     """Whole utterances, or in training pieces of ``train_length_s``."""
     if split != "train" or conf.train_length_s == 0:
-        return [[Source((row,)) for row in group] for group in groups]
+        return [[make_source(row) for row in group] for group in groups]
     by_speaker: dict[str, list[Utterance]] = defaultdict(list)
     for row in sorted(utterances, key=lambda row: row.utterance):
         if row.split == split:
@@ -190,6 +191,13 @@ def make_sources(
             ]
         )
     return made
+
+
+def make_source(utterance: Utterance) -> Source:
+    """An utterance, whole or the piece that it is."""
+    if isinstance(utterance, UtterancePiece):
+        return Source((utterance,), utterance.start, utterance.n_samples)
+    return Source((utterance,))
 
 
 def cut_piece(

@@ -69,8 +69,8 @@ def _draw_round(
             (t for t in open_groups if all(row.speaker != utterance.speaker for row in t)), None
         )
         if group is None:
-            open_groups.append([utterance])
-            continue
+            group = []
+            open_groups.append(group)
         group.append(utterance)
         if len(group) == conf.n_src:
             open_groups.remove(group)

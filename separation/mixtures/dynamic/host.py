@@ -8,8 +8,10 @@ from separation.audio.resample import resample_fast
 from separation.config.schema import MixturesConf
 from separation.corpora.pack import PackedAudio
 from separation.mixtures.dataset import MixtureDataset
-from separation.mixtures.dynamic.plans import ItemPlan, MixturePlans, PartPlan
+from separation.mixtures.dynamic.plans import MAX_REDRAWS, ItemPlan, MixturePlans, PartPlan
 from separation.mixtures.rng import make_generator
+
+SILENT_SHARE = 1e-6  # of all sources' power
 
 
 class DynamicMixtures(Dataset):
@@ -119,7 +121,7 @@ class ListedSegments(Dataset):
 
     Item ``i`` is mixture ``order_e[i % n]`` of epoch ``e = i // n``; order and offset depend on
     ``(seed, i)`` alone; without ``random_crop`` the offset is 0. A mixture shorter than the
-    segment is padded with zeros.
+    segment is padded with zeros. A random crop in which a source is silent is drawn anew.
     """
 
     def __init__(
@@ -145,8 +147,22 @@ class ListedSegments(Dataset):
             signals = np.pad(signals, ((0, 0), (0, -spare)))
         generator = make_generator(self.seed, "offset", index)
         start = int(generator.integers(max(1, spare + 1))) if self.random_crop else 0
+        for _ in range(MAX_REDRAWS if self.random_crop and spare > 0 else 0):
+            if not has_silent_source(signals[1:, start : start + self.n_samples]):
+                break
+            start = int(generator.integers(spare + 1))
         segment = torch.from_numpy(signals[:, start : start + self.n_samples].copy())
         return segment[0], segment[1:]
+
+
+def has_silent_source(sources: np.ndarray) -> bool:
+    """Whether a source lies 60 dB below all of them together; ``(n_src, time)``.
+
+    >>> has_silent_source(np.float32([[1, -1], [0, 0]]))
+    True
+    """
+    powers = np.einsum("ij,ij->i", sources, sources)
+    return bool(powers.min() <= SILENT_SHARE * powers.sum())
 
 
 class FixedMixtures(Dataset):

@@ -1,6 +1,10 @@
-"""What a training mixture is made of, drawn from its item number: cheap numbers, no audio."""
+"""What a training mixture is made of, drawn from its item number: cheap numbers, no audio.
+
+A crop of an utterance that holds no speech is drawn anew.
+"""
 
 import itertools
+import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -11,6 +15,9 @@ from separation.corpora.pack import PackedAudio
 from separation.mixtures.rng import make_generator
 
 OVERSHOOT = 1.5  # resampling may raise a peak by less than this
+MAX_REDRAWS = 20  # of a crop that is a pause, before it is taken as it is
+
+logger = logging.getLogger(__name__)
 
 
 class Piece(NamedTuple):
@@ -43,7 +50,7 @@ class MixturePlans:
     """Plans of endless mixtures; that of item ``i`` depends on ``(seed, i)`` alone.
 
     Args:
-        audio: packed utterances of the training speakers; only their table is read.
+        audio: packed utterances of the training speakers.
         n_samples: of a mixture.
         conf: number of speakers, loudness, level differences.
         seed: of all items.
@@ -64,6 +71,8 @@ class MixturePlans:
         self.conf = conf
         self.speeds = (round(100 * speeds[0]), round(100 * speeds[1]))
         self.numbers = ItemNumbers(seed)
+        self.n_redrawn = 0
+        self._audio = audio
         self._rows = _list_rows(audio)
         self._noise_rows = _list_rows(noise) if noise else []
         self._levels = (conf.loudness_min_lufs, conf.loudness_max_lufs)
@@ -86,13 +95,30 @@ class MixturePlans:
 
     def _plan_source(self, take: Callable[[], float], speaker: int) -> PartPlan:
         low, high = self.speeds
-        rows = self._rows[speaker]
         if low == high == 100:
-            return PartPlan(100, *_plan_pieces(take, speaker, rows, self._levels, self.n_samples))
+            return PartPlan(100, *self._plan_speech(take, speaker, self.n_samples))
         speed = low + int(take() * (high - low + 1))
         n_original = -(-self.n_samples * speed // 100)
-        bound, pieces = _plan_pieces(take, speaker, rows, self._levels, n_original)
+        bound, pieces = self._plan_speech(take, speaker, n_original)
         return PartPlan(speed, bound * OVERSHOOT, pieces)
+
+    def _plan_speech(
+        self, take: Callable[[], float], speaker: int, n_samples: int
+    ) -> tuple[float, list[Piece]]:
+        """Pieces of one speaker, drawn anew while the one crop that they are is a pause."""
+        for redraws in range(MAX_REDRAWS):
+            rows = self._rows[speaker]
+            bound, pieces = _plan_pieces(take, speaker, rows, self._levels, n_samples)
+            first = pieces[0]
+            if len(pieces) > 1 or self._audio.is_active(*first[:4]):
+                break
+            self._count_redrawn(redraws)
+        return bound, pieces
+
+    def _count_redrawn(self, redraws: int) -> None:
+        self.n_redrawn += redraws == 0
+        if redraws == 0 and self.n_redrawn in (1, 10, 100, 1000, 10000, 100000):
+            logger.info("%d training crops were pauses and drawn anew", self.n_redrawn)
 
     def _draw_differences(self, take: Callable[[], float]) -> list[float]:
         if self.conf.train_level_by != "difference":

@@ -80,6 +80,7 @@ def find_moved(rows: list[MixtureRow], table: Path, roots: Sequence[Path]) -> li
 
 
 def _find_files(row: MixtureRow, finder: FileFinder) -> dict[str, str]:
-    """The columns of a row that hold paths of audio."""
-    audio = set() if row.fault else set(row.list_audio())
-    return {key: finder.find(text) for key, text in row.columns.items() if text in audio}
+    """The columns of a row that hold paths of audio, as they are here."""
+    if row.fault:
+        return {}
+    return {key: finder.find(text) for key, text in row.list_paths().items()}

@@ -163,25 +163,23 @@ class MixedFrames(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple:
         hidden, slope, gamma, beta, weight, last_slope, mean, rstd, mixed = ctx.saved_tensors
-        grad_mixed, grad_last_slope = _differentiate_end(grads, widen(mixed), last_slope)
-        place, taps, n_frames = ctx.place, weight.shape[-1], hidden.shape[1]
-        # the transposed convolution: each tap's frames of the gradient, at its input's places
-        before = (taps - 1) * place.dilation - place.padding
-        after = n_frames + place.padding - mixed.shape[1]
-        padded = functional.pad(grad_mixed.to(hidden.dtype), (0, 0, before, after))
-        starts = place.list_starts(taps)[::-1]
-        shifted = [widen(padded[:, start : start + n_frames]) for start in starts]
+        grad_mixed, by_slope = differentiate_end(
+            grads[0], grads[1], grads[2], widen(mixed), last_slope
+        )
+        n_frames = hidden.shape[1]
+        narrow = grad_mixed.to(hidden.dtype)
+        shifted = shift_to_taps(narrow, weight.shape[-1], n_frames, ctx.place)
         wide = widen(hidden)
         active = apply_prelu(wide, slope)
         sums = torch.stack([part.sum(1) for part in shifted], -1)
         products = torch.stack([(part * active).sum(1) for part in shifted], -1)
-        grad_sums, normed_sums = _sum_norm_gradients((sums, products), weight, mean, rstd)
+        grad_sums, normed_sums = sum_norm_gradients((sums, products), weight, mean, rstd)
         n_values = n_frames * hidden.shape[2]
         mean_grad = (gamma * grad_sums).sum(-1) / n_values
         mean_normed = (gamma * normed_sums).sum(-1) / n_values
         by_active = rstd.square() * mean_normed
         neither = rstd * mean_grad - by_active * mean
-        grad_normed = _add_taps(shifted, weight)
+        grad_normed = add_taps(shifted, weight)
         grad_active = (
             grad_normed * (gamma * rstd[:, None])[:, None]
             - active * by_active[:, None, None]
@@ -193,22 +191,53 @@ class MixedFrames(torch.autograd.Function):
         grad_weight = (scale[:, 0, :, None] * products + shift[:, 0, :, None] * sums).sum(0)
         return (
             *(grad_hidden.to(hidden.dtype), grad_slope, normed_sums.sum(0), grad_sums.sum(0)),
-            *(grad_weight[:, None], grad_mixed.sum(1).sum(0), grad_last_slope, None),
+            *(grad_weight[:, None], grad_mixed.sum(1).sum(0), by_slope.sum(-1).sum().view(1), None),
         )
 
 
-def _differentiate_end(
-    grads: tuple[torch.Tensor, ...], mixed: torch.Tensor, slope: torch.Tensor
+def differentiate_end(
+    by_value: torch.Tensor,
+    by_sum: torch.Tensor,
+    by_square: torch.Tensor,
+    mixed: torch.Tensor,
+    slope: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradients of the convolution's output and of the last PReLU's slope."""
-    by_value, by_sum, by_squares = (widen(grad) for grad in grads[:3])
-    active = apply_prelu(mixed, slope)
-    grad = by_value + by_sum[:, None, None] + 2 * by_squares[:, None, None] * active
-    grad_slope = torch.where(mixed > 0, 0, grad * mixed).sum(-1).sum().view(1)
-    return torch.where(mixed > 0, grad, slope * grad), grad_slope
+    """Gradient of the convolution's output ``mixed``, and what of it makes the last slope's.
+
+    Args:
+        by_value: gradient of the activations, as ``mixed``.
+        by_sum: of each item's sum of them, ``(batch,)``.
+        by_square: of each item's sum of their squares, likewise.
+        mixed: ``(batch, time, channels)``, float32 or wider.
+        slope: of the last PReLU.
+    """
+    squares = 2 * by_square[:, None, None] * apply_prelu(mixed, slope)
+    grad = widen(by_value) + by_sum[:, None, None] + squares
+    return torch.where(mixed > 0, grad, slope * grad), torch.where(mixed > 0, 0, grad * mixed)
 
 
-def _sum_norm_gradients(
+def shift_to_taps(
+    grad_mixed: torch.Tensor, taps: int, n_frames: int, place: Dilated
+) -> list[torch.Tensor]:
+    """The transposed convolution's parts: each tap's frames of the gradient, at its input's places.
+
+    Args:
+        grad_mixed: of the convolution's output.
+        taps: of the convolution.
+        n_frames: of its input.
+        place: of the convolution.
+
+    Returns:
+        for each tap ``(batch, n_frames, channels)``, float32 or wider.
+    """
+    before = (taps - 1) * place.dilation - place.padding
+    after = n_frames + place.padding - grad_mixed.shape[1]
+    padded = functional.pad(grad_mixed, (0, 0, before, after))
+    starts = place.list_starts(taps)[::-1]
+    return [widen(padded[:, start : start + n_frames]) for start in starts]
+
+
+def sum_norm_gradients(
     sums: tuple[torch.Tensor, torch.Tensor],
     weight: torch.Tensor,
     mean: torch.Tensor,
@@ -226,7 +255,8 @@ def _sum_norm_gradients(
     return grad_sums, rstd[:, None] * (product_sums - mean[:, None] * grad_sums)
 
 
-def _add_taps(shifted: list[torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
+def add_taps(shifted: list[torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
+    """Sum of each tap's frames times its weight."""
     total = shifted[0] * weight[:, 0, 0]
     for tap in range(1, len(shifted)):
         total = total + shifted[tap] * weight[:, 0, tap]

@@ -25,6 +25,7 @@ from separation.models.fast.block_middle import (
     mix_frames,
     widen,
 )
+from separation.models.fast.block_operations import MixedByKernels, has_kernels
 from separation.models.fast.masker import is_asteroids
 
 ELEMENTWISE = (nn.Identity, nn.ReLU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.PReLU)
@@ -35,7 +36,8 @@ class TimeMajorConvTasNet(nn.Module):
 
     Args:
         model: one that :func:`find_obstacle` finds no fault with; its parameters are shared.
-        written: gradients of the blocks' middle as :class:`MixedFrames` has them, else autograd's.
+        written: gradients of the blocks' middle are written out, by Triton's kernels on CUDA and
+            as formulas elsewhere, else autograd's.
     """
 
     def __init__(self, model: Any, *, written: bool = False) -> None:
@@ -123,6 +125,8 @@ class TimeMajorBlock(nn.Module):
             last_prelu.weight,
         )
         self.place = Dilated(depthwise.padding[0], depthwise.dilation[0])
+        span = (depthwise.kernel_size[0] - 1) * self.place.dilation
+        self.keeps_length = 2 * self.place.padding == span
         self.has_skip = hasattr(block, "skip_conv")
         self.has_residual = not (is_last and self.has_skip)
         outputs = [block.res_conv] if self.has_residual else []
@@ -131,20 +135,28 @@ class TimeMajorBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """``(batch, time, bn_chan)`` to the next block's input, and the skip connection."""
-        hidden = functional.linear(x, self.first.weight[:, :, 0], self.first.bias)
-        parts = list(self.outputs(*self._mix(hidden)))
+        parts = list(self.outputs(*self._mix(x)))
         skip = parts.pop() if self.has_skip else None
         return (widen(x) + parts[0]).to(x.dtype) if parts else x, skip
 
-    def _mix(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _mix(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Activations and the statistics of the norm that follows."""
+        weight, bias = self.first.weight[:, :, 0], self.first.bias
         if not self.written:
+            hidden = functional.linear(x, weight, bias)
             norm, taps = (self.gamma, self.beta), (self.weight, self.bias)
             return mix_frames(hidden, (self.slope, self.last_slope), norm, taps, self.place)
         rest: Any = (self.weight, self.bias, self.last_slope, self.place)
-        activations, values, squares, *_ = MixedFrames.apply(
-            hidden, self.slope, self.gamma, self.beta, *rest
-        )
+        if self.keeps_length and has_kernels(x.device):
+            hidden = functional.linear(x, weight)
+            activations, values, squares, *_ = MixedByKernels.apply(
+                hidden, bias, self.slope, self.gamma, self.beta, *rest
+            )
+        else:
+            hidden = functional.linear(x, weight, bias)
+            activations, values, squares, *_ = MixedFrames.apply(
+                hidden, self.slope, self.gamma, self.beta, *rest
+            )
         n_values = activations.shape[1] * activations.shape[2]
         return activations, *finish_statistics(values, squares, n_values)
 
@@ -173,10 +185,13 @@ class NormedProduct(nn.Module):
         scaled = (weight * self.gamma).to(x.dtype)
         # of the rounded weights, so that the mean cancels
         addend = (weight * self.beta).sum(1) + bias - (mean * rstd)[:, None] * widen(scaled).sum(1)
-        product = torch.addcmul(
-            addend[:, None], widen(functional.linear(x, scaled)), rstd[:, None, None]
+        sizes = [len(conv.weight) for conv in convs]
+        # apart, so that their gradients are joined in x's type, not in float32
+        parts = zip(
+            functional.linear(x, scaled).split(sizes, -1), addend.split(sizes, -1), strict=True
         )
-        return product.split([len(conv.weight) for conv in convs], -1)
+        factor = rstd[:, None, None]
+        return tuple(torch.addcmul(more[:, None], widen(part), factor) for part, more in parts)
 
 
 def find_obstacle(model: Any) -> str:
