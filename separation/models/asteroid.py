@@ -52,6 +52,8 @@ def describe_model(model: nn.Module) -> tuple[str, dict[str, Any]]:
     built_as: Any = getattr(model, "built_as", None)
     if built_as:
         return built_as.name, built_as.arguments
+    if not hasattr(model, "get_model_args"):  # a pickled module of someone's own code
+        return type(model).__name__, {}
     return type(model).__name__, model.get_model_args()  # type: ignore[operator]
 
 

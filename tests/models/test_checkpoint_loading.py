@@ -553,3 +553,58 @@ def test_every_model_of_default_size_loads_from_its_checkpoint(name, tmp_path):
     loaded = open_model(str(tmp_path))
     assert_same_weights(loaded.model, model)
     assert (loaded.sample_rate, loaded.n_src) == (conf.audio.sample_rate, 2)
+
+
+@pytest.mark.parametrize("key", ["model_state_dict", "model_state", "model", "net", ""])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_weights_of_other_trainings_with_a_conf_beside_them(key, prefix, tmp_path):
+    model = make_tasnet()
+    weights = {f"{prefix}{name}": value for name, value in model.state_dict().items()}
+    content = {key: weights, "optimizer": {"lr": 1e-3}, "epoch": 7} if key else weights
+    torch.save(content, tmp_path / "epoch7.pt")
+    assert "no conf.yml lies beside epoch7.pt" in refusal(tmp_path / "epoch7.pt")
+    data = {"n_src": 2, "sample_rate": 16000}
+    conf = {"data": data, "filterbank": FILTERBANK, "masknet": MASKNET}
+    (tmp_path / "conf.yml").write_text(yaml.safe_dump(conf))
+    loaded = open_model(str(tmp_path / "epoch7.pt"))
+    assert_same_weights(loaded.model, model)
+    assert (loaded.sample_rate, loaded.n_src) == (16000, 2)
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, torch.nn.DataParallel, lambda m: {"model": m}])
+def test_a_pickled_module_needs_trust(wrap, tmp_path):
+    model = make_tasnet()
+    torch.save(wrap(model), tmp_path / "whole.pth")
+    assert "add --trust-checkpoint" in refusal(tmp_path / "whole.pth")
+    loaded = open_model(str(tmp_path / "whole.pth"), trust=True)
+    assert_same_weights(loaded.model, model)
+    assert loaded.n_src == 2
+
+
+class Halves(torch.nn.Module):
+    """Someone's own network, which says nothing of itself."""
+
+    def __init__(self, n_src: int = 3) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(n_src, 1))
+
+    def forward(self, wav: torch.Tensor) -> torch.Tensor:
+        return wav[:, None] * self.weight
+
+
+class Flat(Halves):
+    """One that gives one signal."""
+
+    def forward(self, wav: torch.Tensor) -> torch.Tensor:
+        return wav
+
+
+def test_a_pickled_module_of_another_class_is_run_as_it_is(tmp_path):
+    torch.save(Halves(), tmp_path / "whole.pth")
+    loaded = open_model(str(tmp_path / "whole.pth"), trust=True)
+    assert (loaded.n_src, loaded.sample_rate, loaded.model.sample_rate) == (3, 8000, 8000)
+    assert "a pickled Halves, run as its file has it" in loaded.notes
+    (tmp_path / "conf.yml").write_text("data: {sample_rate: 16000}")
+    assert open_model(str(tmp_path / "whole.pth"), trust=True).sample_rate == 16000
+    torch.save(Flat(), tmp_path / "flat.pth")
+    assert "its Flat should take" in refusal(tmp_path / "flat.pth", trust=True)

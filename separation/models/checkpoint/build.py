@@ -10,9 +10,16 @@ import yaml
 from torch import nn
 
 from separation.errors import UserError
+from separation.models.asteroid import describe_model
 from separation.models.registry import find_conf_class, rebuild_model
 from separation.text import explain_error
 
+# Where other people's trainings keep the weights, beside optimiser and epoch.
+WEIGHT_KEYS = (
+    *("state_dict", "model_state_dict", "model_state", "model", "net", "network"),
+    *("generator", "weights", "params"),
+)
+TRIED_SAMPLES = 16000  # of noise, for a module that says nothing of its outputs
 ASTEROID_KEYS = ("model_name", "model_args", "state_dict")
 # Asteroid's config of a training does not name its model: these are tried in turn.
 ASTEROID_MODELS = ("ConvTasNet", "DPRNNTasNet", "DPTNet", "LSTMTasNet")
@@ -29,6 +36,7 @@ class Package:
         weights: tensors by name.
         training: config of the training, where the file has it; section -> key -> value.
         notes: sentences for a report.
+        module: a pickled module that is taken as it is; None: it is made of the rest.
     """
 
     names: tuple[str, ...]
@@ -36,6 +44,7 @@ class Package:
     weights: dict[str, torch.Tensor]
     training: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    module: nn.Module | None = None
 
 
 def make_package(content: Any, path: Path, name: str) -> Package:
@@ -49,11 +58,14 @@ def make_package(content: Any, path: Path, name: str) -> Package:
     Raises:
         UserError: not a model's, or nothing says which architecture it has.
     """
+    content = _open_module(content)
+    if isinstance(content, nn.Module):  # of a file that was unpickled freely
+        return _describe_module(content, path, name)
     if not isinstance(content, dict):
         raise _refuse(name, f"it holds a {type(content).__name__}")
     if "model_name" in content or "model_args" in content:
         return _read_asteroid(content, name)
-    weights = content.get("state_dict", content)
+    weights = next((content[key] for key in WEIGHT_KEYS if _are_weights(content.get(key))), content)
     if not _are_weights(weights):
         raise _refuse(name, f"it holds {', '.join(map(str, list(content)[:4])) or 'nothing'}")
     weights = _unwrap(weights)
@@ -75,6 +87,46 @@ def make_package(content: Any, path: Path, name: str) -> Package:
         weights=of_model or weights,
         training=config,
         notes=notes,
+    )
+
+
+def _open_module(content: Any) -> Any:
+    """The module that a file is or holds under a usual key, without wrappers; else the content."""
+    held = [content.get(key) for key in WEIGHT_KEYS] if isinstance(content, dict) else [content]
+    module = next((value for value in held if isinstance(value, nn.Module)), content)
+    while isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        module = module.module
+    return getattr(module, "_orig_mod", module)  # of torch.compile
+
+
+def _describe_module(module: nn.Module, path: Path, name: str) -> Package:
+    """A pickled module: made anew where it is Asteroid's, else taken as it is.
+
+    Raises:
+        UserError: it gives no ``(batch, n_src, time)``.
+    """
+    if hasattr(module, "get_model_args"):
+        class_name, arguments = describe_model(module)
+        weights = module.state_dict()
+        return Package(names=(class_name,), arguments=dict(arguments), weights=weights)
+    try:
+        with torch.inference_mode():
+            shape = tuple(module.float().eval()(torch.randn(1, TRIED_SAMPLES)).shape)
+    except Exception as error:  # whatever someone's own code raises
+        raise _refuse(name, f"its {type(module).__name__}: {explain_error(error)}") from error
+    if len(shape) != 3 or shape[0] != 1 or shape[2] != TRIED_SAMPLES:
+        tried = f"(1, {TRIED_SAMPLES}) to (1, n_src, {TRIED_SAMPLES})"
+        raise _refuse(name, f"its {type(module).__name__} should take {tried} and gives {shape}")
+    folders = list(path.absolute().parents)[:CONF_LEVELS]
+    conf = next((own for own in (p / "conf.yml" for p in folders) if own.is_file()), None)
+    rate = getattr(module, "sample_rate", None)
+    return Package(
+        names=(type(module).__name__,),
+        arguments={"n_src": shape[1], "sample_rate": rate},
+        weights={},
+        training=_read_yaml(conf) if conf else {},
+        notes=(f"a pickled {type(module).__name__}, run as its file has it",),
+        module=module,
     )
 
 
@@ -184,6 +236,8 @@ def build_package(package: Package, name: str) -> nn.Module:
         UserError: a class that Asteroid does not have, arguments that it does not take, or
             weights of other names or shapes.
     """
+    if package.module is not None:
+        return package.module.eval()
     faults = []
     for class_name in package.names:
         model, fault = _try_class(class_name, package)

@@ -62,6 +62,8 @@ def open_model(text: str, *, trust: bool = False) -> LoadedModel:
     rate, note = resolve_sample_rate(package, published)
     package.arguments["sample_rate"] = rate
     model = build_package(package, text)
+    if package.module is not None:
+        model.sample_rate = rate  # type: ignore[assignment]
     notes = tuple(part for part in (*source.notes, *package.notes, note) if part)
     for sentence in notes:
         logger.info("%s: %s", text, sentence.removeprefix(f"{text}: "))
