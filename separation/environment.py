@@ -37,13 +37,15 @@ def format_command(*words: str) -> str:
 
 
 def read_commit() -> str:
-    """The checkout's commit, marked where files differ; of a copy without git what
-    ``SEPARATION_COMMIT`` says, else empty."""
+    """The checkout's commit, marked where files differ; empty where there is no git.
+
+    ``SEPARATION_COMMIT`` names that of a copy, whose own git knows nothing of it, if any.
+    """
     stated = os.environ.get("SEPARATION_COMMIT", "")
-    if not shutil.which("git"):
+    if stated or not shutil.which("git"):
         return stated
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or stated
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def describe_cpu() -> str:

@@ -35,6 +35,8 @@ class Guess:
         cause: in words.
         low, high: dB.
         rung, over: the difference of these two says what it was; empty: no two do.
+        grows: whether the upper rung would gain more than the lower one from further training, so
+            that the difference is a lower bound.
     """
 
     cause: str
@@ -42,12 +44,16 @@ class Guess:
     high: float
     rung: str = ""
     over: str = ""
+    grows: bool = False
 
     def decide(self, gain: MeanInterval | None) -> str:
         """Refuted where the interval does not meet the guess; confirmed where the mean lies in it
-        and the interval is above zero; else not decided."""
+        and the interval is above zero; else not decided. A lower bound below a guess refutes
+        nothing."""
         if gain is None or gain.mean is None or gain.low is None or gain.high is None:
             return "not decided"
+        if gain.high < self.low and self.grows:
+            return f"not decided: at least {gain.low:.1f} dB"
         if gain.high < self.low or gain.low > self.high:
             return "refuted"
         is_within = self.low <= gain.mean <= self.high
@@ -55,9 +61,9 @@ class Guess:
 
 
 GUESSES = (
-    Guess(cause="data quantity", low=5, high=6, rung="f", over="b"),
+    Guess(cause="data quantity", low=5, high=6, rung="f", over="b", grows=True),
     Guess(cause="data set", low=1, high=2),
-    Guess(cause="model, small for large", low=1, high=2, rung="j", over="h"),
+    Guess(cause="model, small for large", low=1, high=2, rung="j", over="h", grows=True),
     Guess(cause="length of segments", low=0.5, high=1, rung="g", over="f"),
     Guess(cause="receptive field, 0.64 s for 1.28 s", low=0.5, high=1, rung="b", over="a"),
 )

@@ -15,6 +15,7 @@ from separation.ablate.ladder import read_ladder
 from separation.ablate.options import Options
 from separation.ablate.plan import Run, plan_runs
 from separation.ablate.result import read_results
+from separation.evaluation.intervals import MeanInterval
 from separation.files import format_rows, read_rows, write_text
 from separation.models.checkpoint.load import load_model
 from tests.conftest import ROOT
@@ -257,7 +258,15 @@ def test_the_page_is_filled_from_results_and_says_what_held(prepared, tmp_path):
     assert (
         "| length of segments | 0.5 to 1 dB | g over f | -0.30 [-0.30, -0.30] | refuted |" in filled
     )
-    assert page.Guess(cause="x", low=1, high=2).decide(None) == "not decided"
+    assert (
+        "| model, small for large | 1 to 2 dB | j over h | 1.30 [1.30, 1.30] | confirmed |"
+        in filled
+    )
+    short = MeanInterval(4, 0.5, 0.4, 0.6)
+    assert page.Guess(cause="x", low=1, high=2).decide(short) == "refuted"
+    grows = page.Guess(cause="x", low=1, high=2, grows=True)
+    assert grows.decide(short) == "not decided: at least 0.4 dB"
+    assert grows.decide(None) == "not decided"
 
 
 def test_the_page_holds_the_results_of_the_repository():
