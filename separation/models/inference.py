@@ -36,13 +36,6 @@ def multiply_exactly() -> Iterator[None]:
             backend.allow_tf32 = allowed
 
 
-def separate_samples(model: nn.Module, samples: np.ndarray, device: torch.device) -> np.ndarray:
-    """Run a model over one mixture ``(time,)``; returns float32 ``(n_src, time)``."""
-    with torch.inference_mode(), multiply_exactly():
-        batch = torch.from_numpy(np.asarray(samples, np.float32))[None].to(device)
-        return model(batch)[0].float().cpu().numpy()
-
-
 class Separator:
     """A model over mixtures of any lengths; each gets the estimates that it gets alone (to 1e-5).
 
@@ -108,6 +101,13 @@ class Separator:
         batch = nn.utils.rnn.pad_sequence(mixtures, batch_first=True)
         estimates = self.joined(batch, lengths)
         return [found[:, :length] for found, length in zip(estimates, lengths, strict=True)]
+
+
+def separate_samples(model: nn.Module, samples: np.ndarray, device: torch.device) -> np.ndarray:
+    """Run a model over one mixture ``(time,)``; returns float32 ``(n_src, time)``."""
+    with torch.inference_mode(), multiply_exactly():
+        mixture = torch.from_numpy(np.asarray(samples, np.float32)).to(device)
+        return Separator(model, device).separate([mixture])[0].cpu().numpy()
 
 
 def group_lengths(
