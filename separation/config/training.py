@@ -68,6 +68,7 @@ class TrainingConf:
     ema: Decay
     max_skipped: PositiveInt
     init_from: str
+    start_share: Decay = 0.0
     checkpoint_min: Positive
     dev_mixtures: Count
     examples_every: Count

@@ -254,9 +254,8 @@ class TrainingLoop:
         self._save()
 
     def _validate(self, watch: SignalWatch) -> DevScores:
-        """Scores of the weights that are kept: their average where there is one."""
-        average = self.train_step.average
-        with average.in_place() if average else contextlib.nullcontext():
+        """Scores of the weights that are kept."""
+        with self.train_step.keeping():
             dev = self.validator.score(self.module, watch)
             self.history.save_if_best(self.module.model, dev.loss)
             self._log_example()

@@ -37,20 +37,6 @@ class WeightAverage:
             torch._foreach_mul_(changes, (1 - decay) * kept)
             torch._foreach_add_(self.values, changes)
 
-    @contextlib.contextmanager
-    def in_place(self) -> Iterator[None]:
-        """The parameters hold the average for a while."""
-        trained = [parameter.detach().clone() for parameter in self._parameters]
-        self._copy(self.values)
-        try:
-            yield
-        finally:
-            self._copy(trained)
-
-    def _copy(self, values: list[torch.Tensor]) -> None:
-        with torch.no_grad():
-            torch._foreach_copy_(self._parameters, values)
-
 
 class TrainStep:
     """Optimiser steps; nothing in a step makes the host wait for a GPU.
@@ -77,6 +63,8 @@ class TrainStep:
         self.parameters: list[torch.Tensor] = self.optimizer.param_groups[0]["params"]
         self._skips_by_itself = bool(self.optimizer.defaults.get("fused"))
         self.average = WeightAverage(self.parameters, conf.ema) if conf.ema else None
+        is_blended = bool(conf.init_from and conf.start_share)
+        self.start = [own.detach().clone() for own in self.parameters] if is_blended else None
         unused = module.list_unused_parameters() if distributed.world_size > 1 else set()
         self._module = distributed.wrap_module(module, unused)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=module.device)
@@ -173,11 +161,42 @@ class TrainStep:
         self.loss_sum.zero_()
         self.n_skipped = 0
 
+    @contextlib.contextmanager
+    def keeping(self) -> Iterator[None]:
+        """The parameters hold the weights that are validated and saved for a while."""
+        kept = self.compute_kept()
+        if kept is self.parameters:
+            yield
+            return
+        trained = [parameter.detach().clone() for parameter in self.parameters]
+        with torch.no_grad():
+            torch._foreach_copy_(self.parameters, kept)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(self.parameters, trained)
+
+    def compute_kept(self) -> list[torch.Tensor]:
+        """The weights, or their average; with ``start_share`` on the way back to the first ones.
+
+        So a fine-tuned model keeps more of what the first weights were good at (WiSE-FT, Wortsman
+        et al. 2022).
+        """
+        weights = self.average.values if self.average else self.parameters
+        if self.start is None:
+            return weights
+        with torch.no_grad():
+            changes = torch._foreach_sub(self.start, weights)
+            torch._foreach_mul_(changes, self.conf.start_share)
+            return list(torch._foreach_add(weights, changes))
+
     def state_dict(self) -> dict[str, Any]:
-        """Optimiser, average of weights, running means."""
+        """Optimiser, average of weights, first weights, running means."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "ema": self.average.values if self.average else None,
+            "start": self.start,
             "loss_sum": self.loss_sum,
             "n_skipped": self.n_skipped,
             "n_skipped_in_row": self.n_skipped_in_row,
@@ -187,6 +206,9 @@ class TrainStep:
         load_optimizer(self.optimizer, state["optimizer"])
         if self.average is not None:
             for value, saved in zip(self.average.values, state["ema"], strict=True):
+                value.copy_(saved)
+        if self.start is not None:
+            for value, saved in zip(self.start, state["start"], strict=True):
                 value.copy_(saved)
         self.loss_sum.copy_(state["loss_sum"])
         self.n_skipped = state["n_skipped"]

@@ -547,6 +547,23 @@ def test_time_budget_ends_with_a_validated_model_and_stays_ended(tmp_path):
     assert (tmp_path / "best_model.pth").is_file()
 
 
+def test_what_is_saved_keeps_a_share_of_the_first_weights_and_resumes_to_the_bit(tmp_path):
+    run(tmp_path / "start", epochs=1)
+    first = load_model(tmp_path / "start").state_dict()
+    changes = {"init_from": tmp_path / "start", "start_share": 0.25, "ema": 0.9, "epochs": 2}
+    state = run(tmp_path / "whole", **changes)
+    names = [name.removeprefix("model.") for name in state["state_dict"]]
+    average = dict(zip(names, state["stepper"]["ema"], strict=False))
+    with pytest.raises(SystemExit):
+        run(tmp_path / "cut", Trapped(Voices(), 13, signal.SIGTERM), **changes)
+    assert_same(state, run(tmp_path / "cut", **changes))
+    kept = load_model(tmp_path / "whole").state_dict()
+    for name, value in average.items():
+        assert torch.allclose(kept[name], value + 0.25 * (first[name] - value), atol=1e-6), name
+    _, train_step = make_train_step(start_share=0.25)
+    assert train_step.compute_kept() is train_step.parameters  # from random weights: none
+
+
 def test_fine_tuning_starts_from_the_checkpoint(tmp_path):
     run(tmp_path, epochs=1)
     conf = make_conf(init_from=tmp_path)
