@@ -44,6 +44,7 @@ class CorpusConf:
     skip_bad: bool
     speaker_level: Count = 0
     speaker_pattern: str = ""
+    allow_commands: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self, "corpus")

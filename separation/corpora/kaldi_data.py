@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from separation.corpora.extract import Piece
 from separation.corpora.plugin import Recording
 from separation.corpora.recording_checks import (
     check_recordings,
@@ -23,6 +24,8 @@ from separation.corpora.recording_checks import (
 from separation.errors import MissingInputError, UserError
 from separation.text import list_first
 
+TABLES = ("wav.scp", "segments", "utt2spk", "text", "spk2gender", "spk2age")
+COMMAND, ARCHIVE = "is a command (it ends in |)", "points into an archive"
 N_ABOVE = 2  # folders above the data directory: data/ and, as a rule, where Kaldi ran
 
 
@@ -45,6 +48,75 @@ def find_directories(root: Path) -> dict[str, Path]:
         for folder in folders
         if not folder.name.startswith(".") and (folder / "wav.scp").is_file()
     }
+
+
+def needs_extraction(root: Path) -> bool:
+    """Whether utterances are pieces (``segments``), in archives, or written by commands."""
+    folders = find_directories(root).values()
+    return any((folder / "segments").exists() for folder in folders) or any(
+        _name_kind(line.value)
+        for folder in folders
+        for line in _read_lines(folder / "wav.scp")
+        if line.value
+    )
+
+
+def list_pieces(root: Path) -> list[Piece]:
+    """Every utterance of all data directories, and what it is cut out of.
+
+    Raises:
+        UserError: as :func:`list_kaldi`, but for segments, archives and commands; times that are
+            none, or a segment of a recording that wav.scp does not have.
+    """
+    pieces = []
+    for subset, folder in find_directories(root).items():
+        sources = {
+            line.key: (_find_source(folder, line), line.where)
+            for line in _read_lines(folder / "wav.scp")
+        }
+        spans = _read_segments(folder / "segments", sources)
+        recordings = _describe_utterances(folder, subset, dict.fromkeys(spans, ""), Path())
+        pieces += [
+            Piece(recording=row, source=source, where=where, start_s=start_s, end_s=end_s)
+            for row, (source, where, start_s, end_s) in zip(recordings, spans.values(), strict=True)
+        ]
+    return pieces
+
+
+_Span = tuple[str, str, float, float | None]  # source, where, start and end in seconds
+
+
+def _read_segments(path: Path, sources: dict[str, tuple[str, str]]) -> dict[str, _Span]:
+    """Of every utterance its source and span; without the file every recording is an utterance."""
+    if not path.exists():
+        return {key: (source, where, 0.0, None) for key, (source, where) in sources.items()}
+    spans: dict[str, _Span] = {}
+    for line in _read_lines(path):
+        try:
+            name, start, end = line.value.split()[:3]
+            start_s, end_s = float(start), float(end)
+        except ValueError:
+            raise UserError(
+                f"{line.where} should be UTTERANCE RECORDING START END, in seconds; correct it."
+            ) from None
+        if name not in sources:
+            raise UserError(f"{line.where} names {name}, which wav.scp does not have; add it.")
+        source = sources[name][0]
+        spans[line.key] = (source, line.where, start_s, end_s if end_s >= 0 else None)
+    return spans
+
+
+def _find_source(folder: Path, line: _Line) -> str:
+    """A command, a place in an archive, or a file, by what stands in ``wav.scp``."""
+    kind = _name_kind(line.value)
+    if kind == COMMAND:
+        return line.value
+    if kind == ARCHIVE:
+        path, _, offset = line.value.rpartition(":")
+        if not offset.isdigit():
+            raise UserError(f"{line.where}: a range in an archive is not read; name whole ones.")
+        return f"{_find_file(folder, path)}:{offset}"
+    return _find_file(folder, line.value)
 
 
 def list_kaldi(root: Path) -> list[Recording]:
@@ -90,6 +162,13 @@ def _find_common_folder(tables: Iterable[dict[str, str]], root: Path) -> Path:
 
 
 def _list_directory(folder: Path, subset: str, paths: dict[str, str], top: Path) -> list[Recording]:
+    return _describe_utterances(folder, subset, paths, top)
+
+
+def _describe_utterances(
+    folder: Path, subset: str, paths: dict[str, str], top: Path
+) -> list[Recording]:
+    """What ``utt2spk`` and its neighbours say of utterances; ``path`` empty where none is given."""
     speakers = _read_speakers(folder / "utt2spk", paths)
     words = {line.key: line.value for line in _read_lines(folder / "text", optional=True)}
     ages = {line.key: line.value for line in _read_lines(folder / "spk2age", optional=True)}
@@ -101,7 +180,7 @@ def _list_directory(folder: Path, subset: str, paths: dict[str, str], top: Path)
         Recording(
             speaker=speakers[utterance],
             sex=sexes.get(speakers[utterance], ""),
-            path=Path(path).relative_to(top).as_posix(),
+            path=Path(path).relative_to(top).as_posix() if path else "",
             prompt=name_prompt(path),
             transcript=words.get(utterance, ""),
             subset=subset,
@@ -127,17 +206,22 @@ def _read_paths(folder: Path) -> dict[str, str]:
 
 def _refuse_pipe(line: _Line) -> str:
     """The path of a line of ``wav.scp``; :class:`UserError` where it is none."""
-    if line.value.startswith("|") or line.value.endswith("|"):
-        kind = "is a command (it ends in |)"
-    elif re.search(r":\d+(\[[^]]*\])?$", line.value):
-        kind = f"points into an archive ({line.value})"
-    elif not line.value:
-        kind = "has no path"
-    else:
+    kind = _name_kind(line.value)
+    if not kind:
         return line.value
+    text = {ARCHIVE: f"{ARCHIVE} ({line.value})"}.get(kind, kind)
     raise UserError(
-        f"{line.where} {kind}; write plain audio files first and name these in wav.scp."
+        f"{line.where} {text}; write plain audio files first and name these in wav.scp."
     )
+
+
+def _name_kind(value: str) -> str:
+    """What a line of ``wav.scp`` names where it is no file."""
+    if value.startswith("|") or value.endswith("|"):
+        return COMMAND
+    if re.search(r":\d+(\[[^]]*\])?$", value):
+        return ARCHIVE
+    return "" if value else "has no path"
 
 
 def _find_file(folder: Path, text: str) -> str:

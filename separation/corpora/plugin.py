@@ -122,10 +122,15 @@ class Reading:
         speaker_level: level of the folders that are speakers, counted from 1; 0: see
             :mod:`separation.corpora.speaker_folders`.
         speaker_pattern: regular expression whose group is the speaker in a path; empty: none.
+        allow_commands: whether commands in tables may be run.
+        extracted: holds what stage 0 cuts out of recordings, archives and commands; None: it may
+            not, so such utterances are refused.
     """
 
     speaker_level: int = 0
     speaker_pattern: str = ""
+    allow_commands: bool = False
+    extracted: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -256,7 +261,7 @@ def list_recordings(name: str, root: Path, reading: Reading | None = None) -> li
     if module.INFO.takes_reading:
         return module.list_recordings(root, reading or Reading())
     for key, value in dataclasses.asdict(reading or Reading()).items():
-        if value:
+        if value and key != "extracted":
             raise UserError(
                 f"corpus.{key}={value}: corpus {name} has a layout of its own; the key is for "
                 "--corpus speech=DIR, so leave it out."
@@ -271,11 +276,13 @@ def list_functions(function: str) -> list[Callable[..., Any]]:
     return [getattr(module, function) for module in modules if hasattr(module, function)]
 
 
-def find_root(name: str, root: Path) -> Path:
+def find_root(name: str, root: Path, reading: Reading | None = None) -> Path:
     """The folder that paths of a corpus's recordings are relative to: mostly ``root`` itself."""
     if name not in list_names():
         return root
     module = load(name)
+    if module.INFO.takes_reading:
+        return module.find_root(root, reading)
     return module.find_root(root) if hasattr(module, "find_root") else root
 
 
@@ -293,6 +300,13 @@ def check_corpus(
     if hasattr(module, "check_corpus"):
         return module.check_corpus(root, recordings)
     return CorpusCheck()
+
+
+def prepare(name: str, root: Path, reading: Reading, n_jobs: int) -> None:
+    """Cut out what a corpus's tables name and what is no file of its own; mostly nothing."""
+    module = load(name)
+    if hasattr(module, "prepare"):
+        module.prepare(root, reading, n_jobs)
 
 
 def can_list(name: str) -> bool:

@@ -69,7 +69,7 @@ class Inputs:
     def speech_root(self) -> Path:
         """Where the recordings lie: paths in the tables are relative to it."""
         source = self.conf.corpus.source
-        return find_root(source, self.roots.find(source))
+        return find_root(source, self.roots.find(source), self.reading)
 
     @property
     def noise_root(self) -> Path:
@@ -80,7 +80,12 @@ class Inputs:
     def reading(self) -> Reading:
         """How folders of one's own recordings are read."""
         corpus = self.conf.corpus
-        return Reading(speaker_level=corpus.speaker_level, speaker_pattern=corpus.speaker_pattern)
+        return Reading(
+            speaker_level=corpus.speaker_level,
+            speaker_pattern=corpus.speaker_pattern,
+            allow_commands=corpus.allow_commands,
+            extracted=self.roots.shared / "speech",
+        )
 
     @cached_property
     def recordings(self) -> list[Recording]:

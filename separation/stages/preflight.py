@@ -11,6 +11,7 @@ from separation.corpora.plugin import (
     can_list,
     check_corpus,
     download,
+    prepare,
 )
 from separation.corpora.splits import check_speaker_count, check_subsets, check_unseen
 from separation.environment import PACKAGES, find_version
@@ -133,6 +134,9 @@ def _fetch_corpora(experiment: Experiment) -> None:
     for name in names:
         if name in experiment.roots.given:
             _need_folder(name, experiment.roots.given[name])
+            prepare(
+                name, experiment.roots.given[name], experiment.inputs.reading, experiment.n_jobs
+            )
         elif can_download(name):
             folder = experiment.roots.find_download(name)
             print(f"  {name} was not given with --corpus: looking in {folder}", flush=True)

@@ -50,7 +50,7 @@ def test_file_keeps_the_contract(name):
     for function, parameters in SIGNATURES.items():
         if hasattr(module, function):
             read_as = ["reading"] if info.takes_reading and "root" in parameters[:1] else []
-            expected = parameters if function == "find_root" else parameters + read_as
+            expected = parameters + read_as
             assert list(inspect.signature(getattr(module, function)).parameters) == expected
     if info.kind == "lists":
         assert info.sample_rate and all(hasattr(module, function) for function in LISTS)
