@@ -45,7 +45,7 @@ from benchmarks.gpu.validating import measure_validation
 from separation.models.conv_tasnet import ConvTasNetConf
 
 MAX_CALLS = 50
-PLAIN = {"compile": "off", "precision": "fp32", "fused_adam": False, "cuda_graphs": False}
+PLAIN = {"compile": "off", "precision": "fp32", "fused_adam": False, "cuda_graphs": "off"}
 COMPILE_S = 75  # a model for the first time (an H100 with 16 cores)
 
 

@@ -21,7 +21,7 @@ class Measure:
 
     @property
     def needs_cuda(self) -> bool:
-        return bool(self.changes.get("cuda_graphs"))
+        return self.changes.get("cuda_graphs") == "on"
 
     @property
     def compiles(self) -> bool:
@@ -31,30 +31,35 @@ class Measure:
 BOTH = ("best", "small")
 
 
-def _forms(layout: str, own_gradients: str, cuda_graphs: bool) -> dict[str, Any]:
+def _forms(layout: str, own_gradients: str, cuda_graphs: str) -> dict[str, Any]:
     return {"layout": layout, "own_gradients": own_gradients, "cuda_graphs": cuda_graphs}
 
 
-MEASURES = {  # the first five whatever is shipped, the others as it is shipped but for one thing
-    "bct": Measure("layout bct", _forms("bct", "off", False), BOTH),
-    "bct_graphs": Measure("layout bct, CUDA graphs", _forms("bct", "off", True)),
-    "btc": Measure("layout btc", _forms("btc", "off", False), BOTH),
-    "btc_own": Measure("layout btc, gradients written out", _forms("btc", "on", False), BOTH),
+MEASURES = {  # the first six whatever is shipped, the others as it is shipped but for one thing
+    "bct": Measure("layout bct", _forms("bct", "off", "off"), BOTH),
+    "bct_graphs": Measure("layout bct, CUDA graphs", _forms("bct", "off", "on")),
+    "btc": Measure("layout btc", _forms("btc", "off", "off"), BOTH),
+    "btc_own": Measure("layout btc, gradients written out", _forms("btc", "on", "off"), BOTH),
     "btc_own_graphs": Measure(
-        "layout btc, gradients written out, CUDA graphs", _forms("btc", "on", True), BOTH
+        "layout btc, gradients written out, CUDA graphs", _forms("btc", "on", "on"), BOTH
+    ),
+    "btc_kernels_graphs": Measure(
+        "the same, Triton's kernels in the blocks",
+        {**_forms("btc", "on", "on"), "block_kernels": True},
+        BOTH,
     ),
     "without_compile": Measure(
-        "without torch.compile", {"compile": "off", "cuda_graphs": False}, BOTH
+        "without torch.compile", {"compile": "off", "cuda_graphs": "off"}, BOTH
     ),
     "without_bf16": Measure("without bf16 (float32)", {"precision": "fp32"}),
     "without_fused_adam": Measure("without fused Adam", {"fused_adam": False}),
     "without_fused_depthwise": Measure(
         "layout bct, cuDNN's depthwise convolution",
-        {**_forms("bct", "off", False), "fused_depthwise": False},
+        {**_forms("bct", "off", "off"), "fused_depthwise": False},
     ),
     "without_fused_norm": Measure(
         "layout bct, Asteroid's own global norm",
-        {**_forms("bct", "off", False), "fused_norm": False},
+        {**_forms("bct", "off", "off"), "fused_norm": False},
     ),
 }
 

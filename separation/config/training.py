@@ -19,7 +19,7 @@ from separation.records import (
 MACHINE_KEYS = frozenset(
     {"micro_batch", "max_skipped", "checkpoint_min", "examples_every", "devices", "num_nodes"}
     | {"mixing", "num_workers", "compile", "cuda_graphs", "fused_norm", "fused_depthwise"}
-    | {"own_gradients", "layout", "fused_adam", "recompute"}
+    | {"own_gradients", "layout", "block_kernels", "fused_adam", "recompute"}
 )
 LENGTH_KEYS = frozenset({"epochs", "budget_min", "early_stop"})  # where no learning rate follows
 
@@ -79,11 +79,12 @@ class TrainingConf:
     recompute: bool = False
     precision: Literal["auto", "fp32", "bf16"]
     compile: Switch
-    cuda_graphs: bool
+    cuda_graphs: Switch
     fused_norm: bool
     fused_depthwise: bool
     own_gradients: Switch
     layout: Literal["auto", "btc", "bct"] = "auto"
+    block_kernels: bool = False
     fused_adam: bool
     seed: Seed
 
@@ -105,7 +106,7 @@ class TrainingConf:
 
     def _check_measures(self) -> None:
         """What of the measures of speed excludes what."""
-        if self.own_gradients == "on" and self.precision == "bf16" and self.layout != "btc":
+        if self.own_gradients == "on" and self.precision == "bf16" and self.layout == "bct":
             raise UserError(
                 "training.own_gradients=on works in float32 only: set training.precision=fp32, or "
                 "training.layout=btc."
@@ -116,9 +117,9 @@ class TrainingConf:
                 "training.fused_norm=true and training.fused_depthwise=true."
             )
         is_whole = self.forward_items == self.batch_size  # neither in pieces nor shared
-        if self.cuda_graphs and (self.compile == "off" or not is_whole):
+        if self.cuda_graphs == "on" and (self.compile == "off" or not is_whole):
             raise UserError(
-                "training.cuda_graphs=true records the compiled model's step on one GPU, whole: "
+                "training.cuda_graphs=on records the compiled model's step on one GPU, whole: "
                 "leave training.compile=auto, training.micro_batch=0 and training.devices=1."
             )
 

@@ -109,7 +109,7 @@ def check_loss(kind: type[SeparationModule], items: Sequence[Item], conf: Traini
     """
     mixtures, sources = (torch.stack(part) for part in zip(*items, strict=True))
     plain = dataclasses.replace(
-        conf, compile="off", cuda_graphs=False, precision="fp32", batch_size=len(items)
+        conf, compile="off", cuda_graphs="off", precision="fp32", batch_size=len(items)
     )
     module = kind(_Oracle(sources), plain)
     module.prepare(mixtures.shape[-1])

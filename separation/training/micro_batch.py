@@ -174,10 +174,10 @@ def naming_full_memory(conf: TrainingConf, step: int) -> Iterator[None]:
 def set_micro_batch(conf: Conf, size: int) -> Conf:
     """The recipe with pieces of this size, 0: whole; a step in pieces has no CUDA graph."""
     changes: dict[str, Any] = {"micro_batch": size}
-    if size and conf.training.cuda_graphs:
+    if size and conf.training.cuda_graphs == "on":
         text = "no CUDA graphs (training.cuda_graphs): the batch goes through in pieces of %d"
         logger.warning(text, size)
-        changes["cuda_graphs"] = False
+        changes["cuda_graphs"] = "off"
     return dataclasses.replace(conf, training=dataclasses.replace(conf.training, **changes))
 
 

@@ -183,6 +183,7 @@ class SeparationModule(pl.LightningModule):
             depthwise=self.conf.fused_depthwise and fused,
             gradients=self._writes_gradients() and fused,
             layout=self.layout,
+            kernels=self.conf.block_kernels,
         )
         fast = make_fast(self.model, form)
         self.use_graphs = self._can_use_graphs()
@@ -243,13 +244,18 @@ class SeparationModule(pl.LightningModule):
 
     def _choose_layout(self) -> Literal["bct", "btc"]:
         """Of the activations; ``bct`` where the model has no other."""
-        if self.conf.layout != "btc":
+        if self.conf.layout == "bct" or (self.conf.layout == "auto" and not self._suits_btc()):
             return "bct"
         fused = self.architecture.fused
         obstacle = find_obstacle(self.model) if fused else "its layers are not to be replaced"
-        if obstacle:
+        if obstacle and self.conf.layout == "btc":
             logger.warning("training.layout=bct in place of btc: %s", obstacle)
         return "bct" if obstacle else "btc"
+
+    def _suits_btc(self) -> bool:
+        """Whether the layout was measured to pay: compiled, on CUDA."""
+        replaces = self.conf.fused_norm and self.conf.fused_depthwise
+        return self.device.type == "cuda" and self.conf.compile != "off" and replaces
 
     def _writes_gradients(self) -> bool:
         """Whether the compiled form has its gradients written out.
@@ -262,16 +268,19 @@ class SeparationModule(pl.LightningModule):
                 "training.own_gradients=on works in float32 only: set training.precision=fp32, or "
                 "training.layout=btc."
             )
-        on_cpu = self.device.type == "cpu" and not self.use_bf16
-        return {"on": True, "off": False, "auto": on_cpu}[self.conf.own_gradients]
+        pays = self.layout == "btc" if self.device.type == "cuda" else not self.use_bf16
+        return {"on": True, "off": False, "auto": pays}[self.conf.own_gradients]
 
     def _can_use_graphs(self) -> bool:
-        if not self.conf.cuda_graphs:
+        if self.conf.cuda_graphs == "off":
             return False
+        if self.conf.cuda_graphs == "auto" and self.layout != "btc":
+            return False  # not measured
         whole = self.conf.forward_items == self.conf.batch_size
         if self.device.type != "cuda" or not whole:
             reason = "the batch goes through in pieces" if not whole else "this is no GPU"
-            logger.warning("no CUDA graphs (training.cuda_graphs): %s", reason)
+            level = logging.WARNING if self.conf.cuda_graphs == "on" else logging.INFO
+            logger.log(level, "no CUDA graphs (training.cuda_graphs): %s", reason)
             return False
         return True
 

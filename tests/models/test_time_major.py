@@ -31,7 +31,9 @@ WRITTEN = pytest.mark.parametrize("written", [False, True, "by operations"])
 
 def make_form(model, written):
     """``by operations``: those that are Triton's kernels on CUDA and formulas here."""
-    fast = make_fast(model, FastForm(layout="btc", gradients=bool(written)))
+    fast = make_fast(
+        model, FastForm(layout="btc", gradients=bool(written), kernels=written == "by operations")
+    )
     assert isinstance(fast, TimeMajorConvTasNet)
     return fast
 

@@ -96,7 +96,7 @@ def main(guard: str, layout: str, *switches: str) -> None:
         assert estimates.shape == (3, 2, 24001)
         print("\n".join(seen.lines))
         return
-    form: Any = FastForm(depthwise=compiled, gradients=written, layout=layout)
+    form: Any = FastForm(depthwise=compiled, gradients=written, layout=layout, kernels=written)
     fast = make_fast(make_model(mode), form)
     if compiled:
         torch.compiler.is_compiling = lambda: True

@@ -114,7 +114,9 @@ def test_asked_for_eager_is_no_warning(caplog):
 
 @pytest.fixture
 def _graphs(monkeypatch):
-    monkeypatch.setattr(SeparationModule, "_can_use_graphs", lambda self: self.conf.cuda_graphs)
+    monkeypatch.setattr(
+        SeparationModule, "_can_use_graphs", lambda self: self.conf.cuda_graphs == "on"
+    )
 
 
 @pytest.mark.parametrize("n_skips", [0, 1])
@@ -130,7 +132,7 @@ def test_skipped_graphs_are_not_claimed(n_skips, monkeypatch, caplog):
 
     monkeypatch.setattr(SeparationModule, "_run", run_bare)
     with caplog.at_level(logging.INFO):
-        module = prepare(monkeypatch, None, cuda_graphs=True)
+        module = prepare(monkeypatch, None, cuda_graphs="on")
     assert len(runs) == GRAPH_RUNS
     assert ("compiled with CUDA graphs" in caplog.text) == (n_skips == 0) == module.use_graphs
     assert ("1 skipped" in caplog.text) == bool(n_skips)
@@ -140,6 +142,29 @@ def test_skipped_graphs_are_not_claimed(n_skips, monkeypatch, caplog):
 def test_without_memory_for_graphs_it_compiles_without(monkeypatch, caplog):
     with caplog.at_level(logging.INFO):
         full = torch.OutOfMemoryError("CUDA out of memory.")
-        module = prepare(monkeypatch, full, None, cuda_graphs=True)
+        module = prepare(monkeypatch, full, None, cuda_graphs="on")
     assert "no CUDA graphs (training.cuda_graphs): OutOfMemoryError: CUDA out" in caplog.text
     assert "training runs compiled, float32" in caplog.text and not module.use_graphs
+
+
+@pytest.mark.parametrize(
+    ("device", "changes", "expected"),
+    [
+        (CUDA, {}, ("btc", True, True)),  # what an H100 was measured to be fastest with
+        (CUDA, {"cuda_graphs": "off"}, ("btc", True, False)),
+        (CUDA, {"own_gradients": "off"}, ("btc", False, True)),
+        (CUDA, {"layout": "bct"}, ("bct", False, False)),
+        (CUDA, {"compile": "off"}, ("bct", False, False)),
+        (CUDA, {"fused_norm": "false"}, ("bct", False, False)),
+        (CUDA, {"batch_size": 4, "micro_batch": 2}, ("btc", True, False)),
+        (CPU, {}, ("bct", True, False)),
+    ],
+)
+def test_auto_is_what_was_measured_to_pay(device, changes, expected, monkeypatch, caplog):
+    conf = make_conf(**{"compile": "auto", "precision": "fp32"} | changes)
+    module = SeparationModule(make_model(conf), conf.training)
+    monkeypatch.setattr(SeparationModule, "device", property(lambda self: device))
+    module.layout = module._choose_layout()
+    chosen = (module.layout, module._writes_gradients(), module._can_use_graphs())
+    assert chosen == expected
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -143,12 +143,15 @@ class FastForm:
         layout: of the activations, ``(batch, channels, time)`` as Asteroid's or ``(batch, time,
             channels)``, which replaces the whole network, see
             :mod:`separation.models.fast.time_major`; where that cannot be had, ``bct``.
+        kernels: as ``btc`` with gradients, the middle of blocks by Triton's kernels on CUDA, see
+            :mod:`separation.models.fast.block_operations`.
     """
 
     norms: bool = True
     depthwise: bool = False
     gradients: bool = False
     layout: Literal["bct", "btc"] = "bct"
+    kernels: bool = False
 
 
 PLAIN = FastForm()  # what pays without a compiler
@@ -165,7 +168,7 @@ def make_fast(model: nn.Module, form: FastForm = PLAIN) -> nn.Module:
     if form.layout == "btc":
         obstacle = find_obstacle(model)
         if not obstacle:
-            return TimeMajorConvTasNet(model, written=form.gradients)
+            return TimeMajorConvTasNet(model, written=form.gradients, kernels=form.kernels)
         logger.info("no layout btc: %s", obstacle)
         form = dataclasses.replace(form, layout="bct")
     # buffers too: the running means of a batch norm are the model's, whichever form trains

@@ -36,15 +36,15 @@ class TimeMajorConvTasNet(nn.Module):
 
     Args:
         model: one that :func:`find_obstacle` finds no fault with; its parameters are shared.
-        written: gradients of the blocks' middle are written out, by Triton's kernels on CUDA and
-            as formulas elsewhere, else autograd's.
+        written: gradients of the blocks' middle are written out as formulas, else autograd's.
+        kernels: where written, by Triton's kernels on CUDA.
     """
 
-    def __init__(self, model: Any, *, written: bool = False) -> None:
+    def __init__(self, model: Any, *, written: bool = False, kernels: bool = False) -> None:
         super().__init__()
         self.encoder, self.decoder = model.encoder.filterbank, model.decoder.filterbank
         self.enc_activation = model.enc_activation
-        self.masker = TimeMajorMasker(model.masker, written=written)
+        self.masker = TimeMajorMasker(model.masker, written=written, kernels=kernels)
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         """``(time,)``, ``(batch, time)`` or ``(batch, 1, time)`` to ``(batch, n_src, time)``."""
@@ -75,14 +75,14 @@ def lay_over(pieces: torch.Tensor, stride: int) -> torch.Tensor:
 class TimeMajorMasker(nn.Module):
     """A ``TDConvNet``; arguments as :class:`TimeMajorConvTasNet`."""
 
-    def __init__(self, masker: Any, *, written: bool) -> None:
+    def __init__(self, masker: Any, *, written: bool, kernels: bool) -> None:
         super().__init__()
         self.n_src, self.out_chan = masker.n_src, masker.out_chan
         norm, conv = masker.bottleneck
         self.bottleneck = NormedProduct(norm, [conv])
         last = len(masker.TCN) - 1
         self.blocks = nn.ModuleList(
-            TimeMajorBlock(block, written=written, is_last=place == last)
+            TimeMajorBlock(block, written=written, kernels=kernels, is_last=place == last)
             for place, block in enumerate(masker.TCN)
         )
         prelu, self.mask_conv = masker.mask_net
@@ -111,13 +111,14 @@ class TimeMajorBlock(nn.Module):
     Args:
         block: of Asteroid's.
         written: see :class:`TimeMajorConvTasNet`.
+        kernels: likewise.
         is_last: of a masker; with skip connections its residual goes nowhere.
     """
 
-    def __init__(self, block: Any, *, written: bool, is_last: bool) -> None:
+    def __init__(self, block: Any, *, written: bool, kernels: bool, is_last: bool) -> None:
         super().__init__()
         self.first, prelu, norm, depthwise, last_prelu, last_norm = block.shared_block
-        self.written = written
+        self.written, self.kernels = written, kernels
         self.slope, self.gamma, self.beta = prelu.weight, norm.gamma, norm.beta
         self.weight, self.bias, self.last_slope = (
             depthwise.weight,
@@ -147,7 +148,7 @@ class TimeMajorBlock(nn.Module):
             norm, taps = (self.gamma, self.beta), (self.weight, self.bias)
             return mix_frames(hidden, (self.slope, self.last_slope), norm, taps, self.place)
         rest: Any = (self.weight, self.bias, self.last_slope, self.place)
-        if self.keeps_length and has_kernels(x.device):
+        if self.kernels and self.keeps_length and has_kernels(x.device):
             hidden = functional.linear(x, weight)
             activations, values, squares, *_ = MixedByKernels.apply(
                 hidden, bias, self.slope, self.gamma, self.beta, *rest
