@@ -1,6 +1,7 @@
 """Which configuration fits which card: computed from what a training step saves, on the CPU.
 
     .venv/bin/python -m benchmarks.batch_memory
+    .venv/bin/python -m benchmarks.batch_memory SepReformer-T     # these rows alone
 
 Measures what short steps of every configuration save (separation/training/micro_batch.py),
 computes the memory of whole ones and the largest micro-batch of an effective batch of 24 for
@@ -11,6 +12,7 @@ No GPU is used: the figures are computed, not measured on one.
 
 import json
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import torch
 
 from benchmarks.rendering import read_cpu
 from separation.config.load import load_conf
-from separation.files import write_json, write_text
+from separation.files import read_json, write_json, write_text
 from separation.models.fast.layers import make_fast
 from separation.models.registry import build_model
 from separation.training.micro_batch import MARGIN, StepMemory, list_divisors
@@ -32,7 +34,11 @@ RECIPES = {
     "best, L16": "librimix/ConvTasNet",
     "best, L32": "librimix/ConvTasNet/L32",
     "best, L40": "librimix/ConvTasNet/L40",
+    "SepReformer-T": "librimix/SepReformer",
 }
+# Attention grows with the square of the length, so this one is measured at whole segments; of one
+# length, at one rate, because it takes longer. The other rate has as many frames.
+WITH_ATTENTION = ("SepReformer-T",)
 RATES_HZ, SEGMENTS_S, CARDS_GB = (8000, 16000), (3, 4), (8, 12, 24, 80)
 BATCH, MEASURED_S = 24, 0.2
 CONTEXT_BYTES = 2**30  # assumed: CUDA's context, libraries and their workspaces
@@ -41,11 +47,13 @@ CONTEXT_BYTES = 2**30  # assumed: CUDA's context, libraries and their workspaces
 def measure_configuration(name: str, rate: int) -> list[dict[str, Any]]:
     """Bytes and micro-batches of every segment length and precision of one configuration."""
     conf = load_conf(ROOT, RECIPES[name], [f"audio.sample_rate={rate}"])
-    fast = make_fast(build_model(conf.model, 2, rate))
+    model = build_model(conf.model, 2, rate)
+    fast = model if name in WITH_ATTENTION else make_fast(model)
     rows = []
     for precision in ("fp32", "bf16"):
-        memory = StepMemory(fast, precision, round(MEASURED_S * rate))
-        for segment_s in SEGMENTS_S:
+        for segment_s in SEGMENTS_S[-1:] if name in WITH_ATTENTION else SEGMENTS_S:
+            measured_s = segment_s / 2 if name in WITH_ATTENTION else MEASURED_S
+            memory = StepMemory(fast, precision, round(measured_s * rate))
             n_samples = segment_s * rate
             rows.append(
                 {"configuration": name, "sample_rate": rate, "segment_s": segment_s}
@@ -117,11 +125,22 @@ def place_tables(page: str, tables: str) -> str:
     return before + BEGIN + tables + END + rest.split(END)[1]
 
 
+def measure_rows(names: list[str]) -> list[dict[str, Any]]:
+    """Rows of these configurations anew, the others' as they are recorded; all where none is."""
+    rows = []
+    for name in RECIPES:
+        if names and name not in names:
+            rows += [r for r in read_json(RESULT)["rows"] if r["configuration"] == name]
+            continue
+        for rate in RATES_HZ[:1] if name in WITH_ATTENTION else RATES_HZ:
+            rows += measure_configuration(name, rate)
+    return rows
+
+
 def main() -> None:
+    names = sys.argv[1:]
     torch.manual_seed(0)
-    rows = [
-        row for name in RECIPES for rate in RATES_HZ for row in measure_configuration(name, rate)
-    ]
+    rows = measure_rows(names)
     result = {
         "note": "computed, not measured on a GPU",
         "cpu": read_cpu(),
@@ -130,7 +149,9 @@ def main() -> None:
         "effective_batch": BATCH,
         "margin": MARGIN,
         "context_bytes_assumed": CONTEXT_BYTES,
-        "stock_best_fp32_3s_8k": measure_stock(),
+        "stock_best_fp32_3s_8k": (
+            read_json(RESULT)["stock_best_fp32_3s_8k"] if names else measure_stock()
+        ),
         "rows": rows,
     }
     write_json(RESULT, result)

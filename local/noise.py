@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 
 from separation.corpora.audio_tree import list_audio
-from separation.corpora.plugin import CorpusInfo, Recording
+from separation.corpora.plugin import CorpusCheck, CorpusInfo, Recording
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_text
 from separation.text import list_first
@@ -60,6 +60,11 @@ def list_recordings(root: Path) -> list[Recording]:
         )
     subsets = _read_subsets(paths, root) or draw_subsets(paths)
     return [_make(path, subsets[path]) for path in paths]
+
+
+def check_corpus(root: Path, recordings: list[Recording]) -> CorpusCheck:
+    """What is left out of the folder."""
+    return CorpusCheck(remarks=[f"noise: {text}" for text in list_audio(root).describe_left_out()])
 
 
 def _make(path: str, subset: str) -> Recording:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from separation.config.schema import Conf
 from separation.environment import ROOT
@@ -262,11 +262,16 @@ def list_recordings(name: str, root: Path, reading: Reading | None = None) -> li
         return module.list_recordings(root, reading or Reading())
     for key, value in dataclasses.asdict(reading or Reading()).items():
         if value and key != "extracted":
-            raise UserError(
-                f"corpus.{key}={value}: corpus {name} has a layout of its own; the key is for "
-                "--corpus speech=DIR, so leave it out."
-            )
+            refuse_reading(key, value, name)
     return module.list_recordings(root)
+
+
+def refuse_reading(key: str, value: object, name: str) -> NoReturn:
+    """Raise :class:`UserError` for a key of :class:`Reading` and a corpus that takes none."""
+    raise UserError(
+        f"corpus.{key}={value}: corpus {name} has a layout of its own; the key is for --corpus "
+        "speech=DIR, so leave it out."
+    )
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from separation.config.load import load_conf
 from separation.config.schema import Conf
-from separation.corpora.plugin import check_conf_names
+from separation.corpora.plugin import check_conf_names, refuse_reading
 from separation.environment import ROOT
 from separation.errors import UserError
 from separation.experiment.experiment import Experiment
@@ -85,6 +85,9 @@ def _refuse_unused(conf: Conf, origin: Origin, overridden: Sequence[str]) -> Non
     Raises:
         UserError: names the key that would have no effect.
     """
+    for key in ("speaker_level", "speaker_pattern", "allow_commands"):
+        if f"corpus.{key}" in overridden and (conf.corpus.source, origin) != ("speech", "drawn"):
+            refuse_reading(key, getattr(conf.corpus, key), conf.corpus.source)
     by, unseen = conf.splits.by, conf.splits.unseen_speakers
     if origin != "drawn" and "splits.by" in overridden:
         raise UserError(

@@ -2,11 +2,13 @@
 
 from typing import NamedTuple
 
+from separation.corpora.splits import FEW_SPEAKERS
 from separation.environment import ROOT, format_command
 from separation.evaluation.summary import Summary
 from separation.experiment.experiment import Experiment
 from separation.experiment.folder import BASELINE, ExperimentFolder
 from separation.files import hash_value, read_json
+from separation.mixtures.table import read_mixture_table
 
 
 class Scores(NamedTuple):
@@ -22,8 +24,22 @@ class Scores(NamedTuple):
 
 def list_sanity_notes(experiment: Experiment, summary: Summary) -> list[str]:
     """What speaks for or against trusting the scores, one sentence each."""
-    notes = (describe_overfit(experiment), describe_baseline(experiment, summary))
+    notes = [describe_overfit(experiment), describe_baseline(experiment, summary)]
+    notes += [describe_speakers(experiment, split) for split in experiment.test_splits]
     return [note for note in notes if note]
+
+
+def describe_speakers(experiment: Experiment, split: str) -> str:
+    """One sentence where a test set is of so few people that its score says little of others."""
+    table = experiment.data.mixture_table(split)
+    rows = read_mixture_table(table, allow_repeats=True) if table.is_file() else []
+    speakers = {source.speaker for row in rows for source in row.sources} - {""}
+    if not 0 < len(speakers) < FEW_SPEAKERS:
+        return ""
+    return (
+        f"{split} has {len(speakers)} speakers: its score is of these people, and may be far off "
+        "for others."
+    )
 
 
 def describe_overfit(experiment: Experiment) -> str:

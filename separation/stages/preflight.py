@@ -86,6 +86,8 @@ def run_preflight(experiment: Experiment) -> list[Path]:
     source = experiment.conf.corpus.source
     if experiment.origin == "drawn":
         _check_whole(experiment)
+    if experiment.noisy:
+        _remark_on_noise(experiment)
     recordings = experiment.inputs.recordings
     speakers = len({row.speaker for row in recordings})
     print(f"  corpus {source}: {len(recordings)} recordings of {speakers} speakers", flush=True)
@@ -195,6 +197,14 @@ def _refuse_missing(experiment: Experiment) -> None:
     n_copies = sum(path != copy for path, copy in located.items())
     if n_copies:
         print(f"  note: {n_copies} files are there as WAV, taken in place of FLAC", flush=True)
+
+
+def _remark_on_noise(experiment: Experiment) -> None:
+    """What the noise corpus's own code has to say of it."""
+    for remark in check_corpus(
+        experiment.conf.corpus.noise, experiment.inputs.noise_root, []
+    ).remarks:
+        print(f"  note: {remark}", flush=True)
 
 
 def _check_whole(experiment: Experiment) -> None:

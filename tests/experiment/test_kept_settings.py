@@ -53,6 +53,15 @@ def test_speakers_that_would_be_ignored_are_refused(tmp_path):
     refusal("librimix/ConvTasNet", tmp_path, "splits.by=speakers", corpus="librispeech")
 
 
+@pytest.mark.parametrize("key", ["speaker_level=2", "speaker_pattern=x", "allow_commands=true"])
+def test_keys_of_ones_own_folders_are_refused_with_other_corpora(key, tmp_path):
+    refusal("librimix/ConvTasNet", tmp_path, f"corpus.{key}", corpus="librispeech")
+    refusal("librimix/ConvTasNet", tmp_path, f"corpus.{key}", corpus="mixtures")
+    assert (
+        open_with("librimix/ConvTasNet", tmp_path, f"corpus.{key}").conf.corpus.source == "speech"
+    )
+
+
 def test_published_lists_of_another_corpus_are_refused(tmp_path):
     refusal("librimix/ConvTasNet", tmp_path, "metadata.draw=false")
     refusal("librimix/ConvTasNet", tmp_path, "corpus.source=aishell3")

@@ -11,10 +11,17 @@ from separation.evaluation.intervals import MeanInterval
 from separation.evaluation.summary import GroupSummary, Summary, write_summary
 from separation.experiment.experiment import Experiment
 from separation.experiment.folder import DataFolder, ExperimentFolder
+from separation.experiment.open import open_experiment
 from separation.experiment.roots import CorpusRoots
 from separation.files import hash_value, write_json
+from separation.mixtures.table import SourceRef, make_row, write_mixture_table
 from separation.reports import training_report
-from separation.reports.sanity import describe_baseline, describe_overfit, list_sanity_notes
+from separation.reports.sanity import (
+    describe_baseline,
+    describe_overfit,
+    describe_speakers,
+    list_sanity_notes,
+)
 from separation.reports.training_report import format_results
 from tests.conftest import ROOT
 
@@ -98,3 +105,14 @@ def test_results_hold_both_sentences(experiment, monkeypatch):
     for sentence in list_sanity_notes(experiment, make_summary(5.0)):
         assert f"\n\n{sentence}\n" in text
     assert "clearly beats it" in text and "not tried" in text
+
+
+@pytest.mark.parametrize(("n_speakers", "said"), [(3, "test has 3 speakers: "), (20, "")])
+def test_a_score_of_few_people_is_called_that(n_speakers, said, tmp_path):
+    experiment = open_experiment("folder/ConvTasNet", corpora=[f"speech={tmp_path}"], data=tmp_path)
+    sources = [SourceRef(paths=(f"{k}.wav",), gain=1.0, speaker=str(k)) for k in range(n_speakers)]
+    rows = [make_row(f"m{k}", [sources[0], source]) for k, source in enumerate(sources[1:])]
+    assert describe_speakers(experiment, "test") == ""  # there is no table yet
+    write_mixture_table(experiment.data.mixture_table("test"), rows)
+    assert describe_speakers(experiment, "test").startswith(said)
+    assert bool(describe_speakers(experiment, "test")) == bool(said)

@@ -98,42 +98,36 @@ def _store_column(columns, row, n_rows, kind, n_kinds, channels, n_channels, val
 
 @triton.jit
 def differentiate_end_kernel(
-    grad, mixed, last_slope, by_sum, by_square, grad_mixed, columns,
-    n_frames, n_channels, n_rows,
-    FRAMES: tl.constexpr, CHANNELS: tl.constexpr,
-):  # fmt: skip
-    """Gradient of the convolution's output; its sums over time and the slope's gradient."""
-    frames, channels, start, row = _place(n_frames, n_channels, FRAMES, CHANNELS)
-    item, slope = tl.program_id(1), tl.load(last_slope)
-    x, mask, offsets = _read(mixed, start, frames, channels, n_frames, n_channels)
-    g, _, _ = _read(grad, start, frames, channels, n_frames, n_channels)
-    g += tl.load(by_sum + item) + 2 * tl.load(by_square + item) * _prelu(x, slope)
-    result = tl.where(mask, tl.where(x > 0, g, slope * g), 0.0)
-    tl.store(grad_mixed + start + offsets, result.to(grad_mixed.dtype.element_ty), mask=mask)
-    by_slope = tl.where(mask & (x <= 0), g * x, 0.0)
-    _store_column(columns, row, n_rows, 0, 2, channels, n_channels, tl.sum(result, 0))
-    _store_column(columns, row, n_rows, 1, 2, channels, n_channels, tl.sum(by_slope, 0))
-
-
-@triton.jit
-def sum_taps_kernel(
-    hidden, bias, slope, grad_mixed, columns,
+    grad, mixed, last_slope, by_sum, by_square, hidden, bias, slope, grad_mixed, columns,
     n_frames, n_channels, n_rows, padding, dilation,
     TAPS: tl.constexpr, FRAMES: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Sums over time of each tap's gradient, alone and times the norm's input."""
+    """Gradient of the convolution's output, with sums over time.
+
+    Of each tap where it read a frame, alone and times what it read before the norm; of all; and
+    what makes the slope's gradient.
+    """
     frames, channels, start, row = _place(n_frames, n_channels, FRAMES, CHANNELS)
-    x, mask, _ = _read(hidden, start, frames, channels, n_frames, n_channels)
-    added = tl.load(bias + channels, mask=channels < n_channels, other=0.0)
-    active = _prelu(x + added[None, :], tl.load(slope))
+    item, last, first = tl.program_id(1), tl.load(last_slope), tl.load(slope)
+    x, mask, offsets = _read(mixed, start, frames, channels, n_frames, n_channels)
+    g, _, _ = _read(grad, start, frames, channels, n_frames, n_channels)
+    g += tl.load(by_sum + item) + 2 * tl.load(by_square + item) * _prelu(x, last)
+    result = tl.where(mask, tl.where(x > 0, g, last * g), 0.0)
+    tl.store(grad_mixed + start + offsets, result.to(grad_mixed.dtype.element_ty), mask=mask)
+    kinds: tl.constexpr = 2 * TAPS + 2
+    added = tl.load(bias + channels, mask=channels < n_channels, other=0.0)[None, :]
     for tap in tl.static_range(TAPS):
-        read = frames - tap * dilation + padding
-        g, _, _ = _read(grad_mixed, start, read, channels, n_frames, n_channels)
-        g = tl.where(mask, g, 0.0)
-        _store_column(columns, row, n_rows, tap, 2 * TAPS, channels, n_channels, tl.sum(g, 0))
-        products = tl.sum(g * active, 0)
-        kind = TAPS + tap
-        _store_column(columns, row, n_rows, kind, 2 * TAPS, channels, n_channels, products)
+        read = frames + tap * dilation - padding
+        h, there, _ = _read(hidden, start, read, channels, n_frames, n_channels)
+        seen = tl.where(there, result, 0.0)
+        products = tl.sum(seen * _prelu(h + added, first), 0)
+        _store_column(columns, row, n_rows, tap, kinds, channels, n_channels, tl.sum(seen, 0))
+        _store_column(columns, row, n_rows, TAPS + tap, kinds, channels, n_channels, products)
+    by_slope = tl.where(mask & (x <= 0), g * x, 0.0)
+    _store_column(columns, row, n_rows, 2 * TAPS, kinds, channels, n_channels, tl.sum(result, 0))
+    _store_column(
+        columns, row, n_rows, 2 * TAPS + 1, kinds, channels, n_channels, tl.sum(by_slope, 0)
+    )
 
 
 @triton.jit

@@ -85,24 +85,24 @@ class MixedByKernels(torch.autograd.Function):
         mean, rstd, mixed = kept
         place, taps = (ctx.place.padding, ctx.place.dilation), weight.shape[-1]
         operations = torch.ops.separation
-        grad_mixed, ends = operations.differentiate_end(grads[0], mixed, last_slope, *grads[1:3])
-        start = (hidden, hidden_bias, slope, grad_mixed)
-        columns = operations.sum_taps(*start, taps, *place).sum(2)
-        sums, products = columns.transpose(1, 2).split(taps, -1)
+        middle = (hidden, hidden_bias, slope)
+        end = (grads[0], mixed, last_slope, grads[1], grads[2])
+        grad_mixed, columns = operations.differentiate_end(*end, *middle, taps, *place)
+        sums, products, ends = columns.sum(2).transpose(1, 2).split((taps, taps, 2), -1)
         grad_sums, normed_sums = sum_norm_gradients((sums, products), weight, mean, rstd)
         n_values = hidden.shape[1] * hidden.shape[2]
         by_active = rstd.square() * (gamma * normed_sums).sum(-1) / n_values
         neither = rstd * (gamma * grad_sums).sum(-1) / n_values - by_active * mean
         scale, shift = fold_norm(gamma, beta, mean, rstd)
         grad_hidden, starts = operations.differentiate_start(
-            *start, weight, scale, by_active, neither, *place
+            *middle, grad_mixed, weight, scale, by_active, neither, *place
         )
         grad_weight = scale[:, 0, :, None] * products + shift[:, 0, :, None] * sums
-        ends, starts = ends.sum(2).sum(0), starts.sum(2).sum(0)
+        ends, starts = ends.sum(0), starts.sum(2).sum(0)
         return (
             *(grad_hidden, starts[0], starts[1].sum().view(1)),
             *(normed_sums.sum(0), grad_sums.sum(0)),
-            *(grad_weight.sum(0)[:, None], ends[0], ends[1].sum().view(1), None),
+            *(grad_weight.sum(0)[:, None], ends[:, 0], ends[:, 1].sum().view(1), None),
         )
 
 
@@ -178,40 +178,31 @@ def _differentiate_end(
     last_slope: torch.Tensor,
     by_sum: torch.Tensor,
     by_square: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradient of the convolution's output; columns of it and of the last slope's."""
-    grad_mixed, columns = torch.empty_like(mixed), _make_columns(mixed, 2)
-    if uses_kernels(mixed):
-        given = (grad, mixed, last_slope, by_sum, by_square, grad_mixed, columns)
-        sizes = (*mixed.shape[1:], columns.shape[2])
-        _launch("differentiate_end_kernel", mixed, *given, *sizes)
-        return grad_mixed, columns
-    result, by_slope = differentiate_end(grad, by_sum, by_square, widen(mixed), last_slope)
-    columns[:, :, 0] = torch.stack([result.sum(1), by_slope.sum(1)], 1)
-    return grad_mixed.copy_(result), columns
-
-
-def _sum_taps(
     hidden: torch.Tensor,
-    bias: torch.Tensor,
+    hidden_bias: torch.Tensor,
     slope: torch.Tensor,
-    grad_mixed: torch.Tensor,
     taps: int,
     padding: int,
     dilation: int,
-) -> torch.Tensor:
-    """Columns of each tap's gradient, alone and times the norm's input."""
-    columns = _make_columns(hidden, 2 * taps)
-    if uses_kernels(hidden):
-        sizes = (*hidden.shape[1:], columns.shape[2], padding, dilation)
-        given = (hidden, bias, slope, grad_mixed, columns)
-        _launch("sum_taps_kernel", hidden, *given, *sizes, TAPS=taps)
-        return columns
-    active = apply_prelu(widen(hidden) + bias, slope)
-    parts = shift_to_taps(grad_mixed, taps, hidden.shape[1], Dilated(padding, dilation))
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradient of the convolution's output, with columns.
+
+    Those are of each tap's gradient, alone and then times what the tap read before the norm; of the
+    bias's; of the last slope's.
+    """
+    grad_mixed, columns = torch.empty_like(mixed), _make_columns(mixed, 2 * taps + 2)
+    if uses_kernels(mixed):
+        given = (grad, mixed, last_slope, by_sum, by_square, hidden, hidden_bias, slope)
+        sizes = (*mixed.shape[1:], columns.shape[2], padding, dilation)
+        outputs = (grad_mixed, columns)
+        _launch("differentiate_end_kernel", mixed, *given, *outputs, *sizes, TAPS=taps)
+        return grad_mixed, columns
+    result, by_slope = differentiate_end(grad, by_sum, by_square, widen(mixed), last_slope)
+    active = apply_prelu(widen(hidden) + hidden_bias, slope)
+    parts = shift_to_taps(result, taps, hidden.shape[1], Dilated(padding, dilation))
     sums = [part.sum(1) for part in parts] + [(part * active).sum(1) for part in parts]
-    columns[:, :, 0] = torch.stack(sums, 1)
-    return columns
+    columns[:, :, 0] = torch.stack([*sums, result.sum(1), by_slope.sum(1)], 1)
+    return grad_mixed.copy_(result), columns
 
 
 def _differentiate_start(
@@ -254,8 +245,8 @@ def _make_mixed(hidden: torch.Tensor, *rest: Any) -> tuple[torch.Tensor, ...]:
     return torch.empty_like(hidden), torch.empty_like(hidden), _make_sums(hidden)
 
 
-def _make_gradient(hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.empty_like(hidden), _make_columns(hidden, 2)
+def _make_gradient(hidden: torch.Tensor, kinds: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.empty_like(hidden), _make_columns(hidden, kinds)
 
 
 # name and signature; what it does; outputs without values, for the compiler
@@ -274,22 +265,17 @@ OPERATIONS: list[tuple[str, Callable[..., Any], Callable[..., Any]]] = [
     ),
     (
         "differentiate_end(Tensor grad, Tensor mixed, Tensor last_slope, Tensor by_sum, "
-        "Tensor by_square) -> (Tensor, Tensor)",
+        "Tensor by_square, Tensor hidden, Tensor hidden_bias, Tensor slope, int taps, "
+        "int padding, int dilation) -> (Tensor, Tensor)",
         _differentiate_end,
-        lambda grad, mixed, *rest: _make_gradient(mixed),
-    ),
-    (
-        "sum_taps(Tensor hidden, Tensor bias, Tensor slope, Tensor grad_mixed, int taps, "
-        "int padding, int dilation) -> Tensor",
-        _sum_taps,
-        lambda hidden, bias, slope, grad, taps, *rest: _make_columns(hidden, 2 * taps),
+        lambda grad, mixed, *rest: _make_gradient(mixed, 2 * rest[-3] + 2),
     ),
     (
         "differentiate_start(Tensor hidden, Tensor bias, Tensor slope, Tensor grad_mixed, "
         "Tensor weight, Tensor scale, Tensor by_active, Tensor neither, int padding, "
         "int dilation) -> (Tensor, Tensor)",
         _differentiate_start,
-        lambda hidden, *rest: _make_gradient(hidden),
+        lambda hidden, *rest: _make_gradient(hidden, 2),
     ),
 ]
 LIBRARY = torch.library.Library("separation", "DEF")  # kept: its operations go with it
