@@ -245,7 +245,7 @@ def ablate(path: Path, speech: Path, *words: object) -> list[str]:
 def climbed(tmp_path_factory, speech_folder) -> Path:
     """A toy ladder: killed within its first training, cut by its time, then run to the end."""
     folder = tmp_path_factory.mktemp("ladder")
-    path = write_ladder(folder, steps=900, validate_every=300)
+    path = write_ladder(folder, steps=300, validate_every=100)
     log, checkpoints = folder / "out" / "logs" / "a-seed0.txt", folder / "out" / "exp"
     words = ablate(path, speech_folder, "--rungs", "a", "b")
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -272,8 +272,8 @@ def test_a_ladder_killed_in_a_training_goes_on_from_its_last_step(climbed):
     log = (climbed / "out" / "logs" / "a-seed0.txt").read_text()
     assert "going on after step" in log
     a, b = read_results(climbed / "out" / "results")
-    assert (a.rung, a.steps, a.distinct_mixtures) == ("a", 900, 4)
-    assert (b.rung, b.steps, b.distinct_mixtures) == ("b", 900, 1800)
+    assert (a.rung, a.steps, a.distinct_mixtures) == ("a", 300, 4)
+    assert (b.rung, b.steps, b.distinct_mixtures) == ("b", 300, 600)
     assert a.utterances <= 8 and a.speakers == b.speakers == 2
 
 
