@@ -6,7 +6,7 @@ import itertools
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from separation.errors import UserError
 from separation.evaluation.breakdown import describe_mixture
 from separation.evaluation.score_rows import Cell, ScoreRow, format_scores_csv, parse_score_row
 from separation.evaluation.selfcheck import Checker, ScorerCheck, join_checks, parse_check
+from separation.evaluation.under_way import UnderWay
 from separation.files import hash_value, write_text
 from separation.jobs import WINDOW_PER_PROCESS, Journal, run_jobs, spread_evenly
 from separation.metrics.score import Score, score_mixture, si_sdr_db
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 ROWS_VERSION = 2  # counts up when the same inputs would give other rows
 UNREADABLE, FAILED, SCORE_FAILED = "unreadable", "model-failed", "score-failed"
 AGAIN = {UNREADABLE, FAILED, SCORE_FAILED}  # tried anew by the next call
+RISKY = ("pesq", "stoi")  # metrics whose packages may end their process, the worst first
 VERSIONS = ("numpy", "scipy", "torch", "asteroid", "pystoi", "pesq")  # that values depend on
 SILENT_16BIT = "silent-in-16-bits"
 CLIPPED = np.float32(32767 / 32768)  # the largest sample that 16 bits hold
@@ -151,9 +153,21 @@ def evaluate_set(
             "%s: %d of %d mixtures are scored already", label, len(names) - len(todo), len(names)
         )
     checker = Checker(spread_evenly(len(todo), scoring.n_checked), scoring.metrics)
-    scored = _score_all(mixtures, todo, estimator, scoring, checker, label)
-    for index, row in zip(todo, scored, strict=True):
-        journal.add(names[index], row.as_cells())
+    run = _Run(
+        mixtures=mixtures,
+        names=names,
+        estimator=estimator,
+        scoring=scoring,
+        checker=checker,
+        under_way=UnderWay(journal.path.with_suffix(".begun")),
+        label=label,
+    )
+    suspects = {i for i in todo if names[i] in run.under_way.deaths or _died(done.get(names[i]))}
+    try:
+        for index, row in _score_all(run, todo, suspects):
+            journal.add(names[index], row.as_cells())
+    finally:  # only a process that is killed leaves its note
+        run.under_way.end(name for name in names if not _is_open(done.get(name)))
     check = _keep_check(journal, checker, label)
     journal.close()
     rows = [parse_score_row(done[name]) for name in names]
@@ -187,84 +201,118 @@ def _is_open(cells: dict[str, Cell] | None) -> bool:
     return cells is None or bool(AGAIN & set(str(cells["problems"]).split()))
 
 
-def _score_all(
-    mixtures: Mixtures,
-    todo: list[int],
-    estimator: Callable[[Mixture], np.ndarray],
-    scoring: Scoring,
-    checker: Checker,
-    label: str,
-) -> Iterator[ScoreRow]:
-    """Rows of the mixtures to be scored, in order; a process that dies costs its mixture only."""
-    place = 0
-    while place < len(todo):
-        jobs = _prepare_jobs(mixtures, todo, place, estimator, scoring, checker)
-        bar = partial(run_jobs, total=len(todo) - place, label=label, unit="mixture")
+def _died(cells: dict[str, Cell] | None) -> bool:
+    """Whether an earlier call could not score a mixture, which may end a process again."""
+    return cells is not None and SCORE_FAILED in str(cells["problems"]).split()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What all mixtures of one call share."""
+
+    mixtures: Mixtures
+    names: list[str]  # in the journal
+    estimator: Callable[[Mixture], np.ndarray]
+    scoring: Scoring
+    checker: Checker
+    under_way: UnderWay
+    label: str
+
+
+def _score_all(run: _Run, todo: list[int], suspects: set[int]) -> Iterator[tuple[int, ScoreRow]]:
+    """Places and rows of the mixtures to be scored; a process that dies costs its mixture only.
+
+    Suspects, of which an earlier call died, come last, each scored in a process of its own.
+    """
+    usual = [index for index in todo if index not in suspects]
+    n_jobs, place = run.scoring.n_jobs, 0
+    # in this process PESQ, which is C code, could end the run
+    is_alone = "pesq" in run.scoring.metrics and (n_jobs <= 1 or len(usual) <= 1)
+    while place < len(usual) and not is_alone:
+        jobs = _prepare_jobs(run, usual[place:], place)
+        bar = partial(run_jobs, total=len(usual) - place, label=run.label, unit="mixture")
         try:
-            for row in bar(score_row, jobs, scoring.n_jobs):
+            for row in bar(score_row, jobs, n_jobs):
                 place += 1
-                yield row
+                yield usual[place - 1], row
         except BrokenProcessPool:  # killed for memory; nobody knows which of those under way did it
-            logger.warning("%s: a scoring process died; the next few are scored one by one", label)
-            jobs = _prepare_jobs(mixtures, todo, place, estimator, scoring, checker)
-            for job in itertools.islice(jobs, WINDOW_PER_PROCESS * scoring.n_jobs):
+            text = "%s: a scoring process died; the next few are scored one by one"
+            logger.warning(text, run.label)
+            jobs = _prepare_jobs(run, usual[place:], place)
+            for job in itertools.islice(jobs, WINDOW_PER_PROCESS * n_jobs):
                 place += 1
-                yield _score_apart(job)
+                yield usual[place - 1], _score_apart(job)
+    alone = usual[place:] + [index for index in todo if index in suspects]
+    bar = partial(run_jobs, total=len(alone), label=run.label, unit="mixture")
+    jobs = _prepare_jobs(run, alone, place, n_at_once=1)
+    yield from zip(alone, bar(_score_apart, jobs, 1), strict=True)
 
 
 def _score_apart(job: ScoreJob) -> ScoreRow:
-    """Score one mixture in a process of its own."""
-    with ProcessPoolExecutor(
-        1, multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
-    ) as pool:
+    """Score one mixture in a process of its own; where it dies, without PESQ, then without STOI."""
+    metrics, dropped = job.scoring.metrics, []
+    for name in ("", *RISKY):
+        if name and name not in metrics:
+            continue
+        dropped += [f"{name}-failed"] if name else []
+        metrics = tuple(metric for metric in metrics if metric != name)
+        scoring = dataclasses.replace(job.scoring, metrics=metrics)
+        row = _try_apart(dataclasses.replace(job, scoring=scoring)) if metrics else None
+        if row is not None:
+            return dataclasses.replace(row, problems=(*row.problems, *dropped))
+    text = "the process that scored it died, perhaps for lack of memory; lower --nj"
+    return _begin_row(job, problems=(SCORE_FAILED,), error=text)
+
+
+def _try_apart(job: ScoreJob) -> ScoreRow | None:
+    """The row, or None where the process died."""
+    context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+    with ProcessPoolExecutor(1, context) as pool:
         try:
             return pool.submit(score_row, job).result()
         except BrokenProcessPool:
-            text = "the process that scored it died, perhaps for lack of memory; lower --nj"
-            return _begin_row(job, problems=(SCORE_FAILED,), error=text)
+            return None
 
 
 def _prepare_jobs(
-    mixtures: Mixtures,
-    todo: list[int],
-    start: int,
-    estimator: Callable[[Mixture], np.ndarray],
-    scoring: Scoring,
-    checker: Checker,
+    run: _Run, todo: list[int], start: int, n_at_once: int | None = None
 ) -> Iterator[ScoreJob]:
-    """Read, separate, hand over; the estimator stays in this process, which has the GPU."""
-    n_at_once = getattr(estimator, "n_at_once", 1)
-    for first in range(start, len(todo), n_at_once):
-        places = range(first, min(first + n_at_once, len(todo)))
-        yield from _prepare_group(mixtures, todo, places, estimator, scoring, checker)
+    """Read, separate, hand over; the estimator stays in this process, which has the GPU.
+
+    Args:
+        start: the first one's place among all that are checked with mir_eval.
+        n_at_once: mixtures that are separated together; None: what is best.
+    """
+    size = n_at_once or int(getattr(run.estimator, "n_at_once", 1))
+    for first in range(0, len(todo), size):
+        yield from _prepare_group(run, todo[first : first + size], start + first)
 
 
-def _prepare_group(
-    mixtures: Mixtures,
-    todo: list[int],
-    places: Sequence[int],
-    estimator: Callable[[Mixture], np.ndarray],
-    scoring: Scoring,
-    checker: Checker,
-) -> Iterator[ScoreJob]:
+def _prepare_group(run: _Run, indices: list[int], start: int) -> Iterator[ScoreJob]:
     """Jobs of a few mixtures, which the estimator may separate together."""
-    read = [_read(mixtures, todo[place]) for place in places]
-    found = iter(_estimate(estimator, [m for m in read if isinstance(m, Mixture)]))
-    for place, mixture in zip(places, read, strict=True):
+    left_out = [run.under_way.explain_left_out(run.names[index]) for index in indices]
+    run.under_way.begin(run.names[index] for index in indices)
+    read = [
+        UserError(text) if text else _read(run.mixtures, index)
+        for index, text in zip(indices, left_out, strict=True)
+    ]
+    found = iter(_estimate(run.estimator, [m for m in read if isinstance(m, Mixture)]))
+    for place, (index, mixture) in enumerate(zip(indices, read, strict=True), start):
         job = partial(
             ScoreJob,
-            row=mixtures.rows[todo[place]],
-            sample_rate=mixtures.sample_rate,
-            scoring=scoring,
+            row=run.mixtures.rows[index],
+            sample_rate=run.mixtures.sample_rate,
+            scoring=run.scoring,
         )
         if isinstance(mixture, Exception):
-            yield job(problem=UNREADABLE, error=explain_error(mixture))
+            problem = FAILED if left_out[place - start] else UNREADABLE
+            yield job(problem=problem, error=explain_error(mixture))
             continue
         estimates = next(found)
         if isinstance(estimates, Exception):
             yield job(problem=FAILED, error=explain_error(estimates))
             continue
-        checker.check(place, mixture, estimates)
+        run.checker.check(place, mixture, estimates)
         yield job(mixture=mixture, estimates=estimates)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from separation.device import is_out_of_memory
+from separation.models import chunks
 from separation.models.fast.inference import InferenceConvTasNet
 from separation.models.fast.time_major import find_obstacle
 
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 # On a GPU: enough that its kernels take longer than starting them, and well below its memory.
 JOINED_ITEMS, JOINED_SAMPLES = 16, 2**19
+DEFAULT_RATE = 16000  # Hz, of a model that states none
 
 
 @contextlib.contextmanager
@@ -38,6 +40,8 @@ def multiply_exactly() -> Iterator[None]:
 
 class Separator:
     """A model over mixtures of any lengths; each gets the estimates that it gets alone (to 1e-5).
+
+    One of more than ``LONGEST_WHOLE_S`` (:mod:`separation.models.chunks`) goes through in chunks.
 
     On a GPU several go through together: those of unlike lengths where the model has a form for
     it, :mod:`separation.models.fast.inference`, else those of equal length. A CPU gains nothing by
@@ -64,6 +68,7 @@ class Separator:
         bf16: bool = False,
     ) -> None:
         self.model, self.plain = model, plain or model
+        self.sample_rate = float(getattr(model, "sample_rate", DEFAULT_RATE))
         joins = may_join and not find_obstacle(model)
         self.joined = InferenceConvTasNet(model, bf16=bf16) if joins else None
         self.is_on_gpu = device.type == "cuda"
@@ -72,11 +77,31 @@ class Separator:
     def separate(self, mixtures: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Mixtures ``(time,)`` on the device to float32 estimates ``(n_src, time)``."""
         estimates: dict[int, torch.Tensor] = {}
-        lengths = [len(mixture) for mixture in mixtures]
-        for group in self._group(lengths):
-            found = self._separate_group([mixtures[place] for place in group])
-            estimates.update(zip(group, found, strict=True))
+        whole = [place for place, own in enumerate(mixtures) if len(own) <= self.longest_whole]
+        for group in self._group([len(mixtures[place]) for place in whole]):
+            places = [whole[number] for number in group]
+            found = self._separate_group([mixtures[place] for place in places])
+            estimates.update(zip(places, found, strict=True))
+        for place in set(range(len(mixtures))) - set(whole):
+            estimates[place] = self._separate_long(mixtures[place])
         return [estimates[place] for place in range(len(mixtures))]
+
+    @property
+    def longest_whole(self) -> int:
+        """Samples beyond which a mixture goes through in chunks, for memory's sake."""
+        return round(chunks.LONGEST_WHOLE_S * self.sample_rate)
+
+    def _separate_long(self, mixture: torch.Tensor) -> torch.Tensor:
+        def separate(piece: np.ndarray) -> np.ndarray:
+            (estimates,) = self._separate_group([torch.from_numpy(piece).to(mixture.device)])
+            return estimates.float().cpu().numpy()
+
+        n_chunk = round(chunks.CHUNK_S * self.sample_rate)
+        n_overlap = round(chunks.OVERLAP_S * self.sample_rate)
+        logger.info("a mixture of %.0f s is separated in chunks", len(mixture) / self.sample_rate)
+        samples = mixture.float().cpu().numpy()
+        joined = chunks.separate_in_chunks(separate, samples, n_chunk, n_overlap)
+        return torch.from_numpy(joined).to(mixture.device)
 
     def _group(self, lengths: Sequence[int]) -> list[list[int]]:
         if not self.is_on_gpu:

@@ -1,6 +1,7 @@
 """Separating one recording: samples in, as many samples a speaker out."""
 
 import logging
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,11 +10,11 @@ from tqdm import tqdm
 
 from separation.audio.resample import resample
 from separation.errors import UserError
+from separation.models.chunks import CHUNK_S, OVERLAP_S, separate_in_chunks
 from separation.models.inference import fit_length, match_level, separate_samples
 
 logger = logging.getLogger(__name__)
 
-CHUNK_S, OVERLAP_S = 30.0, 5.0
 SHORTEST_S = 0.1
 SILENCE_PEAK = 1e-4
 
@@ -69,25 +70,10 @@ def separate_long(
     model: nn.Module, samples: np.ndarray, rate: int, device: torch.device
 ) -> np.ndarray:
     """Separate ``(time,)`` at the model's rate, chunk by chunk; returns ``(n_src, time)``."""
-    size, overlap = round(CHUNK_S * rate), round(OVERLAP_S * rate)
-    starts = list(range(0, max(1, len(samples) - overlap), size - overlap))
-    if len(starts) == 1:
-        return separate_samples(model, samples, device)
-    joined: np.ndarray | None = None
-    for start in tqdm(starts, desc="separate", unit="chunk", leave=False):
-        piece = separate_samples(model, samples[start : start + size], device)
-        joined = piece if joined is None else _join(joined, piece, overlap)
-    assert joined is not None
-    return joined
-
-
-def _join(joined: np.ndarray, piece: np.ndarray, overlap: int) -> np.ndarray:
-    """Append a chunk with its speakers in the order that fits the overlap best, cross-faded."""
-    from scipy.optimize import linear_sum_assignment
-
-    tail, head = joined[:, -overlap:], piece[:, :overlap]
-    order = linear_sum_assignment(tail @ head.T, maximize=True)[1]
-    piece = piece[order]
-    fade = np.linspace(0, 1, overlap, dtype=np.float32)
-    mixed = tail * (1 - fade) + piece[:, :overlap] * fade
-    return np.concatenate([joined[:, :-overlap], mixed, piece[:, overlap:]], axis=1)
+    return separate_in_chunks(
+        lambda piece: separate_samples(model, piece, device),
+        samples,
+        round(CHUNK_S * rate),
+        round(OVERLAP_S * rate),
+        partial(tqdm, desc="separate", unit="chunk", leave=False),
+    )
