@@ -162,17 +162,23 @@ def evaluate_set(
         under_way=UnderWay(journal.path.with_suffix(".begun")),
         label=label,
     )
+    _score_into(journal, run, todo)
+    check = _keep_check(journal, checker, label)
+    journal.close()
+    rows = [parse_score_row(done[name]) for name in names]
+    write_text(path, format_scores_csv(rows))
+    return Evaluation(rows, check)
+
+
+def _score_into(journal: Journal, run: "_Run", todo: list[int]) -> None:
+    """Score what is to be scored, a line of the journal each."""
+    done, names = journal.done, run.names
     suspects = {i for i in todo if names[i] in run.under_way.deaths or _died(done.get(names[i]))}
     try:
         for index, row in _score_all(run, todo, suspects):
             journal.add(names[index], row.as_cells())
     finally:  # only a process that is killed leaves its note
         run.under_way.end(name for name in names if not _is_open(done.get(name)))
-    check = _keep_check(journal, checker, label)
-    journal.close()
-    rows = [parse_score_row(done[name]) for name in names]
-    write_text(path, format_scores_csv(rows))
-    return Evaluation(rows, check)
 
 
 def _keep_check(journal: Journal, checker: Checker, label: str) -> ScorerCheck | None:
