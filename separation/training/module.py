@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import dataclasses
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -84,7 +85,9 @@ class SeparationModule(pl.LightningModule):
         norms = self.conf.fused_norm and self.architecture.fused
         self.layout = self._choose_layout()
         allow_tf32(self.device)
-        plain = make_fast(self.model, FastForm(norms=norms, layout=self.layout))
+        # uncompiled, btc takes more memory and is not known to be faster
+        layout = self.layout if self.conf.layout == "btc" else "bct"
+        plain = make_fast(self.model, FastForm(norms=norms, layout=layout))
         self._forms = {"train": self._find_pass(plain), "eval": plain}
         precision = self.conf.precision
         if precision == "bf16" and self.device.type == "cuda" and not has_fast_bf16(self.device):
@@ -139,7 +142,8 @@ class SeparationModule(pl.LightningModule):
         if obstacle and self.conf.compile == "on":
             raise UserError(f"training.compile=on: {obstacle}; fix that, or set compile=auto.")
         form = f"eager ({obstacle})" if obstacle else "compiled"
-        form += ", layout btc" if self.layout == "btc" else ""
+        if self.layout == "btc" and (self.is_compiled or self.conf.layout == "btc"):
+            form += ", layout btc"
         form += " with CUDA graphs" if self.use_graphs else ""
         level = logging.WARNING if obstacle.startswith(SLOWER) else logging.INFO
         precision = "bf16 autocast" if self.use_bf16 else "float32"
@@ -188,6 +192,10 @@ class SeparationModule(pl.LightningModule):
         fast = make_fast(self.model, form)
         self.use_graphs = self._can_use_graphs()
         obstacle = self._compile(fast)
+        if obstacle and form.kernels:
+            logger.warning("training.block_kernels=false in place of true: %s", obstacle)
+            fast = make_fast(self.model, dataclasses.replace(form, kernels=False))
+            obstacle = self._compile(fast)
         if obstacle and self.use_graphs:
             logger.warning("no CUDA graphs (training.cuda_graphs): %s", obstacle)
             self.use_graphs = False

@@ -297,6 +297,27 @@ def test_search_of_the_permutation_is_asteroids(n_src):
         assert torch.allclose(theirs, ours, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("changes", "device", "layout", "written"),
+    [
+        ({}, "cuda", "btc", True),
+        ({}, "cpu", "bct", True),
+        ({"layout": "bct"}, "cuda", "bct", False),
+        ({"fused_norm": False}, "cuda", "bct", False),
+        ({"layout": "btc", "own_gradients": "off"}, "cuda", "btc", False),
+        ({"compile": "off"}, "cuda", "bct", False),
+        ({"layout": "btc"}, "cpu", "btc", True),
+    ],
+)
+def test_layout_and_gradients_that_auto_picks(changes, device, layout, written, monkeypatch):
+    """Layout btc with gradients written out took half of bct's time on an H100."""
+    monkeypatch.setattr(SeparationModule, "device", torch.device(device))
+    conf = make_conf(**({"compile": "auto"} | changes))
+    module = SeparationModule(make_model(conf), conf.training)
+    module.layout = module._choose_layout()
+    assert (module.layout, module._writes_gradients()) == (layout, written)
+
+
 @pytest.mark.parametrize("name", ["si_sdr", "snr"])
 def test_compiled_loss_is_the_loss(name, monkeypatch):
     """Traced as one graph; on a GPU the compiler's kernels run it."""

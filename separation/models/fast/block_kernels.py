@@ -11,8 +11,6 @@ import torch
 import triton
 import triton.language as tl
 
-from separation.models.fast.block_operations import CHANNELS, FRAMES
-
 WARPS = 4
 
 
@@ -156,12 +154,22 @@ def differentiate_start_kernel(
     _store_column(columns, row, n_rows, 1, 2, channels, n_channels, tl.sum(by_slope, 0))
 
 
-def launch(kernel: Any, like: torch.Tensor, *arguments: Any, **constants: int) -> None:
+def launch(
+    kernel: Any, like: torch.Tensor, tile: tuple[int, int], *arguments: Any, **constants: int
+) -> None:
     """Start a kernel over all tiles of ``like``, ``(batch, time, channels)``.
 
     Its tensors are made contiguous, which outputs are: autograd gives gradients that are expanded.
+
+    Args:
+        kernel: of this file.
+        like: whose size the tiles cover.
+        tile: frames and channels of one.
+        arguments: the kernel's.
+        constants: the kernel's, beside the tile's size.
     """
     given = [part.contiguous() if isinstance(part, torch.Tensor) else part for part in arguments]
     n_items, n_frames, n_channels = like.shape
-    tiles = triton.cdiv(n_frames, FRAMES) * triton.cdiv(n_channels, CHANNELS)
-    kernel[(tiles, n_items)](*given, **constants, FRAMES=FRAMES, CHANNELS=CHANNELS, num_warps=WARPS)
+    frames, channels = tile
+    tiles = triton.cdiv(n_frames, frames) * triton.cdiv(n_channels, channels)
+    kernel[(tiles, n_items)](*given, **constants, FRAMES=frames, CHANNELS=channels, num_warps=WARPS)

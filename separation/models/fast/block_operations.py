@@ -130,7 +130,8 @@ def _make(hidden: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 def _launch(name: str, like: torch.Tensor, *arguments: Any, **constants: int) -> None:
     from separation.models.fast import block_kernels
 
-    block_kernels.launch(getattr(block_kernels, name), like, *arguments, **constants)
+    kernel = getattr(block_kernels, name)
+    block_kernels.launch(kernel, like, (FRAMES, CHANNELS), *arguments, **constants)
 
 
 def _sum_active(hidden: torch.Tensor, bias: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
