@@ -53,7 +53,7 @@ class SeparationModule(pl.LightningModule):
         self.model = model
         self.conf = conf
         self.pit_loss = make_pit_loss(conf.loss, conf.loss_ceiling)
-        self._measure_loss: Callable[..., torch.Tensor] = self.pit_loss  # or its compiled form
+        self._compiled_loss: Callable[..., torch.Tensor] | None = None
         self.early_weight = conf.early_weight  # in this epoch, see schedule.fade_early
         self.early_loss = make_early_loss(conf, getattr(model, "sample_rate", 8000))
         self.architecture = find_architecture(model)
@@ -248,7 +248,7 @@ class SeparationModule(pl.LightningModule):
         except Exception as error:
             logger.info("the loss runs eager: %s", explain_compile_error(error))
             return
-        self._measure_loss = compiled
+        self._compiled_loss = compiled
 
     def _choose_layout(self) -> Literal["bct", "btc"]:
         """Of the activations; ``bct`` where the model has no other."""
@@ -307,11 +307,12 @@ class SeparationModule(pl.LightningModule):
             batch_idx: not used.
         """
         mixtures, sources = batch
+        measure_loss = self._compiled_loss or self.pit_loss
         estimates = self.estimate(mixtures)
         if estimates.ndim == 3:
-            return self._measure_loss(estimates, sources)
+            return measure_loss(estimates, sources)
         *early, last = estimates
-        late = self._measure_loss(last, sources)
+        late = measure_loss(last, sources)
         loss = self.early_loss(torch.cat(early), sources.repeat(len(early), 1, 1))
         return (1 - self.early_weight) * late + self.early_weight * loss
 
