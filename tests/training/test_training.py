@@ -318,6 +318,14 @@ def test_layout_and_gradients_that_auto_picks(changes, device, layout, written, 
     assert (module.layout, module._writes_gradients()) == (layout, written)
 
 
+def test_gradients_written_out_in_bf16_need_layout_btc_which_auto_is_not_on_a_cpu():
+    conf = make_conf(own_gradients="on", precision="bf16", compile="auto")
+    module = SeparationModule(make_model(conf), conf.training)
+    module.layout, module.use_bf16 = module._choose_layout(), True
+    with pytest.raises(UserError, match="own_gradients=on.*layout=btc"):
+        module._writes_gradients()
+
+
 @pytest.mark.parametrize("name", ["si_sdr", "snr"])
 def test_compiled_loss_is_the_loss(name, monkeypatch):
     """Traced as one graph; on a GPU the compiler's kernels run it."""
@@ -660,7 +668,10 @@ def test_tensorboard_and_curves_hold_what_the_readme_says(tmp_path):
         ({"checkpoint_min": 0}, "checkpoint_min=0.0 must be above 0"),
         ({"cuda_graphs": "on", "compile": "off"}, "cuda_graphs=on.*compile=auto"),
         ({"cuda_graphs": "on", "batch_size": 4, "micro_batch": 2}, "cuda_graphs=on.*micro_batch"),
-        ({"own_gradients": "on", "precision": "bf16"}, "own_gradients=on.*precision=fp32"),
+        (
+            {"own_gradients": "on", "precision": "bf16", "layout": "bct"},
+            "own_gradients=on.*precision=fp32",
+        ),
         ({"layout": "btc", "fused_norm": False}, "layout=btc.*fused_norm=true"),
         ({"layout": "tbc"}, "auto, btc, bct"),
     ],
