@@ -322,7 +322,7 @@ def test_gradients_written_out_in_bf16_need_layout_btc_which_auto_is_not_on_a_cp
     conf = make_conf(own_gradients="on", precision="bf16", compile="auto")
     module = SeparationModule(make_model(conf), conf.training)
     module.layout, module.use_bf16 = module._choose_layout(), True
-    with pytest.raises(UserError, match="own_gradients=on.*layout=btc"):
+    with pytest.raises(UserError, match=r"own_gradients=on.*layout=btc"):
         module._writes_gradients()
 
 
