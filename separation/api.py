@@ -92,26 +92,49 @@ def separate_files(
     paths: Sequence[str | PathLike[str]],
     out: str | PathLike[str],
     model: "str | PathLike[str] | LoadedModel | nn.Module" = shipped.NAME,
+    *,
+    channel: str | int = "mean",
+    bits: str = "16",
 ) -> list[Path]:
     """Separate recordings of any format into ``out/<name>_s<k>.wav``, one WAV file a speaker.
 
+    Beside them ``<name>.rttm`` says who speaks when, and ``<name>.json`` what was measured. Files
+    that this function did not write are never replaced: the tracks of a second ``call.*`` are
+    called ``call_mp3_s1.wav``. Tracks that are there already are kept.
+
     Args:
-        paths: recordings of one channel.
+        paths: recordings, and folders of them.
         out: a folder.
         model: as of :func:`separate`.
+        channel: of recordings of several: ``mean``, ``first``, a number from 1, or ``each``, which
+            separates every channel by itself.
+        bits: ``16``, ``24`` or ``float``, of the tracks.
 
     Returns:
-        the files, in order.
+        the tracks, in order.
 
     Raises:
-        UserError: a file that is missing, corrupt, silent or stereo; two of one name.
+        UserError: a file that is missing; or, when all others are done, files that are corrupt,
+            silent or too short, which it names.
     """
+    check_choice("bits", bits, ("16", "24", "float"))
     from separation.files import check_writable
     from separation.recordings.files import separate_files as separate_all
+    from separation.recordings.inputs import check_channel
+    from separation.recordings.job import Settings
 
+    check_channel(str(channel))
     check_writable(Path(out), "choose another folder")
     module = _find_module(model)
-    return separate_all(module, [Path(path) for path in paths], Path(out), _find_device(module))
+    settings = Settings(
+        model=module,
+        device=_find_device(module),
+        out=Path(out),
+        channel=str(channel),
+        bits=bits,
+        about=_describe_model(model),
+    )
+    return separate_all(settings, [Path(path) for path in paths])
 
 
 def open_dataset(
@@ -292,6 +315,14 @@ def _find_module(model: "str | PathLike[str] | LoadedModel | nn.Module") -> "nn.
             raise UserError(f"{type(model).__name__}: has no sample_rate, in Hz; set it.")
         return model.eval()
     return open_model(model).model
+
+
+def _describe_model(model: "str | PathLike[str] | LoadedModel | nn.Module") -> str:
+    """What a record of separated files says of the model."""
+    name = getattr(model, "name", None) or model
+    if name == shipped.NAME:
+        return shipped.describe_shipped()
+    return str(name) if isinstance(name, str | PathLike) else type(name).__name__
 
 
 def _find_device(module: "nn.Module") -> Any:

@@ -113,16 +113,26 @@ def _decode(path: Path) -> tuple[np.ndarray, int, str]:
 
 def _call_ffmpeg(path: Path) -> tuple[np.ndarray, int]:
     """Samples ``(time, channels)`` as 16 bits, and the sample rate, of a file's first sound."""
+    with tempfile.TemporaryDirectory() as folder:
+        wav = decode_with_ffmpeg(path, Path(folder, "decoded.wav"))
+        return soundfile.read(wav, dtype="float32", always_2d=True)
+
+
+def decode_with_ffmpeg(path: Path, wav: Path) -> Path:
+    """Write a file's first sound as 16-bit WAV.
+
+    Raises:
+        ValueError: ffmpeg is not installed, or fails.
+    """
     if not find_ffmpeg():
         raise ValueError("it needs ffmpeg, which is not installed")
-    with tempfile.TemporaryDirectory() as folder:
-        wav = Path(folder, "decoded.wav")
-        words = ["-nostdin", "-v", "error", "-xerror", "-i", str(path), "-vn", "-c:a", "pcm_s16le"]
-        done = subprocess.run([find_ffmpeg(), *words, str(wav)], capture_output=True, check=False)
-        if done.returncode:
-            lines = done.stderr.decode(errors="replace").split("\n")
-            raise ValueError(f"ffmpeg: {lines[0].strip() or 'failed'}")
-        return soundfile.read(wav, dtype="float32", always_2d=True)
+    words = ["-nostdin", "-v", "error", "-xerror", "-y", "-i", str(path), "-vn"]
+    words += ["-c:a", "pcm_s16le", "-rf64", "auto", str(wav)]
+    done = subprocess.run([find_ffmpeg(), *words], capture_output=True, check=False)
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").split("\n")
+        raise ValueError(f"ffmpeg: {lines[0].strip() or 'failed'}")
+    return wav
 
 
 def _read_mp3_to_end(path: Path, samples: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Polyphase resampling: to the bit as SciPy's, or faster to float32's rounding."""
 
 import math
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +15,9 @@ MAX_BLOCK = 1 << 18  # up times down of the largest matrix that resample_fast ma
 
 
 NEGLIGIBLE = 2.0**-48  # taps that are zero but for rounding; every other one of a half-band filter
+
+
+RESAMPLE_BLOCK = 1 << 18  # input samples at a time of a signal that comes in blocks
 
 
 DECIMATE_BLOCK = 131072  # fewer calls are worth more than a smaller cache footprint
@@ -33,6 +37,37 @@ def resample(samples: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
     if up == 1 and samples.ndim == 1 and samples.dtype == dtype:
         return _decimate(samples, down, taps)
     return resample_poly(samples, up, down, axis=-1, window=taps)
+
+
+def resample_blocks(
+    blocks: Iterable[np.ndarray], rate_in: int, rate_out: int
+) -> Iterator[np.ndarray]:
+    """:func:`resample` of a signal that comes in blocks along the last axis, in flat memory.
+
+    Its results joined are those of the whole signal: every block is resampled with as much of its
+    surroundings as the filter reaches.
+
+    Args:
+        blocks: ``(..., time)``, of any lengths.
+    """
+    if rate_in == rate_out:
+        yield from blocks
+        return
+    factor = math.gcd(rate_in, rate_out)
+    up, down = rate_out // factor, rate_in // factor
+    reach = (-(-RESAMPLE_HALF_LENGTH * max(up, down) // up) // down + 2) * down
+    size = -(-RESAMPLE_BLOCK // down) * down
+    held: np.ndarray | None = None
+    before = 0  # held samples whose results were given: the surroundings of the next
+    for block in blocks:
+        held = block if held is None else np.concatenate([held, block], axis=-1)
+        while held.shape[-1] >= before + size + reach:
+            piece = resample(held[..., : before + size + reach], rate_in, rate_out)
+            yield piece[..., before // down * up : (before + size) // down * up]
+            dropped = max(0, before + size - reach)
+            held, before = held[..., dropped:], before + size - dropped
+    if held is not None:
+        yield resample(held, rate_in, rate_out)[..., before // down * up :]
 
 
 def _decimate(samples: np.ndarray, down: int, taps: np.ndarray) -> np.ndarray:

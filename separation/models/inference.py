@@ -163,6 +163,7 @@ def group_lengths(
 
 
 PEAK_MAX = 0.99
+ALIKE = 0.95  # correlation from which on least squares' factors are bounded
 
 
 def fit_length(estimates: np.ndarray, n_samples: int) -> np.ndarray:
@@ -174,18 +175,49 @@ def fit_length(estimates: np.ndarray, n_samples: int) -> np.ndarray:
 def match_level(mixture: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     """Give scale-free estimates the level they have in the mixture.
 
-    SI-SDR training leaves an estimate's scale (and sign) open; the factors that make the
-    estimates' sum fit the mixture best in least squares decide it.
-
     Args:
         mixture: ``(time,)``.
         estimates: ``(n_src, time)``.
+
+    Returns:
+        float32 ``(n_src, time)``, turned down together where they would clip.
     """
     estimates = estimates.astype(np.float64)
-    factors = np.linalg.lstsq(estimates.T, mixture.astype(np.float64), rcond=None)[0]
+    mixture = mixture.astype(np.float64)
+    factors = find_factors(estimates @ estimates.T, estimates @ mixture, mixture @ mixture)
     scaled = estimates * factors[:, None]
-    peak = np.abs(scaled).max()
-    if peak > PEAK_MAX:
-        logger.warning("outputs turned down by %.1f dB to avoid clipping", 20 * np.log10(peak))
-        scaled *= PEAK_MAX / peak
-    return scaled.astype(np.float32)
+    return (scaled * avoid_clipping(float(np.abs(scaled).max()))).astype(np.float32)
+
+
+def find_factors(gram: np.ndarray, products: np.ndarray, energy: float) -> np.ndarray:
+    """Factors that make scale-free estimates' sum fit the mixture best in least squares.
+
+    SI-SDR training leaves an estimate's scale and sign open. Of two estimates that are nearly
+    alike least squares may take a large one less a large other: then none gets more energy than
+    the mixture has.
+
+    Args:
+        gram: ``(n_src, n_src)``, inner products of the estimates.
+        products: ``(n_src,)``, of the estimates with the mixture.
+        energy: of the mixture, its inner product with itself.
+
+    Returns:
+        float64 ``(n_src,)``.
+    """
+    factors = np.linalg.lstsq(gram, products, rcond=None)[0]
+    sizes = np.sqrt(np.maximum(np.diag(gram), np.finfo(np.float64).tiny))
+    correlations = np.triu(gram / np.outer(sizes, sizes), 1)
+    if np.abs(correlations).max(initial=0) < ALIKE:
+        return factors
+    largest = np.sqrt(energy) / sizes
+    return np.clip(factors, -largest, largest)
+
+
+def avoid_clipping(peak: float, name: str = "outputs") -> float:
+    """The factor that turns outputs down where their largest magnitude would clip, else 1."""
+    if peak <= PEAK_MAX:
+        return 1.0
+    logger.warning(
+        "%s: turned down by %.1f dB to avoid clipping", name, 20 * np.log10(peak / PEAK_MAX)
+    )
+    return PEAK_MAX / peak

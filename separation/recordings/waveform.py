@@ -1,22 +1,17 @@
-"""Separating one recording: samples in, as many samples a speaker out."""
+"""Separating one recording in memory: samples in, as many samples a speaker out."""
 
 import logging
-from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from separation.audio.resample import resample
-from separation.errors import UserError
-from separation.models.chunks import CHUNK_S, OVERLAP_S, separate_in_chunks
-from separation.models.inference import fit_length, match_level, separate_samples
+from separation.models.inference import fit_length, match_level
+from separation.recordings.chunks import separate_long
+from separation.recordings.decode import measure
 
 logger = logging.getLogger(__name__)
-
-SHORTEST_S = 0.1
-SILENCE_PEAK = 1e-4
 
 
 def separate_waveform(
@@ -42,10 +37,7 @@ def separate_waveform(
     Raises:
         UserError: a silent or too short recording.
     """
-    if len(samples) < SHORTEST_S * sample_rate:
-        raise UserError(f"{name}: is too short ({len(samples)} samples); at least 0.1 s is needed.")
-    if np.abs(samples).max() < SILENCE_PEAK:
-        raise UserError(f"{name}: is silent; there is nothing to separate.")
+    measure(samples, sample_rate).check(name)
     model_rate = int(model.sample_rate)  # type: ignore[arg-type]
     if sample_rate != model_rate:
         logger.info("%s: %s", name, describe_resampling(sample_rate, model_rate))
@@ -64,16 +56,3 @@ def describe_resampling(rate: int, model_rate: int) -> str:
     if rate > model_rate:
         text += f"; the outputs hold nothing above {model_rate / 2:g} Hz"
     return text
-
-
-def separate_long(
-    model: nn.Module, samples: np.ndarray, rate: int, device: torch.device
-) -> np.ndarray:
-    """Separate ``(time,)`` at the model's rate, chunk by chunk; returns ``(n_src, time)``."""
-    return separate_in_chunks(
-        lambda piece: separate_samples(model, piece, device),
-        samples,
-        round(CHUNK_S * rate),
-        round(OVERLAP_S * rate),
-        partial(tqdm, desc="separate", unit="chunk", leave=False),
-    )

@@ -6,10 +6,11 @@ import soundfile
 import torch
 from torch import nn
 
-from separation.errors import UserError
+from separation.errors import UnscoredError
 from separation.models import inference
-from separation.recordings import waveform
-from separation.recordings.files import separate_file
+from separation.recordings import chunks
+from separation.recordings.files import separate_files
+from separation.recordings.job import Settings
 from tests.conftest import make_voice
 
 CPU = torch.device("cpu")
@@ -31,7 +32,7 @@ def test_outputs_have_the_rate_length_and_level_of_the_input(rate, suffix, tmp_p
     voice = make_voice(1, 150, 2.03, rate)
     path = tmp_path / f"in.{suffix}"
     soundfile.write(path, voice, rate)
-    outputs = separate_file(Halves(), path, tmp_path, CPU)
+    outputs = separate_files(Settings(model=Halves(), device=CPU, out=tmp_path), [path])
     samples = [soundfile.read(output) for output in outputs]
     mixture = soundfile.read(path)[0]
     assert [output.name for output in outputs] == ["in_s1.wav", "in_s2.wav"]
@@ -57,11 +58,11 @@ def test_long_files_keep_their_speakers_across_chunks(monkeypatch):
             parts = [torch.fft.irfft(s, n=mixtures.shape[-1]) for s in (low, high)]
             return torch.stack(parts[:: -1 if self.calls % 2 else 1], dim=1)
 
-    monkeypatch.setattr(waveform, "CHUNK_S", 2.0)
-    monkeypatch.setattr(waveform, "OVERLAP_S", 0.5)
+    monkeypatch.setattr(chunks, "CHUNK_S", 2.0)
+    monkeypatch.setattr(chunks, "OVERLAP_S", 0.5)
     time = np.arange(8 * 8000) / 8000
     tones = np.stack([np.sin(2 * np.pi * f * time) for f in (300, 2500)]).astype(np.float32)
-    estimates = waveform.separate_long(Swapping(), tones.sum(axis=0), 8000, CPU)
+    estimates = chunks.separate_long(Swapping(), tones.sum(axis=0), 8000, CPU)
     correlations = np.abs(np.corrcoef(np.concatenate([tones, estimates]))[:2, 2:])
     assert correlations.max(axis=1).min() > 0.98
 
@@ -80,11 +81,11 @@ def test_loud_outputs_do_not_clip():
     [
         (np.zeros(8000), "silent"),
         (0.1 * np.ones(100), "too short"),
-        (0.1 * np.ones((8000, 2)), "channels"),
+        (np.full(8000, np.nan), "NaN"),
     ],
 )
 def test_bad_inputs_are_named(samples, message, tmp_path):
     path = tmp_path / "bad.wav"
-    soundfile.write(path, samples, 8000)
-    with pytest.raises(UserError, match=message):
-        separate_file(Halves(), path, tmp_path, CPU)
+    soundfile.write(path, samples, 8000, "FLOAT")
+    with pytest.raises(UnscoredError, match=message):
+        separate_files(Settings(model=Halves(), device=CPU, out=tmp_path), [path])

@@ -1,0 +1,196 @@
+"""A recording through a model, chunk by chunk: the order of voices, and going on after a kill."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from separation.files import write_whole
+from separation.models.chunks import CHUNK_S, OVERLAP_S
+from separation.models.inference import Separator, multiply_exactly
+
+CHUNKS_AT_ONCE = 16  # on a GPU
+UNSURE = 0.3  # below this lead of the best order over the second, voices may have swapped
+
+
+@dataclass(kw_only=True)
+class Joiner:
+    """Puts the voices of each chunk into the order of the one before, by their overlap.
+
+    Attributes:
+        overlap: samples.
+        tail: ``(n_src, overlap)``, the end of the last chunk; None before the first.
+        leads: of each join, how far the best order was ahead of the second best, from 0 (it was
+            arbitrary, as where nobody speaks in the overlap) to about 1.
+    """
+
+    overlap: int
+    tail: np.ndarray | None = None
+    leads: list[float] = field(default_factory=list)
+
+    def add(self, piece: np.ndarray, *, is_last: bool) -> np.ndarray:
+        """The next samples ``(n_src, time)`` of all voices, cross-faded where chunks overlap."""
+        if self.tail is not None:
+            order, lead = find_order(self.tail, piece[:, : self.overlap])
+            self.leads.append(lead)
+            piece = piece[order].copy()
+            fade = np.linspace(0, 1, self.overlap, dtype=np.float32)
+            piece[:, : self.overlap] = self.tail * (1 - fade) + piece[:, : self.overlap] * fade
+        if is_last:
+            self.tail = None
+            return piece
+        self.tail = piece[:, -self.overlap :].copy()
+        return piece[:, : -self.overlap]
+
+
+def find_order(tail: np.ndarray, head: np.ndarray) -> tuple[np.ndarray, float]:
+    """Order of ``head``'s voices that fits ``tail`` best, and its lead over the second best.
+
+    Args:
+        tail: ``(n_src, time)``.
+        head: the same samples, as the next chunk has them.
+    """
+    products = tail.astype(np.float64) @ head.T.astype(np.float64)
+    orders = list(itertools.permutations(range(len(tail))))
+    rows = range(len(tail))
+    fits = sorted(
+        ((products[rows, order].sum(), order) for order in orders), key=lambda fit: -fit[0]
+    )
+    energy = float(np.sum(np.linalg.norm(tail, axis=1) * np.linalg.norm(head, axis=1)))
+    second = fits[1][0] if len(fits) > 1 else fits[0][0] - energy
+    lead = (fits[0][0] - second) / energy if energy > 0 else 0.0
+    return np.array(fits[0][1]), float(lead)
+
+
+def cut_chunks(n_samples: int, rate: int) -> tuple[list[int], int, int]:
+    """First samples of the chunks of a recording, their size, and their overlap."""
+    size, overlap = round(CHUNK_S * rate), round(OVERLAP_S * rate)
+    starts = list(range(0, max(1, n_samples - overlap), size - overlap))
+    return starts, n_samples if len(starts) == 1 else size, overlap
+
+
+def separate_chunks(
+    separator: Separator,
+    read: Callable[[int, int], np.ndarray],
+    chunks: Sequence[tuple[int, int]],
+    device: torch.device,
+) -> Iterator[np.ndarray]:
+    """Estimates ``(n_src, time)`` of each chunk, several at a time through the model on a GPU.
+
+    Args:
+        separator: of the model.
+        read: first sample and number of samples -> ``(time,)``.
+        chunks: their first samples and lengths.
+        device: of the model.
+    """
+    n_at_once = min(CHUNKS_AT_ONCE, separator.n_at_once)
+    for first in range(0, len(chunks), n_at_once):
+        signals = [read(*chunk) for chunk in chunks[first : first + n_at_once]]
+        with torch.inference_mode(), multiply_exactly():
+            batch = [torch.from_numpy(np.asarray(s, np.float32)).to(device) for s in signals]
+            estimates = [found.cpu().numpy() for found in separator.separate(batch)]
+        yield from estimates
+
+
+def separate_long(
+    model: nn.Module, samples: np.ndarray, rate: int, device: torch.device
+) -> np.ndarray:
+    """Separate ``(time,)`` at the model's rate in memory; returns ``(n_src, time)``."""
+    starts, size, overlap = cut_chunks(len(samples), rate)
+    joiner = Joiner(overlap=overlap)
+    chunks = [(start, size) for start in starts]
+    pieces = separate_chunks(
+        Separator(model, device), lambda start, n: samples[start : start + n], chunks, device
+    )
+    bar = tqdm(pieces, "separate", len(chunks), leave=False, unit="chunk", disable=len(chunks) == 1)
+    blocks = [joiner.add(piece, is_last=k == len(chunks)) for k, piece in enumerate(bar, 1)]
+    return np.concatenate(blocks, axis=1)
+
+
+@dataclass(kw_only=True)
+class StoredEstimates:
+    """Separates a stored signal into a stored one, and goes on where it was ended.
+
+    Estimates are raw float32, ``(time, n_src)``. After each chunk ``state`` holds what the next
+    one needs; what was written behind it is cut off, so that a kill changes nothing.
+
+    Attributes:
+        mixture: raw float32 at the model's rate.
+        estimates: raw file, appended to.
+        state: the .npz that says how far it has come.
+        rate: Hz, of the model.
+        n_src: number of voices; 0 before the first chunk.
+        leads: see :class:`Joiner`.
+    """
+
+    mixture: Path
+    estimates: Path
+    state: Path
+    rate: int
+    n_src: int = 0
+    leads: list[float] = field(default_factory=list)
+
+    @property
+    def n_samples(self) -> int:
+        """Of the mixture, at the model's rate."""
+        return self.mixture.stat().st_size // 4
+
+    def separate(self, model: nn.Module, device: torch.device, label: str) -> None:
+        """Separate what is missing, with a bar that says how long it will take."""
+        starts, size, overlap = cut_chunks(self.n_samples, self.rate)
+        joiner, first, n_written = self._read_state(overlap)
+        chunks = [(start, size) for start in starts[first:]]
+        pieces = separate_chunks(Separator(model, device), self.read_mixture, chunks, device)
+        with open(self.estimates, "ab") as handle:
+            handle.truncate(n_written)
+            for done, piece in enumerate(self._watch(pieces, label, first, len(starts)), first + 1):
+                block = joiner.add(piece, is_last=done == len(starts))
+                handle.write(np.ascontiguousarray(block.T, np.float32).data)
+                handle.flush()
+                os.fsync(handle.fileno())
+                self._write_state(joiner, done, handle.tell(), len(piece))
+        self.leads = joiner.leads
+
+    @staticmethod
+    def _watch(pieces: Iterator, label: str, first: int, n_all: int) -> Iterator:
+        return iter(tqdm(pieces, label, n_all, initial=first, unit="chunk", leave=False))
+
+    def read_mixture(self, start: int, n_samples: int) -> np.ndarray:
+        """Samples of the mixture, ``(time,)``."""
+        return np.fromfile(self.mixture, np.float32, n_samples, offset=4 * start)
+
+    def read_blocks(self, n_samples: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Mixture ``(time,)`` and estimates ``(n_src, time)``, some samples at a time."""
+        for start in range(0, self.n_samples, n_samples):
+            mixture = self.read_mixture(start, n_samples)
+            n_numbers, offset = len(mixture) * self.n_src, 4 * start * self.n_src
+            estimates = np.fromfile(self.estimates, np.float32, n_numbers, offset=offset)
+            yield mixture, estimates.reshape(-1, self.n_src).T
+
+    def _read_state(self, overlap: int) -> tuple[Joiner, int, int]:
+        if not self.state.is_file():
+            return Joiner(overlap=overlap), 0, 0
+        with np.load(self.state) as state:
+            tail = state["tail"] if state["tail"].size else None
+            joiner = Joiner(overlap=overlap, tail=tail, leads=state["leads"].tolist())
+            self.n_src = int(state["n_src"])
+            return joiner, int(state["n_done"]), int(state["n_written"])
+
+    def _write_state(self, joiner: Joiner, n_done: int, n_written: int, n_src: int) -> None:
+        self.n_src = n_src
+        tail = np.empty(0, np.float32) if joiner.tail is None else joiner.tail
+        with write_whole(self.state) as partial, open(partial, "wb") as handle:
+            np.savez(
+                handle,
+                tail=tail,
+                leads=np.array(joiner.leads),
+                n_done=np.array(n_done),
+                n_written=np.array(n_written),
+                n_src=np.array(n_src),
+            )
