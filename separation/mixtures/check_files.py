@@ -11,6 +11,8 @@ from separation.text import list_first, list_lines
 
 logger = logging.getLogger(__name__)
 
+SKIP = "fetch them again, or leave them out with --set corpus.skip_bad=true"
+
 
 def check_files(
     files: Iterable[tuple[Path, str]],
@@ -20,7 +22,7 @@ def check_files(
     lengths: dict[Path, int] | None = None,
     *,
     min_samples: int = 1,
-    skip_bad: bool = False,
+    skip_bad: bool | None = None,
 ) -> dict[Path, tuple[int, int]]:
     """Open every file, look at its header and its very end.
 
@@ -29,7 +31,8 @@ def check_files(
         sample_rate: that all should have, in Hz; None: any.
         lengths: samples that a published list says some of them have.
         min_samples: that each must have.
-        skip_bad: leave files that cannot be used out; the log names them.
+        skip_bad: leave files that cannot be used out; the log names them. None: there is no such
+            choice.
 
     Returns:
         number of samples and sample rate by path.
@@ -49,18 +52,18 @@ def check_files(
         else:
             found[path] = outcome
     if complaints and not (skip_bad and found):
-        raise _sum_up(complaints, len(jobs))
+        raise _sum_up(complaints, len(jobs), may_skip=skip_bad is not None)
     if complaints:
         logger.warning("%d files are left out: %s", len(complaints), list_first(complaints))
     return found
 
 
-def _sum_up(complaints: list[str], n_files: int) -> UserError:
+def _sum_up(complaints: list[str], n_files: int, *, may_skip: bool) -> UserError:
     absent = all(complaint.endswith(ABSENT) for complaint in complaints)
     kind = MissingInputError if absent else UserError
     return kind(
         f"{list_lines(complaints)}\n{len(complaints)} of {n_files} files cannot be used: "
-        "check --corpus, fetch them again, or leave them out with --set corpus.skip_bad=true."
+        f"check --corpus, {SKIP if may_skip else 'or fetch them again'}."
     )
 
 
