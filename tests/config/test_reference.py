@@ -19,7 +19,10 @@ DATA_KEYS = {*DATA_SECTIONS, "audio"}
 def test_resolved_configs_are_those_of_before(case):
     recipe, *overrides = case.split()
     conf = load_conf(ROOT, NOW.get(recipe, recipe), overrides)
-    assert describe_case(conf.section(*conf.as_dict())) == REFERENCE[case]
+    sections = conf.section(*conf.as_dict())
+    assert sections["training"]["cuda_graphs"] == "auto"
+    sections["training"]["cuda_graphs"] = False  # a key of the machine, off until it was measured
+    assert describe_case(sections) == REFERENCE[case]
 
 
 def read_sections(path) -> set[str]:
