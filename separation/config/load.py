@@ -169,7 +169,7 @@ def build_conf(values: Values) -> Conf:
     sections = {}
     for name in [field.name for field in dataclasses.fields(Conf)]:
         try:
-            sections[name] = _find_record(name, values)(**values[name])
+            sections[name] = _find_record(name, values)(**_read_switches(values[name]))
         except (KeyError, TypeError) as error:
             raise UserError(f"the config's section {name} does not fit: {error}.") from error
     return Conf(**sections)
@@ -180,6 +180,12 @@ def _find_record(section: str, values: Values) -> Any:
     if section == "model":
         return find_conf_class(values["model"]["name"])
     return {field.name: field.type for field in dataclasses.fields(Conf)}[section]
+
+
+def _read_switches(section: Values) -> Values:
+    """``training.cuda_graphs`` was true or false before it could be ``auto``."""
+    switch = section.get("cuda_graphs")
+    return section | {"cuda_graphs": "on" if switch else "off"} if type(switch) is bool else section
 
 
 def list_changes(saved: Values, conf: Conf, sections: tuple[str, ...]) -> list[str]:
@@ -196,7 +202,7 @@ def list_changes(saved: Values, conf: Conf, sections: tuple[str, ...]) -> list[s
     old, new = {}, {}
     for name in sections:
         record = getattr(conf, name)
-        old[name] = list_later_fields(record) | saved.get(name, {})
+        old[name] = list_later_fields(record) | _read_switches(saved.get(name, {}))
         new[name] = dataclasses.asdict(record)
     return list_differences(old, new)
 

@@ -111,7 +111,7 @@ class MixturesConf:
     train_level_by: Literal["loudness", "difference"]
     train_level_difference_min_db: float
     train_level_difference_max_db: float
-    max_utterance_s: NotNegative = 60.0
+    max_utterance_s: NotNegative = 120.0
     seed: int
 
     def __post_init__(self) -> None:

@@ -482,8 +482,12 @@ def write_mixture_table(path: Path, rows: Sequence[MixtureRow]) -> None:
 
 
 def format_table(rows: Sequence[MixtureRow]) -> str:
-    """The canonical text of a mixture table: what is written, and what fingerprints are of."""
-    return format_rows([dict(row.columns) for row in rows])
+    """The canonical text of a mixture table: what is written, and what fingerprints are of.
+
+    A column that only some rows have, such as the place of a piece, is empty in the others.
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row.columns))
+    return format_rows([dict(row.columns) for row in rows], columns)
 
 
 def name_split(path: Path) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from separation.audio.files import AUDIO_SUFFIXES, FFMPEG_SUFFIXES
 from separation.errors import MissingInputError, UserError
 from separation.files import hash_text
 from separation.recordings.record import list_written
@@ -77,6 +76,9 @@ def find_recordings(paths: Sequence[Path], out: Path) -> list[Recording]:
 
 def list_audio(folder: Path, out: Path) -> list[Recording]:
     """Audio files below a folder, sorted, without those that ``separate`` wrote."""
+    # here, as it imports what the options and --help do without
+    from separation.audio.files import AUDIO_SUFFIXES, FFMPEG_SUFFIXES
+
     recordings = []
     for place, folders, names in os.walk(folder):
         here = Path(place)

@@ -218,6 +218,7 @@ def test_a_check_that_fails_is_named_and_costs_no_other(monkeypatch, capsys):
     assert text.index("kernels FAILED") < text.index("-- facts")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_recipe_goes_on_after_each_signal(tmp_path, capsys):
     """Toy sizes: SIGKILL, then SIGTERM within the training, and a step that cannot do its work."""

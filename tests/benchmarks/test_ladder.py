@@ -183,6 +183,7 @@ def called(prepared) -> Path:
     return prepared
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_call_leaves_small_files(called):
     files = sorted((called / "out").iterdir())
@@ -196,6 +197,7 @@ def test_a_call_leaves_small_files(called):
     assert (a.rung, c.rung, a.speakers, a.commit) == ("a", "c", TOY.few, "c0ffee")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_kept_weights_are_half_and_load(called):
     half = called / "out" / "ladder_small_f16.pth"
@@ -206,6 +208,7 @@ def test_kept_weights_are_half_and_load(called):
         assert torch.allclose(value.float(), whole[name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_state_travels_to_another_machine(called, tmp_path):
     """A finished training is finished there; one that is not takes its checkpoint along."""

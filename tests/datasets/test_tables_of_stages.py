@@ -17,7 +17,7 @@ KINDS = {  # recipe, overrides, the split whose table is of this kind
     "LibriMix's rules": ("folder/ConvTasNet", (), "test"),
     "pieces": ("folder/ConvTasNet", ("mixtures.train_length_s=2.5",), "train"),
     "level differences": ("folder/ConvTasNet", ("mixtures.train_level_by=difference",), "train"),
-    "three sources": ("mini/ConvTasNet", ("mixtures.n_src=3",), "test_unseen"),
+    "three sources": ("mini/ConvTasNet/from_scratch", ("mixtures.n_src=3",), "test_unseen"),
     "noise": ("folder/ConvTasNet", ("mixtures.task=sep_noisy", "corpus.noise=noise"), "dev"),
     "wsj0-mix": ("wsj0mix/ConvTasNet", (), "test"),
 }

@@ -1,6 +1,7 @@
 """Rows of mixture tables: what is read is what is written, and nobody else takes a row apart."""
 
 import ast
+import dataclasses
 import pickle
 import re
 
@@ -132,3 +133,15 @@ def test_nobody_else_takes_a_row_apart():
     assert found.pop("mixtures/table.py")
     # keys of other people's JSON
     assert found == {"mixture_checks/marks.py": ["mixture_path"]}
+
+
+def test_some_rows_of_pieces_and_some_of_whole_files(tmp_path):
+    """Bug: where only some recordings were long enough to be cut, stage 2 ended in a traceback."""
+    whole = SourceRef(paths=("a.wav",), channel="mono", gain=1.0, speaker="a", sex="F")
+    piece = dataclasses.replace(whole, paths=("b.wav",), start=5, n_samples=7)
+    rows = [make_row("m0", (whole, whole)), make_row("m1", (whole, piece))]
+    write_mixture_table(tmp_path / "dev.csv", rows)
+    again = read_mixture_table(tmp_path / "dev.csv")
+    assert [source.start for row in again for source in row.sources] == [None, None, None, 5]
+    assert [source.n_samples for row in again for source in row.sources] == [None, None, None, 7]
+    assert format_table(again) == format_table(rows)

@@ -54,7 +54,10 @@ def call(house: Path, *words: object) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["auto", "fp32", "bf16"])
+@pytest.mark.parametrize(
+    "precision",
+    ["auto", *(pytest.param(name, marks=pytest.mark.long) for name in ("fp32", "bf16"))],
+)
 def test_a_model_of_one_file_goes_through_all_stages(precision, house, speech_folder, tmp_path):
     sets = [word for text in (*SETS, f"training.precision={precision}") for word in ("--set", text)]
     places = ["--data", house / "data", "--exp", tmp_path / "exp", "--device", "cpu"]
