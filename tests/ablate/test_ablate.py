@@ -313,6 +313,7 @@ def test_a_rung_that_fails_is_named_and_the_others_go_on(tmp_path, speech_folder
     assert [path.stem for path in (tmp_path / "out/results").glob("*.json")] == ["b-seed0"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_sigterm_lets_a_training_write_its_checkpoint(tmp_path, speech_folder):
     path = write_ladder(tmp_path, steps=100_000, validate_every=100)

@@ -105,6 +105,7 @@ def measured(tmp_path_factory) -> dict:
     return json.loads(path.read_text())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_every_case_of_the_throughput_smoke_run_succeeds(measured):
     cases = measured["cases"]
@@ -117,6 +118,7 @@ def test_every_case_of_the_throughput_smoke_run_succeeds(measured):
         assert case["floor_share"] == pytest.approx(case["floor_ms"] / case["ms"]["median"])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_stock_and_ours_start_equal_and_learn_from_the_same_batches(measured):
     """Four steps in float32 from the same weights end within rounding of one another."""
@@ -128,6 +130,7 @@ def test_stock_and_ours_start_equal_and_learn_from_the_same_batches(measured):
     assert quality["stock"]["0"]["before"] not in others
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_table_says_toy_and_what_is_missing(measured, tmp_path, capsys):
     assert "| best | ours (eager) | 2 |" in format_tables(measured)

@@ -299,4 +299,4 @@ def test_the_page_shows_the_recorded_figures():
     result = json.loads(RESULT.read_text())
     shown = PAGE.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
     assert shown == format_tables(result)
-    assert "Computed, not yet measured on a GPU" in PAGE.read_text(encoding="utf-8")
+    assert "**Computed**; what was measured stands below" in PAGE.read_text(encoding="utf-8")
