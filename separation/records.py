@@ -8,11 +8,14 @@ A field with a default in the class is a key that came later: the default is wha
 before there was such a key, whatever conf/default.yml says for new ones. Where values are hashed,
 such a key is left out as long as it has that value (:func:`drop_later_fields`), so a new key makes
 no old result undone.
+
+:func:`build_record` makes nested records from what JSON kept of them.
 """
 
 import dataclasses
 import functools
 from dataclasses import dataclass
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from separation.errors import UserError, check_choice
@@ -147,3 +150,53 @@ def list_later_fields(record: Any) -> dict[str, Any]:
         for field in dataclasses.fields(record)
         if field.default is not dataclasses.MISSING
     }
+
+
+def build_record(kind: Any, values: Any, name: str) -> Any:
+    """A record from what ``dataclasses.asdict`` gave and JSON kept: lists become tuples again.
+
+    Args:
+        kind: a dataclass whose fields are plain values, ``Literal``, tuples, dictionaries, other
+            such records, or one of these or None.
+        values: the plain values by field.
+        name: of the record, for the sentence.
+
+    Raises:
+        UserError: a field is missing, unknown, or of another type.
+
+    >>> build_record(Bounds, {"above": 1, "unit": "dB"}, "bounds").describe()
+    'above 1 dB'
+    """
+    hints = _read_hints(kind)
+    needed = {
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is field.default_factory is dataclasses.MISSING
+    }
+    if not isinstance(values, dict) or not needed <= set(values) <= set(hints):
+        raise UserError(f"{name}: is no {kind.__name__}; make it again.")
+    return kind(**{key: _build_value(hints[key], own, name) for key, own in values.items()})
+
+
+def _build_value(hint: Any, value: Any, name: str) -> Any:
+    """One value of a record, of the type that its annotation asks for."""
+    if isinstance(hint, UnionType):
+        choices = [own for own in get_args(hint) if own is not NoneType]
+        return None if value is None else _build_value(choices[0], value, name)
+    if dataclasses.is_dataclass(hint):
+        return build_record(hint, value, name)  # type: ignore[arg-type]
+    if get_origin(hint) is tuple:
+        return tuple(_build_items(get_args(hint), value, name))
+    if get_origin(hint) is dict:
+        part = get_args(hint)[1]
+        return {key: _build_value(part, own, name) for key, own in value.items()}
+    _check_value(name, value, hint)
+    return value
+
+
+def _build_items(hints: tuple[Any, ...], value: Any, name: str) -> list[Any]:
+    """The items of a tuple: ``(X, ...)``, or one annotation each."""
+    if not isinstance(value, list) or (hints[-1] is not Ellipsis and len(value) != len(hints)):
+        raise UserError(f"{name}: {value!r} should be a list.")
+    each = [hints[0]] * len(value) if hints[-1] is Ellipsis else list(hints)
+    return [_build_value(own, item, name) for own, item in zip(each, value, strict=True)]

@@ -24,9 +24,9 @@ LAYERS = [
         "download",
     ),
     *("metrics", "models", "config", "audio", "corpora", "mixtures", "evaluation"),
-    *("training", "experiment", "reports", "stages", "datasets"),
+    *("training", "experiment", "diagnosis", "reports", "stages", "datasets"),
     *("recordings", "wav_trees", "compare", "mixture_checks", "publish", "overfit", "ablate"),
-    "experiments",
+    *("experiments", "diagnose"),
     *("api", "cli", "__main__"),
 ]
 GROUND = LAYERS[: LAYERS.index("config")]
