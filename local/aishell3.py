@@ -18,6 +18,7 @@ from separation.corpora.plugin import CorpusCheck, CorpusInfo, DownloadRequest, 
 from separation.download.fetch import check_space, count_remaining, download_file
 from separation.download.unpack import unpack
 from separation.errors import MissingInputError, UserError
+from separation.files import list_named
 
 INFO = CorpusInfo(
     name="aishell3",
@@ -87,7 +88,7 @@ def list_recordings(root: Path) -> list[Recording]:
 def _list_subset(root: Path, subset: str, speakers: dict[str, Speaker]) -> list[Recording]:
     found = []
     words = read_contents(root / subset / "content.txt")
-    for path in sorted((root / subset / "wav").glob("SSB*/*.wav")):
+    for path in list_named((root / subset / "wav").glob("SSB*/[!.]*"), ".wav"):
         name = path.stem[:7]
         if name not in speakers:
             raise UserError(f"{path}: speaker {name} is not in {root / 'spk-info.txt'}.")

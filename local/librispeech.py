@@ -103,11 +103,11 @@ def _list_subset(root: Path, subset: str, sexes: dict[str, str]) -> list[Recordi
 
 
 def _choose_audio(names: list[str]) -> list[str]:
-    """FLAC files, or WAV where a folder was converted; suffixes in any case."""
-    by_suffix: dict[str, list[str]] = {".flac": [], ".wav": []}
+    """FLAC files, and WAV where one was converted; suffixes in any case."""
+    by_suffix: dict[str, dict[str, str]] = {".wav": {}, ".flac": {}}
     for name in names:
-        by_suffix.get(Path(name).suffix.lower(), []).append(name)
-    return by_suffix[".flac"] or by_suffix[".wav"]
+        by_suffix.get(Path(name).suffix.lower(), {})[Path(name).stem] = name
+    return [*(by_suffix[".wav"] | by_suffix[".flac"]).values()]
 
 
 def _read_transcripts(folder: Path, names: list[str]) -> dict[str, str]:

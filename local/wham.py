@@ -8,6 +8,7 @@ from separation.corpora.plugin import CorpusInfo, DownloadRequest, Licence, Reco
 from separation.download.fetch import download_file
 from separation.download.unpack import unpack
 from separation.errors import MissingInputError, UserError
+from separation.files import list_named
 
 INFO = CorpusInfo(
     name="wham",
@@ -53,7 +54,7 @@ def list_recordings(root: Path) -> list[Recording]:
             subset=split,
         )
         for name, split in SPLITS.items()
-        for path in sorted((root / name).glob("*.wav"))
+        for path in list_named((root / name).glob("[!.]*"), ".wav")
     ]
 
 

@@ -6,11 +6,17 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from separation.errors import UserError
+
+
+ALIKE = {  # suffixes under which the samples of a recording may lie, the likeliest first
+    ".flac": (".FLAC", ".wav", ".WAV"),
+    ".wav": (".WAV", ".flac", ".FLAC"),
+}
 
 
 @contextlib.contextmanager
@@ -92,14 +98,26 @@ def stamp_file(path: Path) -> list[Any]:
 
 
 def locate_recording(path: Path) -> Path:
-    """The file itself; where it is FLAC by name and not there, a WAV of the same name beside it.
+    """The file itself; where it is not there, one of the same name as WAV or FLAC, in any case.
 
     Both hold the same samples, so a list that names FLAC serves a corpus that was converted.
     """
-    if path.suffix == ".flac" and not path.is_file():
-        copies = (path.with_suffix(suffix) for suffix in (".wav", ".FLAC", ".WAV"))
+    if path.suffix in ALIKE and not path.is_file():
+        copies = (path.with_suffix(suffix) for suffix in ALIKE[path.suffix])
         return next((copy for copy in copies if copy.is_file()), path)
     return path
+
+
+def list_named(paths: Iterable[Path], suffix: str) -> list[Path]:
+    """Of paths the recordings, sorted, under the names that a corpus's own lists give them.
+
+    :func:`locate_recording` has the files, whose suffix may be in another case, or FLAC's.
+
+    >>> [str(path) for path in list_named([Path("b.WAV"), Path("a.flac"), Path("a.txt")], ".wav")]
+    ['a.wav', 'b.wav']
+    """
+    kinds = (suffix, *ALIKE[suffix])
+    return sorted({path.with_suffix(suffix) for path in paths if path.suffix in kinds})
 
 
 def hash_text(text: str) -> str:

@@ -54,7 +54,7 @@ class ReadOptions:
         unpacked = [path for path in paths if pack is None or pack.find(path) is None]
         files = [locate_recording(speech / path) for path in unpacked]
         if self.kind == "mix_both" and noise is not None and row.noise is not None:
-            files.append(noise / row.noise.path)
+            files.append(locate_recording(noise / row.noise.path))
         return files
 
 

@@ -69,7 +69,7 @@ def keep_complete(rows: list[MixtureRow], speech: Path, noise: Path | None) -> l
     paths = {path for path, _ in list_sources(rows)}
     there = {path for path in paths if locate_recording(speech / path).is_file()}
     noises = {path for path, _ in list_noises(rows)} if noise is not None else set()
-    heard = {path for path in noises if noise is not None and (noise / path).is_file()}
+    heard = {path for path in noises if noise and locate_recording(noise / path).is_file()}
     return [
         row
         for row in rows

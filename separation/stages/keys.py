@@ -59,6 +59,17 @@ def audio_key(experiment: "Experiment") -> str:
     return hash_value([corpus_key(experiment), experiment.conf.section("audio")])
 
 
+def list_packs(experiment: "Experiment") -> list[Path]:
+    """Folders of packed speech and noise that a training needs: its key does not say whether.
+
+    A data folder's first run may have taken a fixed list, and packed nothing.
+    """
+    if not experiment.mixes_dynamically:
+        return []
+    packed = experiment.data.packed(experiment.conf.audio.sample_rate)
+    return [packed, packed / "noise"] if experiment.noisy else [packed]
+
+
 def data_key(experiment: "Experiment") -> str:
     """The recordings and mixtures that a training takes."""
     return hash_value([metadata_key(experiment), audio_key(experiment)])

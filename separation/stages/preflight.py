@@ -1,6 +1,7 @@
 """Stage 0: the machine, the corpora, and what the next stages will take."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 from separation.config.schema import Conf
@@ -194,9 +195,12 @@ def _refuse_missing(experiment: Experiment) -> None:
             f"that the lists name are not there{known}: complete --corpus, {draw}or take the "
             "mixtures that are complete with --set corpus.skip_bad=true."
         )
-    n_copies = sum(path != copy for path, copy in located.items())
-    if n_copies:
-        print(f"  note: {n_copies} files are there as WAV, taken in place of FLAC", flush=True)
+    copies = Counter(
+        (copy.suffix[1:].upper(), path.suffix[1:].upper()) for path, copy in located.items()
+    )
+    for (kind, named), count in copies.items():
+        if kind != named:
+            print(f"  note: {count} files are there as {kind}, taken in place of {named}")
 
 
 def _remark_on_noise(experiment: Experiment) -> None:

@@ -24,7 +24,12 @@ def is_done(experiment: Experiment, name: str) -> bool:
     if marker is None or not _has_inputs(experiment):
         return False
     whole = all(_size_of(Path(path)) == size for path, size in marker["outputs"].items())
-    return whole and marker["key"] == stage.key(experiment)
+    if not whole or marker["key"] != stage.key(experiment):
+        return False
+    written = [Path(path) for path in marker["outputs"]]
+    return all(
+        any(path.is_relative_to(folder) for path in written) for folder in stage.fills(experiment)
+    )
 
 
 def _has_inputs(experiment: Experiment) -> bool:

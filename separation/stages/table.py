@@ -31,6 +31,7 @@ class Stage:
             :class:`~separation.experiment.experiment.Experiment` and returns the files that it
             wrote.
         home: which folder it fills, and keeps its marker in.
+        fills: folders that this experiment needs of it, where the key does not say so.
         reads: for the documentation.
         writes: for the documentation.
     """
@@ -41,6 +42,7 @@ class Stage:
     key: Callable[["Experiment"], str]
     runner: str
     home: Literal["data", "experiment"]
+    fills: Callable[["Experiment"], list[Path]] = lambda _: []
     reads: str
     writes: str
 
@@ -101,6 +103,7 @@ STAGES = (
         key=keys.audio_key,
         runner="separation.stages.data:run_audio",
         home="data",
+        fills=keys.list_packs,
         reads="`corpus.csv`, tables",
         writes="`data/<mix>/<kind>/packed_<rate>/<speaker>.{i16,csv}`, `exact/`",
     ),

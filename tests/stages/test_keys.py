@@ -100,3 +100,23 @@ def test_a_corpus_that_went_away_leaves_nothing_done(corpora, tmp_path, monkeypa
     roots = dataclasses.replace(experiment.roots, given={"speech": Path("no such folder")})
     assert is_done(experiment, "preflight")
     assert not is_done(dataclasses.replace(experiment, roots=roots), "preflight")
+
+
+def test_a_fixed_list_leaves_no_packs_for_dynamic_mixing(corpora, tmp_path, monkeypatch):
+    """In one data folder stage 3 was found done, and stage 4 found nothing to draw from."""
+    monkeypatch.chdir(corpora)
+    folder = DataFolder(tmp_path, shared=tmp_path)
+    dynamic = dataclasses.replace(open_case(CASES[0]), data=folder)
+    training = dataclasses.replace(dynamic.conf.training, dynamic_mixing=False)
+    conf = dataclasses.replace(dynamic.conf, training=training)
+    fixed = dataclasses.replace(dynamic, conf=conf)
+    mark_done(fixed, "audio", [])
+    assert is_done(fixed, "audio") and not is_done(dynamic, "audio")
+    pack = folder.packed(dynamic.conf.audio.sample_rate) / "ann.i16"
+    pack.parent.mkdir()
+    pack.touch()
+    assert not is_done(dynamic, "audio")  # of a run that was killed while it packed
+    mark_done(dynamic, "audio", [pack])
+    assert is_done(dynamic, "audio") and is_done(fixed, "audio")
+    pack.unlink()
+    assert not is_done(dynamic, "audio")
