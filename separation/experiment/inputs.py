@@ -10,6 +10,7 @@ from separation.config.schema import Conf
 from separation.corpora.plugin import (
     Reading,
     Recording,
+    can_list,
     find_root,
     fingerprint_recordings,
     list_recordings,
@@ -111,9 +112,10 @@ class Inputs:
             for split, rows in self.listed.items()
         }
         for split in (name for name, rows in kept.items() if not rows):
+            fix = NAME_DRAW if can_list(self.conf.corpus.source) else "complete --corpus"
             raise MissingInputError(
                 f"{split}: of none of its {len(self.listed[split])} published mixtures all files "
-                f"are below {self.speech_root}; {NAME_DRAW}."
+                f"are below {self.speech_root}; {fix}."
             )
         return kept
 

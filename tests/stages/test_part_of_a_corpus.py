@@ -10,6 +10,7 @@ from separation.cli.main import main
 from separation.files import read_rows
 from tests.recipes.test_recipes import corpora, roots  # noqa: F401 a fixture
 from tests.support.inputs_page import is_documented
+from tests.support.wsj0_tree import LISTS, write_wsj0
 
 
 @pytest.fixture
@@ -50,6 +51,31 @@ def test_a_part_names_the_ways_on(speech, corpora, tmp_path, capsys):  # noqa: F
     assert is_documented(next(line for line in said.splitlines() if "note: dev" in line))
     kept = list_table(tmp_path, "dev")
     assert 0 < len(kept) < len(whole) and absent not in str(kept)
+
+
+def test_a_part_of_wsj0(tmp_path, capsys):
+    """It was refused by its own reader, with skip_bad too."""
+    write_wsj0(tmp_path, 2)
+    given = ["--recipe=wsj0mix/ConvTasNet", f"--corpus=wsj0={tmp_path}", "--nj=1"]
+    given += [f"--corpus=wsj0mix={LISTS}", f"--data={tmp_path / 'data'}", f"--exp={tmp_path}"]
+    listed = (LISTS / "mix_2_spk_cv.txt").read_text().splitlines()
+    (tmp_path / listed[0].split()[2]).unlink()
+    assert main(["preflight", *given]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "is it whole" in said and "corpus.skip_bad=true" in said and "draw" not in said
+    assert is_documented(said)
+    skip = "--set=corpus.skip_bad=true"
+    assert [main([stage, *given, skip]) for stage in ("preflight", "corpus", "metadata")] == [0] * 3
+    said = capsys.readouterr().out.splitlines()
+    assert is_documented(next(line for line in said if "note: dev" in line))
+    absent = Path(listed[0].split()[2]).stem
+    kept = list_table(tmp_path / "data", "dev")
+    assert 0 < len(kept) < len(listed) and absent not in str(kept)
+    for path in (tmp_path / "wsj0").rglob("si_?t_*/**/*.wav"):
+        path.unlink()
+    assert main(["preflight", *given, skip]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert is_documented(said) and "draw" not in said
 
 
 def test_a_cut_file_takes_its_mixtures_along(speech, corpora, tmp_path, capsys):  # noqa: F811
