@@ -79,7 +79,7 @@ def prepare(root: Path, reading: Reading, n_jobs: int) -> None:
     if folder is not None and not (folder / TABLE).is_file():
         pieces = _list_pieces(root, reading)
         print(f"  {len(pieces)} utterances of {root} are cut out into {folder}", flush=True)
-        extract_pieces(pieces, folder, n_jobs)
+        extract_pieces(pieces, folder, n_jobs, reading.archive_rate)
 
 
 def _list_pieces(root: Path, reading: Reading) -> list[Piece]:
@@ -107,7 +107,8 @@ def _name_extracted(root: Path, reading: Reading | None) -> Path | None:
     tables = [folder / name for folder in folders for name in kaldi_data.TABLES]
     tables += sorted(root.glob("*.jsonl*")) if manifests else []
     stamps = [stamp_file(path) for path in tables]
-    return reading.extracted / hash_value([str(root), stamps])
+    rate = [reading.archive_rate] if reading.archive_rate else []
+    return reading.extracted / hash_value([str(root), stamps, *rate])
 
 
 def _find_extracted(root: Path, reading: Reading | None) -> Path | None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from separation.errors import UserError
 
-
 ALIKE = {  # suffixes under which the samples of a recording may lie, the likeliest first
     ".flac": (".FLAC", ".wav", ".WAV"),
     ".wav": (".WAV", ".flac", ".FLAC"),

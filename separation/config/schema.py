@@ -45,6 +45,7 @@ class CorpusConf:
     speaker_level: Count = 0
     speaker_pattern: str = ""
     allow_commands: bool = False
+    archive_rate: Count = 0
 
     def __post_init__(self) -> None:
         check_fields(self, "corpus")

@@ -4,7 +4,6 @@ They are pieces of longer recordings, lie in Kaldi's archives, or are what a com
 Commands run only where they are allowed, since a data file should not act by itself.
 """
 
-import io
 import re
 import subprocess
 from collections import defaultdict
@@ -17,6 +16,7 @@ import numpy as np
 import soundfile
 
 from separation.audio.files import read_audio
+from separation.corpora.kaldi_archives import decode_bytes, parse_place, read_archived
 from separation.corpora.plugin import Recording
 from separation.errors import UserError
 from separation.files import format_rows, hash_text, write_text, write_whole
@@ -24,9 +24,7 @@ from separation.jobs import run_jobs
 from separation.text import explain_briefly, list_lines
 
 TABLE = "utterances.csv"
-ARCHIVED = re.compile(r"(.+):(\d+)")
 SLACK_S = 0.1  # by which a piece may end behind its recording
-UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # of WAV that was written to a pipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +33,7 @@ class Piece:
 
     Attributes:
         recording: all that is known of it; its path is made up.
-        source: a file, ``ARCHIVE:OFFSET``, or a command that ends in ``|``.
+        source: a file, ``ARCHIVE:OFFSET[FIRST:LAST]``, or a command that ends in ``|``.
         where: file and line that say so, for errors.
         start_s: of the piece.
         end_s: None: the recording's own.
@@ -69,8 +67,13 @@ def refuse_commands(pieces: Sequence[Piece], *, allowed: bool) -> None:
         )
 
 
-def extract_pieces(pieces: Sequence[Piece], folder: Path, n_jobs: int) -> None:
+def extract_pieces(
+    pieces: Sequence[Piece], folder: Path, n_jobs: int, matrix_rate: int = 0
+) -> None:
     """Write every piece as 16-bit FLAC, and the table last; what is there already is kept.
+
+    Args:
+        matrix_rate: Hz, of what states none in archives; 0: refused.
 
     Raises:
         UserError: lists the sources that cannot be read, and pieces outside of them.
@@ -79,7 +82,7 @@ def extract_pieces(pieces: Sequence[Piece], folder: Path, n_jobs: int) -> None:
     for piece in pieces:
         if not (folder / piece.path).is_file():
             by_source[piece.source].append(piece)
-    work = partial(_cut_source, folder=folder)
+    work = partial(_cut_source, folder=folder, matrix_rate=matrix_rate)
     jobs = list(by_source.values())
     results = run_jobs(work, jobs, n_jobs, total=len(jobs), label="cut out", unit="recording")
     faults = [fault for found in results for fault in found]
@@ -105,10 +108,10 @@ def _describe(piece: Piece) -> dict[str, str]:
     }
 
 
-def _cut_source(pieces: list[Piece], folder: Path) -> list[str]:
+def _cut_source(pieces: list[Piece], folder: Path, matrix_rate: int) -> list[str]:
     """Write the pieces of one source; what is wrong with it or them."""
     try:
-        samples, sample_rate = read_source(pieces[0].source)
+        samples, sample_rate = read_source(pieces[0].source, matrix_rate)
     except (UserError, OSError, RuntimeError) as error:
         return [f"{pieces[0].where}: {explain_briefly(error)}"]
     return [fault for piece in pieces if (fault := _cut(piece, samples, sample_rate, folder))]
@@ -125,29 +128,22 @@ def _cut(piece: Piece, samples: np.ndarray, sample_rate: int, folder: Path) -> s
     part = samples[round(piece.start_s * sample_rate) : round(end_s * sample_rate)]
     if piece.channel is not None and part.shape[1] > 1:
         part = part[:, [piece.channel]]
+    part = part / max(1.0, float(np.abs(part).max()))  # floats above full scale would clip
     with write_whole(folder / piece.path) as partial_path:
         soundfile.write(partial_path, part, sample_rate, "PCM_16", format="FLAC")
     return ""
 
 
-def read_source(source: str) -> tuple[np.ndarray, int]:
+def read_source(source: str, matrix_rate: int = 0) -> tuple[np.ndarray, int]:
     """Samples ``(time, channels)`` and rate of a file, of a place in an archive, or of a command.
 
     Raises:
         UserError: it cannot be read.
     """
     if source.endswith("|"):
-        return _read_wav(_call(source[:-1].strip()), source)
-    archived = ARCHIVED.fullmatch(source)
-    if archived is None:
-        return read_audio(Path(source))
-    with open(archived[1], "rb") as handle:
-        handle.seek(int(archived[2]))
-        head = handle.read(8)
-        n_bytes = int.from_bytes(head[4:8], "little")
-        if head[:4] != b"RIFF" or n_bytes in UNKNOWN_SIZES:
-            raise UserError(f"{source}: is no WAV that states its length; write plain audio files")
-        return _read_wav(head + handle.read(n_bytes), source)
+        return decode_bytes(_call(source[:-1].strip()), source)
+    place = parse_place(source)
+    return read_audio(Path(source)) if place is None else read_archived(place, matrix_rate)
 
 
 def _call(command: str) -> bytes:
@@ -157,10 +153,3 @@ def _call(command: str) -> bytes:
         reason = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
         raise UserError(f"the command {command} failed: {reason}")
     return done.stdout
-
-
-def _read_wav(data: bytes, source: str) -> tuple[np.ndarray, int]:
-    try:
-        return soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise UserError(f"{source}: holds no audio ({error})") from error

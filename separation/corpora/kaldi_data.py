@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from separation.corpora.extract import Piece
+from separation.corpora.kaldi_archives import parse_place
 from separation.corpora.plugin import Recording
 from separation.corpora.recording_checks import (
     check_recordings,
@@ -112,10 +113,14 @@ def _find_source(folder: Path, line: _Line) -> str:
     if kind == COMMAND:
         return line.value
     if kind == ARCHIVE:
-        path, _, offset = line.value.rpartition(":")
-        if not offset.isdigit():
-            raise UserError(f"{line.where}: a range in an archive is not read; name whole ones.")
-        return f"{_find_file(folder, path)}:{offset}"
+        place = parse_place(line.value)
+        if place is None:
+            raise UserError(
+                f"{line.where}: a range in an archive is ARCHIVE:OFFSET[FIRST:LAST], of samples "
+                f"({line.value}); correct it."
+            )
+        path = str(place.path)
+        return f"{_find_file(folder, path)}{line.value[len(path) :]}"
     return _find_file(folder, line.value)
 
 

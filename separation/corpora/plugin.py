@@ -123,6 +123,7 @@ class Reading:
             :mod:`separation.corpora.speaker_folders`.
         speaker_pattern: regular expression whose group is the speaker in a path; empty: none.
         allow_commands: whether commands in tables may be run.
+        archive_rate: Hz, of numbers in Kaldi's archives, which state none; 0: not known.
         extracted: holds what stage 0 cuts out of recordings, archives and commands; None: it may
             not, so such utterances are refused.
     """
@@ -130,6 +131,7 @@ class Reading:
     speaker_level: int = 0
     speaker_pattern: str = ""
     allow_commands: bool = False
+    archive_rate: int = 0
     extracted: Path | None = None
 
 

@@ -85,6 +85,7 @@ class Inputs:
             speaker_level=corpus.speaker_level,
             speaker_pattern=corpus.speaker_pattern,
             allow_commands=corpus.allow_commands,
+            archive_rate=corpus.archive_rate,
             extracted=self.roots.shared / "speech",
         )
 

@@ -85,7 +85,7 @@ def _refuse_unused(conf: Conf, origin: Origin, overridden: Sequence[str]) -> Non
     Raises:
         UserError: names the key that would have no effect.
     """
-    for key in ("speaker_level", "speaker_pattern", "allow_commands"):
+    for key in ("speaker_level", "speaker_pattern", "allow_commands", "archive_rate"):
         if f"corpus.{key}" in overridden and (conf.corpus.source, origin) != ("speech", "drawn"):
             refuse_reading(key, getattr(conf.corpus, key), conf.corpus.source)
     by, unseen = conf.splits.by, conf.splits.unseen_speakers

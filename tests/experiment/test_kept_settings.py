@@ -53,7 +53,10 @@ def test_speakers_that_would_be_ignored_are_refused(tmp_path):
     refusal("librimix/ConvTasNet", tmp_path, "splits.by=speakers", corpus="librispeech")
 
 
-@pytest.mark.parametrize("key", ["speaker_level=2", "speaker_pattern=x", "allow_commands=true"])
+@pytest.mark.parametrize(
+    "key",
+    ["speaker_level=2", "speaker_pattern=x", "allow_commands=true", "archive_rate=8000"],
+)
 def test_keys_of_ones_own_folders_are_refused_with_other_corpora(key, tmp_path):
     refusal("librimix/ConvTasNet", tmp_path, f"corpus.{key}", corpus="librispeech")
     refusal("librimix/ConvTasNet", tmp_path, f"corpus.{key}", corpus="mixtures")

@@ -12,6 +12,9 @@ import soundfile
 
 from local.speech import find_root, list_recordings
 from separation.cli.main import main
+from separation.corpora.extract import Piece, extract_pieces, read_source
+from separation.corpora.plugin import Recording
+from separation.errors import UserError
 from separation.files import read_rows
 from tests.conftest import make_voice
 from tests.support.inputs_page import is_documented
@@ -130,6 +133,110 @@ def test_a_recipe_takes_them(kind, tmp_path, capsys):
         np.testing.assert_array_equal(samples, VOICES[name])
     assert call(folder, out, *allowed) == 0
     assert "stage 0 preflight: done already" in capsys.readouterr().out
+
+
+def int_bytes(*numbers: int, n_bytes: int = 4) -> bytes:
+    return b"".join(number.to_bytes(n_bytes, "little") for number in numbers)
+
+
+def write_entry(kind: str, samples: np.ndarray) -> bytes:
+    """An utterance in an archive, as Kaldi and kaldiio 2.18 write it."""
+    n, floats, handle = len(samples), samples.astype("<f4"), io.BytesIO()
+    if kind in ("FLAC", "AUDIO"):
+        soundfile.write(handle, samples, RATE, "PCM_16", format="FLAC")
+    elif kind == "NPY":
+        np.save(handle, samples)
+    data = handle.getvalue()
+    steps = (samples.astype(np.int32) + 32768).astype("<u2")  # kTwoByteSignedInteger
+    span = np.array([-32768, 65535], "<f4").tobytes()
+    sized = np.array([(4, number) for number in samples], "i1, <i4").tobytes()
+    return {
+        "FLAC": data,
+        "AUDIO": b"AUDIO\3" + int_bytes(len(data), n_bytes=3) + data,
+        "NPY": b"NPY\3" + int_bytes(len(data), n_bytes=3) + data,
+        "FV": b"\0BFV \4" + int_bytes(n) + floats.tobytes(),
+        "FM": b"\0BFM \4" + int_bytes(n) + b"\4" + int_bytes(1) + floats.tobytes(),
+        "DM": b"\0BDM \4" + int_bytes(1) + b"\4" + int_bytes(n) + floats.astype("<f8").tobytes(),
+        "CM2": b"\0BCM2 " + span + int_bytes(n, 1) + steps.tobytes(),
+        "int32": b"\0B\4" + int_bytes(n) + sized,
+        "text": f" [ {' '.join(map(str, samples))} ]\n".encode(),
+    }[kind]
+
+
+ENTRIES = ("FLAC", "AUDIO", "NPY", "FV", "FM", "DM", "CM2", "int32", "text")
+
+
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_every_kind_of_entry_in_an_archive(kind, tmp_path):
+    """They were refused as no WAV."""
+    samples, path = VOICES["s0-u0"], tmp_path / "raw.ark"
+    entry = write_entry(kind, samples)
+    path.write_bytes(b"u0 " + entry + b"u1 " + entry)
+    for place in (f"{path}:3", f"{path}:{6 + len(entry)}"):
+        found, rate = read_source(place, RATE)
+        np.testing.assert_array_equal(found, samples[:, None] / np.float32(32768))
+        assert rate == RATE
+        part, _ = read_source(f"{place}[100:149]", RATE)
+        np.testing.assert_array_equal(part, found[100:150])
+    if kind not in ("FLAC", "AUDIO"):
+        with pytest.raises(UserError, match="archive_rate"):
+            read_source(f"{path}:3")
+    path.write_bytes(b"u0 " + entry[:-20])
+    with pytest.raises(UserError):
+        read_source(f"{path}:3", RATE)
+
+
+def test_compressed_matrices_are_those_of_kaldi(tmp_path):
+    """Kaldi's formulas, by hand: 4 percentiles a column, three pieces of 64, 128 and 63 steps."""
+    path, span = tmp_path / "raw.ark", np.array([-1, 2], "<f4").tobytes()
+    columns = np.array([0, 32767, 32768, 65535], "<u2").tobytes()
+    numbers = np.array([0, 32, 64, 128, 192, 255], "u1").tobytes()
+    path.write_bytes(b"\0BCM " + span + int_bytes(6, 1) + columns + numbers)
+    low, high = -1 + 2 * 32767 / 65535, -1 + 2 * 32768 / 65535
+    expected = [-1, (low - 1) / 2, low, (low + high) / 2, high, 1]
+    np.testing.assert_allclose(read_source(f"{path}:0", RATE)[0][:, 0], expected, atol=1e-6)
+    path.write_bytes(b"\0BCM3 " + span + int_bytes(6, 1) + numbers)
+    expected = -1 + 2 * np.array([0, 32, 64, 128, 192, 255]) / 255
+    np.testing.assert_allclose(read_source(f"{path}:0", RATE)[0][:, 0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("entry", [b"PKL\x80\4", b"\0BXX ", b"nonsense", b"\0BFV \4\0\0\0\0"])
+def test_entries_that_hold_no_audio(entry, tmp_path):
+    (tmp_path / "raw.ark").write_bytes(entry)
+    with pytest.raises(UserError, match=r"raw\.ark:0: "):
+        read_source(f"{tmp_path}/raw.ark:0", RATE)
+
+
+def test_numbers_are_taken_at_the_rate_that_is_said(tmp_path, capsys):
+    lines = []
+    with open(tmp_path / "raw.ark", "wb") as handle:
+        for name, samples in VOICES.items():
+            handle.write(f"{name} ".encode())
+            lines.append(f"{name} {tmp_path}/raw.ark:{handle.tell()}")
+            handle.write(write_entry("FM", samples))
+    write_tables(tmp_path, lines, sorted(VOICES))
+    assert call(tmp_path, tmp_path / "out", last=0) == 2
+    said = capsys.readouterr().err
+    assert "line 1" in said and is_documented(said.splitlines()[-2]), said
+    assert call(tmp_path, tmp_path / "out", f"corpus.archive_rate={RATE}", last=1) == 0
+
+
+def test_what_a_command_writes_and_cuts_off(tmp_path, capsys):
+    """It was taken as a shorter utterance."""
+    (tmp_path / "a.wav").write_bytes(write_wav(VOICES["s0-u0"]))
+    write_tables(tmp_path, [f"s1-u0 head -c 9000 {tmp_path}/a.wav |"], ["s1-u0"])
+    assert call(tmp_path, tmp_path / "out", "corpus.allow_commands=true", last=0) == 2
+    assert "is truncated" in capsys.readouterr().err
+
+
+def test_floats_above_full_scale_are_not_clipped(tmp_path):
+    samples = 9 * (VOICES["s0-u0"] / np.float32(32768))
+    soundfile.write(tmp_path / "a.wav", samples, RATE, "FLOAT")
+    row = Recording(speaker="s0", path="", prompt="", utterance="u0")
+    piece = Piece(recording=row, source=str(tmp_path / "a.wav"), where="line 1")
+    extract_pieces([piece], tmp_path / "out", 1)
+    found, _ = soundfile.read(tmp_path / "out" / piece.path)
+    np.testing.assert_allclose(found, samples / np.abs(samples).max(), atol=1e-4)
 
 
 def test_commands_run_only_where_they_are_allowed(tmp_path, capsys):
