@@ -1,7 +1,7 @@
 """What containers state of their length where libsndfile does not compare it with what is there.
 
 AU, NIST sphere, Wave64 and RF64 state the bytes of their samples; Ogg (Vorbis, Opus) is a sequence
-of pages that each state their own. Elsewhere libsndfile itself notes the difference.
+of pages that each state their own, the last one marked. Elsewhere libsndfile itself notes the difference.
 """
 
 import re
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 OGG_TAIL_BYTES = 1 << 17  # two pages of the largest size
+END_OF_STREAM = 4  # in the flags of a page
 HEAD_BYTES = 1 << 12
 NOT_STATED = {0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
@@ -22,7 +23,7 @@ def is_cut_off(path: Path, container: str) -> bool:
         container: libsndfile's name of it, such as ``OGG``.
     """
     if container == "OGG":
-        return _ends_within_page(path)
+        return _lacks_pages(path)
     find_end = FIND_END.get(container)
     if find_end is None:
         return False
@@ -49,8 +50,8 @@ def is_mp3_of_unknown_length(path: Path) -> bool:
     return not any(name in head for name in (b"Xing", b"Info", b"VBRI"))
 
 
-def _ends_within_page(path: Path) -> bool:
-    """Whether the last page of an Ogg file has fewer bytes than it states (RFC 3533)."""
+def _lacks_pages(path: Path) -> bool:
+    """Whether the last page of an Ogg file is cut, or not marked as a stream's last (RFC 3533)."""
     with open(path, "rb") as handle:
         handle.seek(max(0, path.stat().st_size - OGG_TAIL_BYTES))
         tail = handle.read()
@@ -60,7 +61,9 @@ def _ends_within_page(path: Path) -> bool:
     page = tail[start:]
     n_segments = page[26] if len(page) > 26 else 255
     lengths = page[27 : 27 + n_segments]
-    return len(lengths) < n_segments or len(page) < 27 + n_segments + sum(lengths)
+    if len(lengths) < n_segments or len(page) < 27 + n_segments + sum(lengths):
+        return True
+    return not page[5] & END_OF_STREAM
 
 
 def _find_end_of_au(head: bytes) -> int:

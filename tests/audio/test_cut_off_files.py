@@ -8,7 +8,7 @@ import soundfile
 
 from separation.audio.clips import open_clip
 from separation.audio.containers import is_mp3_of_unknown_length
-from separation.audio.files import read_mono
+from separation.audio.files import TRUNCATED, read_mono
 from separation.audio.headers import read_header
 from separation.corpora.plugin import Recording
 from separation.corpora.table import scan_recordings
@@ -63,6 +63,20 @@ def test_one_verdict_on_a_cut_file(name, share, tmp_path):
     with pytest.raises(UserError) as caught:
         scan_recordings(recordings, tmp_path, CONF.corpus, 1, tmp_path / "scan")
     assert is_documented(str(caught.value))
+
+
+@pytest.mark.parametrize("name", ["OGG", "OPUS"])
+def test_ogg_cut_between_two_pages(name, tmp_path):
+    """Every page is whole; only the mark of the last one is not there."""
+    suffix, kind = CONTAINERS[name]
+    path = tmp_path / f"long.{suffix}"
+    soundfile.write(path, np.tile(make_voice(3, 140, 3.0, RATE), 8), RATE, kind, format="OGG")
+    data = path.read_bytes()
+    assert not read_header(path).fault and data.count(b"OggS\0") > 4
+    path.write_bytes(data[: data.rfind(b"OggS\0")])
+    assert read_header(path).fault == TRUNCATED
+    with pytest.raises(UserError, match="is truncated"):
+        read_mono(path)
 
 
 def test_an_mp3_file_that_states_no_length_is_decoded_to_its_end(tmp_path):
