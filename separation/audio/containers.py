@@ -1,7 +1,8 @@
 """What containers state of their length where libsndfile does not compare it with what is there.
 
 AU, NIST sphere, Wave64 and RF64 state the bytes of their samples; Ogg (Vorbis, Opus) is a sequence
-of pages that each state their own, the last one marked. Elsewhere libsndfile itself notes the difference.
+of pages that each state their own, the last one marked. Elsewhere libsndfile itself notes the
+difference.
 """
 
 import re

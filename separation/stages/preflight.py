@@ -78,6 +78,7 @@ def run_preflight(experiment: Experiment) -> list[Path]:
         for split, rows in experiment.inputs.existing.items():
             folder = Path(rows[0].mixture_path).parent
             print(f"  {split}: {len(rows)} mixtures in {folder}", flush=True)
+        print_cost_estimate(experiment)
         return []
     _fetch_corpora(experiment)
     experiment.refresh_inputs()
