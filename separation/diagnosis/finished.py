@@ -1,0 +1,70 @@
+"""An experiment opened from its folder alone: config, recipe, and the data folder that it used."""
+
+from pathlib import Path
+
+from separation.config.load import build_conf
+from separation.config.schema import Conf
+from separation.environment import ROOT
+from separation.errors import MissingInputError
+from separation.experiment.experiment import Experiment
+from separation.experiment.folder import DataFolder, ExperimentFolder
+from separation.experiment.inputs import Origin
+from separation.experiment.open import name_data
+from separation.experiment.roots import CorpusRoots
+from separation.files import hash_text_file, read_rows
+
+SPLITS = ("train", "dev", "test", "test_seen", "test_unseen")
+
+
+def open_finished(path: Path, data: Path = ROOT / "data") -> Experiment:
+    """An experiment by its folder, ``exp/MIX/MODEL/TAG``.
+
+    Args:
+        path: the folder.
+        data: holds the data folders; the one whose mixture tables the experiment used is taken.
+
+    Raises:
+        MissingInputError: it holds no experiment.
+    """
+    folder = ExperimentFolder(path.expanduser().resolve())
+    if not folder.conf.is_file():
+        raise MissingInputError(
+            f"{path}: holds no conf.yml of an experiment; name a folder exp/MIX/MODEL/TAG, or a "
+            "recipe with --recipe MIX/MODEL."
+        )
+    conf, run = build_conf(folder.read_conf()), folder.read_run()
+    recipe = run["recipe"] if run else "/".join(folder.path.parts[-3:-1])
+    shared = data.expanduser().resolve() / recipe.split("/")[0]
+    used = find_data(shared, run["fingerprints"] if run else {}) or shared / _guess(conf)
+    given = {"mixtures": used} if _holds_audio(used) else {}
+    return Experiment(
+        recipe=recipe,
+        conf=conf,
+        data=DataFolder(used, shared=shared),
+        folder=folder,
+        roots=CorpusRoots(given=given, shared=shared.parent / "corpora", data=used),
+    )
+
+
+def find_data(shared: Path, fingerprints: dict[str, str]) -> Path | None:
+    """The data folder below ``data/MIX`` whose mixture tables have these fingerprints."""
+    for table in sorted(shared.glob("**/metadata/dev.csv")):
+        own = {split: table.with_name(f"{split}.csv") for split in fingerprints}
+        if own and all(
+            name.is_file() and hash_text_file(name) == fingerprints[split]
+            for split, name in own.items()
+        ):
+            return table.parents[1]
+    return None
+
+
+def _guess(conf: Conf) -> str:
+    """Where the data lie unless they are audio that exists."""
+    origin: Origin = "drawn" if conf.metadata.draw else "published"
+    return name_data(conf, origin)
+
+
+def _holds_audio(data: Path) -> bool:
+    """Whether the mixture tables name audio of mixtures, not recordings to be mixed."""
+    table = data / "metadata" / "dev.csv"
+    return table.is_file() and bool(next(iter(read_rows(table)), {}).get("mixture_path"))
