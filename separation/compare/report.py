@@ -18,7 +18,7 @@ from separation.compare.summary import (
     figures_to_json,
 )
 from separation.config.schema import FLOOR, ORACLES
-from separation.evaluation.intervals import MeanInterval
+from separation.evaluation.headline import Headline
 from separation.evaluation.score_rows import ScoreRow
 from separation.evaluation.summary import N_NAMED, format_interval
 from separation.files import write_json, write_text
@@ -26,20 +26,25 @@ from separation.metrics.problems import PROBLEMS
 from separation.mixtures.signals import Mixture
 from separation.models.inference import match_level
 from separation.reports.breakdown import show_breakdowns
+from separation.reports.cards import Ceiling, ScoreCard
 from separation.reports.page import (
     Block,
+    Page,
     Part,
     Table,
     blocks_to_html,
     blocks_to_markdown,
+    fold,
     format_page,
-    show_signals,
 )
+from separation.reports.players import choose_length, list_signals, show_signals
+from separation.reports.words import Words
 from separation.text import explain_error, list_first
 
 logger = logging.getLogger(__name__)
 Render = Callable[[str, str, str], tuple[Mixture, np.ndarray]]
-PLAYER_S = 15.0  # a page with an hour of audio in it would not open
+WORDS = Words("en")
+TITLE = "Comparison of models"
 LABELS = {
     "si_sdr": "SI-SDR",
     "sdr": "SDR",
@@ -81,9 +86,62 @@ def write_comparison(
     paths = [folder / f"comparison.{suffix}" for suffix in ("md", "json", "html")]
     write_text(paths[0], blocks_to_markdown(parts))
     write_json(paths[1], figures_to_json(figures))
-    body = blocks_to_html(parts) + _show_players(figures, render)
-    write_text(paths[2], format_page("Comparison of models", body))
+    write_text(paths[2], _format_page(figures, render))
     return paths
+
+
+def _format_page(figures: Figures, render: Render) -> str:
+    """The page: how good each model is, what is to be known, then the rest, with players."""
+    metric = name_metric(figures.metric)
+    sets = [own.scored for own in figures.sets]
+    body = _show_first_screen(figures) + blocks_to_html(_list_details(figures))
+    about = blocks_to_html([Block("list", _list_about(figures))])
+    body += _show_players(figures, render) + fold("What produced this", about)
+    page = Page(
+        title=TITLE,
+        origin=f"{len(figures.comparison.models)} models · {', '.join(own.name for own in sets)}",
+        window=f"{TITLE}: {metric} on {', '.join(own.name for own in sets)}",
+        body=body,
+        footer="One file; nothing in it is loaded from elsewhere.",
+    )
+    return format_page(page)
+
+
+def _show_first_screen(figures: Figures) -> str:
+    """A card a test set with its models, the best first; beside it what the differences say."""
+    cards = "".join(_make_card(own, figures.metric).to_html() for own in figures.sets)
+    lines = [f"{own.scored.name}: {say_pair(pair)}" for own in figures.sets for pair in own.paired]
+    notes = [*figures.notes, *_describe_missing(figures)]
+    parts = [Block("h2", "Differences"), Block("list", lines)] if lines else []
+    parts += [Block("h2", "How good"), Block("list", describe_quality(figures))]
+    parts += [Block("h2", "Notes and warnings"), Block("list", notes)] if notes else []
+    left = f'<section><div class="cards">{cards}</div></section>'
+    return f'<div class="first">{left}<section>{blocks_to_html(parts)}</section></div>'
+
+
+def _make_card(own: SetFigures, metric: str) -> ScoreCard:
+    models = [name for name in own.headlines if name in own.ceilings]
+    scores = [(name, own.headlines[name][metric]) for name in models]
+    scores.sort(key=lambda score: -(score[1].interval.mean or 0.0))
+    oracles = [ceiling for ceiling in own.ceilings.values() if ceiling is not None]
+    best = max(oracles, key=lambda ceiling: ceiling.ceiling, default=None)
+    return ScoreCard(
+        title=own.scored.name,
+        subtitle="",
+        scores=scores,
+        ceiling=Ceiling(best.oracle.upper(), best.ceiling) if best else None,
+        metric=name_metric(metric),
+        unit=name_unit(metric).strip(),
+        words=WORDS,
+    )
+
+
+def say_pair(pair: ModelPair) -> str:
+    """Two models beside each other, in a sentence that claims no more than the interval does."""
+    if not pair.difference.n:
+        return f"{pair.a} and {pair.b} have no mixture in common."
+    shown = f"{pair.a} − {pair.b} is {format_interval(pair.headline.interval)}"
+    return f"{describe_verdict(pair)}: {shown}, {WORDS.describe_drawn(pair.headline)}"
 
 
 def name_metric(metric: str) -> str:
@@ -103,22 +161,31 @@ def name_unit(metric: str) -> str:
 
 def list_parts(figures: Figures) -> list[Part]:
     """The whole report but its players."""
-    metric = figures.metric
-    parts: list[Part] = [Block("h1", "Comparison of models")]
+    parts: list[Part] = [Block("h1", TITLE)]
     notes = [*figures.notes, *_describe_missing(figures)]
     if notes:
         parts += [Block("h2", "Notes and warnings"), Block("list", notes)]
     parts += [Block("h2", "How good"), Block("list", describe_quality(figures))]
-    parts += [Block("h2", "Scores"), *_show_scores(figures)]
+    parts += _list_details(figures)
+    about = _list_about(figures)
+    return [*parts, Block("h2", "What produced this"), Block("list", about)] if about else parts
+
+
+def _list_details(figures: Figures) -> list[Part]:
+    """Scores, sets, models, differences, break-downs, problems, the worst mixtures."""
+    metric = figures.metric
+    parts: list[Part] = [Block("h2", "Scores"), *_show_scores(figures)]
     parts += [Block("h2", "Test sets"), _show_sets(figures), Block("h2", "Models")]
     parts += [_show_models(figures.comparison.models), *_show_paired(figures)]
     for own in figures.sets:
         if own.breakdowns:
             title = f"Where it is bad: {own.scored.name}, {name_metric(metric)}"
             parts += [Block("h2", title), *show_breakdowns(own.breakdowns)]
-    parts += [*_show_problems(figures), *_show_clipping(figures), *_show_worst(figures)]
-    about = [f"{key}: {_format_value(own)}" for key, own in figures.comparison.about.items()]
-    return [*parts, Block("h2", "What produced this"), Block("list", about)] if about else parts
+    return [*parts, *_show_problems(figures), *_show_clipping(figures), *_show_worst(figures)]
+
+
+def _list_about(figures: Figures) -> list[str]:
+    return [f"{key}: {_format_value(own)}" for key, own in figures.comparison.about.items()]
 
 
 def _format_value(value: Any) -> str:
@@ -150,19 +217,29 @@ def describe_quality(figures: Figures) -> list[str]:
 
 def _describe_model(own: SetFigures, model: ModelInfo, metric: str) -> str:
     where, unit = f"{model.name} on {own.scored.name}", name_unit(metric)
-    value = own.find_mean(model.name, metric)
-    if value is None or value.mean is None:
+    value = own.find_headline(model.name, metric)
+    if value is None or value.interval.mean is None:
         return f"{where}: no mixture could be scored."
-    text = f"{where}: {name_metric(metric)} {format_interval(value)}{unit}"
+    mean = value.interval.mean
+    text = f"{where}: {name_metric(metric)} {format_interval(value.interval)}{unit}"
+    if metric != "sar":
+        text += _compare_floor(value)
     ceiling = own.ceilings[model.name]
-    if ceiling is not None and value.mean < 0:
-        text += ", worse than the unprocessed mixture"
-    elif ceiling is not None:
+    if ceiling is not None and mean > 0:
         text += (
             f", {100 * ceiling.share:.0f} % of the way from the mixture to the best oracle mask "
             f"({ceiling.oracle.upper()}, {ceiling.ceiling:.2f}{unit})"
         )
-    return f"{text}{_compare_published(own.scored, model, value.mean, metric)}."
+    return f"{text}{_compare_published(own.scored, model, mean, metric)}."
+
+
+def _compare_floor(gain: Headline) -> str:
+    """What an improvement says of the model beside the mixture; nothing where it is above."""
+    if gain.interval.low is None or gain.sign > 0:
+        return ""
+    if gain.sign < 0:
+        return ", worse than the unprocessed mixture"
+    return ", not clearly different from the unprocessed mixture (the interval holds zero)"
 
 
 def _compare_published(scored: ScoredSet, model: ModelInfo, mean: float, metric: str) -> str:
@@ -182,17 +259,26 @@ def _show_scores(figures: Figures) -> list[Part]:
     """A table a metric, estimators x sets: the improvements first."""
     metrics = figures.comparison.metrics
     text = (
-        "Means over mixtures with 95 % bootstrap intervals over mixtures. Published values were"
-        " measured by others on the set named beside them."
+        "Means over mixtures with 95 % bootstrap intervals. Published values were measured by "
+        "others on the set named beside them."
     )
-    parts: list[Part] = [Block("text", text)]
+    drawn = [f"{own.scored.name}: {_describe_drawn(own, figures.metric)}" for own in figures.sets]
+    parts: list[Part] = [Block("text", text), Block("list", drawn)]
     for metric in [*(f"{name}i" for name in metrics if name != "sar"), *metrics]:
         rows = _list_score_rows(figures, metric)
         if rows:
             label = name_metric(metric) + (", dB" if name_unit(metric) else "")
             sets = [own.scored.name for own in figures.sets]
             parts.append(Table([label, *sets, "published, on its own set"], rows))
-    return [*parts, *_show_speaker_intervals(figures)]
+    return parts
+
+
+def _describe_drawn(own: SetFigures, metric: str) -> str:
+    """What the intervals of a set draw: the fewest speakers of any model there."""
+    values = [headlines[metric] for headlines in own.headlines.values() if metric in headlines]
+    if not values:
+        return "no scores."
+    return WORDS.describe_drawn(min(values, key=lambda value: value.n_speakers))
 
 
 def _list_score_rows(figures: Figures, metric: str) -> list[list[str]]:
@@ -200,9 +286,11 @@ def _list_score_rows(figures: Figures, metric: str) -> list[list[str]]:
     decimals = 3 if metric.startswith("stoi") else 2
     rows = []
     for name in (FLOOR, *models, *ORACLES):
-        values = [own.find_mean(name, metric) for own in figures.sets]
+        values = [own.find_headline(name, metric) for own in figures.sets]
         if any(values):
-            cells = [format_interval(value, decimals) for value in values]
+            cells = [
+                format_interval(value.interval if value else None, decimals) for value in values
+            ]
             published = _format_published(models.get(name), metric, decimals)
             rows.append([ROLES.get(name, name), *cells, published])
     return rows
@@ -257,37 +345,40 @@ def _show_paired(figures: Figures) -> list[Part]:
     if not pairs:
         return []
     label = name_metric(figures.metric)
-    head = ["test set", "models", f"{label} [95 %]", "p", "wins / ties / losses", "mixtures"]
+    head = ["test set", "models", f"{label} [95 %]", "verdict", "p", "wins / ties / losses"]
     text = (
-        "First minus second on the same mixtures; p of the sign-flip test on the mean, for one "
-        "pair, not corrected for the number of pairs. Mixtures that share speakers are taken for "
-        "independent."
+        "First minus second on the same mixtures, with the interval that draws speakers where "
+        "they are known; where it holds zero, neither is called the better one. p is that of "
+        "the sign-flip test on the mean for one pair; it is not corrected for the number of pairs "
+        "and takes mixtures that share speakers for independent, so it is the weaker evidence."
     )
     title = Block("h2", f"Paired differences, {label}")
     rows = [[name, *_list_pair_cells(pair)] for name, pair in pairs]
-    return [title, Block("text", text), Table(head, rows)]
+    return [title, Block("text", text), Table([*head, "mixtures"], rows)]
 
 
 def _list_pair_cells(pair: ModelPair) -> list[str]:
     own = pair.difference
     return [
         f"{pair.a} − {pair.b}",
-        format_interval(MeanInterval(own.n, own.mean, own.low, own.high)),
+        format_interval(pair.headline.interval),
+        describe_verdict(pair),
         "–" if own.p_value is None else f"{own.p_value:.4f}",
         f"{own.wins} / {own.ties} / {own.losses}",
         str(own.n),
     ]
 
 
-def _show_speaker_intervals(figures: Figures) -> list[Part]:
-    lines = [
-        f"{own.scored.name}, {name}: {format_interval(value)} over {value.n} speakers."
-        for own in figures.sets
-        for name, value in own.speaker_intervals.items()
-        if value.low is not None
-    ]
-    text = f"{name_metric(figures.metric)} with an interval that draws speakers, not mixtures:"
-    return [Block("text", text), Block("list", lines)] if lines else []
+def describe_verdict(pair: ModelPair) -> str:
+    """Which of two models is better, where the interval of their difference says it."""
+    if not pair.difference.n:
+        return "no mixture in common"
+    if pair.headline.interval.low is None:
+        drawn = "speakers" if pair.headline.draws_speakers else "mixtures"
+        return f"open: too few {drawn} for an interval"
+    if pair.headline.sign == 0:
+        return "open: the interval holds zero"
+    return f"{pair.a if pair.headline.sign > 0 else pair.b} is better"
 
 
 def _show_problems(figures: Figures) -> list[Part]:
@@ -354,27 +445,41 @@ def _describe_row(row: ScoreRow) -> list[str]:
 
 def _show_players(figures: Figures, render: Render) -> str:
     metric, pieces = figures.metric, []
+    n_signals = sum(
+        len(worst) * (1 + 2 * own.scored.n_src)
+        for own in figures.sets
+        for worst in own.worst.values()
+    )
     for own in figures.sets:
         for model, worst in own.worst.items():
             title = f"{own.scored.name}, {model}: the worst, to see and hear"
             pieces += [f"<h2>{escape(title)}</h2>"] if worst else []
             for row in worst:
                 value = f"{name_metric(metric)} {row.values[metric]:.2f}{name_unit(metric)}"
-                pieces.append(f"<h3>{escape(f'{row.mixture_id}: {value}')}</h3>")
-                pieces.append(_show_mixture(own.scored, model, row, render))
+                about = f"{model} · {row.mixture_id}: {value}"
+                pieces.append(_show_mixture(own.scored, model, row, render, (about, n_signals)))
     return "\n".join(pieces)
 
 
-def _show_mixture(scored: ScoredSet, model: str, row: ScoreRow, render: Render) -> str:
-    """Players of one mixture; a sentence where it cannot be read or separated any more."""
+def _show_mixture(
+    scored: ScoredSet, model: str, row: ScoreRow, render: Render, shown: tuple[str, int]
+) -> str:
+    """Players of one mixture; a sentence where it cannot be read or separated any more.
+
+    Args:
+        shown: its title, and how many signals there are on the page.
+    """
+    title, n_signals = shown
     try:
         mixture, estimates = render(scored.name, model, row.mixture_id)
         leveled = match_level(mixture.mixture, estimates[list(row.permutation)])
-        return show_signals(mixture, leveled, find_rate(row, scored.sample_rate), PLAYER_S)
+        rate = find_rate(row, scored.sample_rate)
+        signals = list_signals(mixture, leveled, WORDS)
+        return show_signals(title, signals, rate, choose_length(n_signals, rate), WORDS)
     except Exception as error:  # hours of scores must not be lost for a player
         text = explain_error(error)
         logger.warning("%s, %s, %s: no player: %s", scored.name, model, row.mixture_id, text)
-        return f"<p>{escape(text)}</p>"
+        return f"<h3>{escape(title)}</h3><p>{escape(text)}</p>"
 
 
 def find_rate(row: ScoreRow, sample_rate: int) -> int:

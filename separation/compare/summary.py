@@ -8,7 +8,13 @@ from typing import Any
 
 from separation.compare.comparison import Comparison, ModelInfo, ScoredSet
 from separation.config.schema import ORACLES
-from separation.evaluation.breakdown import Breakdown, measure_breakdown, rank_worst
+from separation.evaluation.breakdown import (
+    Breakdown,
+    list_metrics,
+    measure_breakdown,
+    rank_worst,
+)
+from separation.evaluation.headline import Headline, measure_difference, measure_headline
 from separation.evaluation.intervals import (
     MeanInterval,
     PairedDifference,
@@ -63,13 +69,20 @@ class ClippingCost:
     worst_cost: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelPair:
-    """Two models on the same mixtures, that of the higher mean first."""
+    """Two models on the same mixtures, that of the higher mean first.
+
+    Attributes:
+        a, b: names.
+        difference: a minus b with the interval and the p-value that draw mixtures.
+        headline: the same difference with the interval that draws speakers where they are known.
+    """
 
     a: str
     b: str
     difference: PairedDifference
+    headline: Headline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +92,7 @@ class SetFigures:
     Attributes:
         scored: the set with its rows.
         estimators: means by estimator and group.
+        headlines: means by estimator and metric, with the intervals that are reported.
         speaker_intervals: means with intervals that draw speakers.
         ceilings: None where no oracle was scored on the model's mixtures.
         paired: differences of the models.
@@ -89,6 +103,7 @@ class SetFigures:
 
     scored: ScoredSet
     estimators: Mapping[str, Mapping[str, GroupSummary]]
+    headlines: Mapping[str, Mapping[str, Headline]]
     speaker_intervals: Mapping[str, MeanInterval]
     ceilings: Mapping[str, Ceiling | None]
     paired: list[ModelPair]
@@ -96,10 +111,9 @@ class SetFigures:
     worst: Mapping[str, list[ScoreRow]]
     clipping: Mapping[str, ClippingCost]
 
-    def find_mean(self, estimator: str, metric: str) -> MeanInterval | None:
-        """A mean over all mixtures; None where there is none."""
-        groups = self.estimators.get(estimator)
-        return groups["all"].means.get(metric) if groups else None
+    def find_headline(self, estimator: str, metric: str) -> Headline | None:
+        """A mean over all mixtures with the interval that is reported; None where there is none."""
+        return self.headlines.get(estimator, {}).get(metric)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +193,7 @@ def _compute_set(scored: ScoredSet, models: list[str], metric: str, n_worst: int
     return SetFigures(
         scored=scored,
         estimators={name: summarise(rows) for name, rows in scored.rows.items() if rows},
+        headlines={name: _measure_headlines(rows) for name, rows in scored.rows.items()},
         speaker_intervals={
             name: speaker_interval(rows, metric).rounded() for name, rows in rows_of.items()
         },
@@ -188,6 +203,15 @@ def _compute_set(scored: ScoredSet, models: list[str], metric: str, n_worst: int
         worst={name: rank_worst(rows, metric, n_worst) for name, rows in rows_of.items()},
         clipping={name: cost for name, cost in clipping.items() if cost},
     )
+
+
+def _measure_headlines(rows: list[ScoreRow]) -> dict[str, Headline]:
+    """By metric; one that no row has is absent."""
+    return {
+        metric: measure_headline(rows, metric)
+        for metric in list_metrics(rows)
+        if pick_values(rows, metric)
+    }
 
 
 def _measure_ceiling(scored: ScoredSet, rows: list[ScoreRow], metric: str) -> Ceiling | None:
@@ -210,7 +234,15 @@ def _compare_models(rows_of: RowsOf, metric: str) -> list[ModelPair]:
     pairs = list(itertools.combinations(ranked, 2))
     if len(ranked) > ALL_PAIRS_UP_TO:
         pairs = [(ranked[0], name) for name in ranked[1:]]
-    return [ModelPair(a, b, compare_paired(rows_of[a], rows_of[b], metric)) for a, b in pairs]
+    return [
+        ModelPair(
+            a=a,
+            b=b,
+            difference=compare_paired(rows_of[a], rows_of[b], metric),
+            headline=measure_difference(rows_of[a], rows_of[b], metric),
+        )
+        for a, b in pairs
+    ]
 
 
 def _measure_clipping(rows: list[ScoreRow]) -> ClippingCost | None:
@@ -257,11 +289,17 @@ def _set_to_json(figures: SetFigures, metric: str) -> dict[str, Any]:
         },
         "speaker_intervals": {n: own.as_dict() for n, own in figures.speaker_intervals.items()},
         "ceilings": {n: _ceiling_to_json(own) for n, own in figures.ceilings.items()},
-        "paired": [{"a": pair.a, "b": pair.b} | asdict(pair.difference) for pair in paired],
+        "paired": [_pair_to_json(pair) for pair in paired],
         "breakdowns": {n: own.as_dict() for n, own in figures.breakdowns.items()},
         "worst": {n: [_row_to_json(r, metric) for r in own] for n, own in figures.worst.items()},
         "sixteen_bit": {n: _clipping_to_json(own) for n, own in figures.clipping.items()},
     }
+
+
+def _pair_to_json(pair: ModelPair) -> dict[str, Any]:
+    headline = pair.headline
+    reported = headline.interval.as_dict() | {"draws_speakers": headline.draws_speakers}
+    return {"a": pair.a, "b": pair.b} | asdict(pair.difference) | {"reported": reported}
 
 
 def _scored_to_json(scored: ScoredSet) -> dict[str, Any]:

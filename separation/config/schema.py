@@ -163,9 +163,10 @@ class EvaluationConf:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportConf:
-    """What the report is called."""
+    """What the report is called, and its language."""
 
     title: str
+    language: Literal["en", "zh"] = "en"
 
     def __post_init__(self) -> None:
         check_fields(self, "report")

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from separation.evaluation.breakdown import PAIRS, list_metrics, list_problems
+from separation.evaluation.headline import Headline
 from separation.evaluation.intervals import MeanInterval, mean_interval, pick_values
 from separation.evaluation.score_rows import ScoreRow
 from separation.files import read_json, write_json
 from separation.text import format_table, list_first
 
+Headlines = Mapping[tuple[str, str], Mapping[str, Headline]]  # by set and estimator, then metric
+SHOWN_METRICS = ("si_sdri", "sdri")
 N_NAMED = 5  # mixtures of one problem in a sentence or cell
 
 
@@ -146,27 +149,40 @@ SCORES_HEAD = (
 )
 
 
-def list_score_cells(summary: Summary) -> list[list[str]]:
-    """Rows of the score table below :data:`SCORES_HEAD`: test sets x estimators, in dB."""
+def list_score_cells(summary: Summary, headlines: Headlines | None = None) -> list[list[str]]:
+    """Rows of the score table below :data:`SCORES_HEAD`: test sets x estimators, in dB.
+
+    The model comes first of each set.
+
+    Args:
+        headlines: means with the intervals that are reported; without them, intervals draw
+            mixtures.
+    """
     return [
-        [test_set, name, *_list_cells(groups)]
+        [
+            test_set,
+            name,
+            *_list_cells(estimators[name], (headlines or {}).get((test_set, name), {})),
+        ]
         for test_set, estimators in summary.scores.items()
-        for name, groups in estimators.items()
+        for name in sorted(estimators, key=lambda name: name != "model")
     ]
 
 
-def _list_cells(groups: Groups) -> list[str]:
+def _list_cells(groups: Groups, headlines: Mapping[str, Headline]) -> list[str]:
     whole = groups["all"]
-    cells = [format_interval(whole.means.get(metric)) for metric in ("si_sdri", "sdri")]
+    reported = {metric: headline.interval for metric, headline in headlines.items()}
+    means = {**whole.means, **reported}
+    cells = [format_interval(means.get(metric)) for metric in SHOWN_METRICS]
     for pair in ("same-sex", "different-sex"):
         mean = groups[pair].means.get("si_sdri") if pair in groups else None
         cells.append("–" if mean is None else f"{mean.mean:.2f}")
     return [*cells, whole.format_count()]
 
 
-def format_scores(summary: Summary) -> str:
-    """The score table as Markdown."""
-    return format_table(SCORES_HEAD, list_score_cells(summary))
+def format_scores(summary: Summary, headlines: Headlines | None = None) -> str:
+    """The score table as Markdown, see :func:`list_score_cells`."""
+    return format_table(SCORES_HEAD, list_score_cells(summary, headlines))
 
 
 def format_interval(value: MeanInterval | None, decimals: int = 2) -> str:

@@ -25,6 +25,8 @@ class Experiment:
         n_jobs: processes.
         device: ``auto``, ``cpu`` or ``cuda``.
         overridden: keys of the config, ``section.key``, that the call itself sets.
+        given: the other options of the call that this experiment depends on, as words of a command
+            line: corpora, folders, the device and what is overridden.
     """
 
     recipe: str
@@ -35,6 +37,13 @@ class Experiment:
     n_jobs: int = 2
     device: str = "auto"
     overridden: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+
+    def list_options(self) -> list[str]:
+        """The options of a command line that opens this very experiment."""
+        tag, variant = self.folder.tag, self.recipe.split("/")[2:]
+        tagged = [] if tag in ("default", *variant) else ["--tag", tag]
+        return ["--recipe", self.recipe, *tagged, *self.given]
 
     @property
     def origin(self) -> Origin:

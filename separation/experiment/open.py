@@ -1,7 +1,7 @@
 """From the options of one call to an :class:`~separation.experiment.experiment.Experiment`."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from separation.config.load import load_conf
@@ -40,8 +40,7 @@ def open_experiment(
         overrides: ``section.key=value``.
         tag: name of the experiment; a variant's own where it is ``default``.
         corpora: ``NAME=DIR``.
-        data: holds a folder for each MIX.
-        exp: likewise.
+        data, exp: hold a folder for each MIX.
         n_jobs: processes.
         device: ``auto``, ``cpu`` or ``cuda``.
 
@@ -67,7 +66,30 @@ def open_experiment(
         n_jobs=n_jobs,
         device=device,
         overridden=name_keys(overrides),
+        given=(*_list_given(overrides, corpora, {"--data": data, "--exp": exp}, device),),
     )
+
+
+def _list_given(
+    overrides: Sequence[str], corpora: Sequence[str], folders: dict[str, Path], device: str
+) -> Iterator[str]:
+    """Options as they are typed in the repository root, without those that have their default."""
+    for text in corpora:
+        name, _, folder = text.partition("=")
+        yield from ("--corpus", f"{name}={_shorten(Path(folder))}")
+    for option, path in folders.items():
+        if path != ROOT / option.removeprefix("--"):
+            yield from (option, _shorten(path))
+    for text in overrides:
+        yield from ("--set", text)
+    if device != "auto":
+        yield from ("--device", device)
+
+
+def _shorten(path: Path) -> str:
+    """A path in full; from the repository on where it lies there."""
+    whole = path.expanduser().resolve()
+    return str(whole.relative_to(ROOT) if whole.is_relative_to(ROOT) else whole)
 
 
 def name_keys(overrides: Sequence[str]) -> tuple[str, ...]:

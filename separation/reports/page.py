@@ -1,136 +1,160 @@
-"""Blocks of a report as Markdown and as one self-contained HTML page; spectrograms and players."""
+"""Blocks of a report as Markdown and as one self-contained HTML page."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
-import numpy as np
-
-from separation.mixtures.signals import Mixture
 from separation.text import format_table
 
-STYLE = """
-:root{color-scheme:light dark}
-body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}
-table{border-collapse:collapse}td,th{border:1px solid #8886;padding:.25em .6em;text-align:left}
-.wide{overflow-x:auto}li,p,h1,h2,h3{overflow-wrap:anywhere}img{max-width:100%;background:#fff}
-.signals{display:flex;flex-wrap:wrap;gap:8px}figure{margin:0}figcaption{font-size:12px}
-audio{width:340px;max-width:100%;height:30px;display:block}
-pre{background:#8882;padding:1em;overflow:auto}
-"""
-SHORTEST_S = 0.04  # a spectrogram needs one window of 32 ms
+FOLDER = Path(__file__).parent  # page.css and page.js lie beside this file
+
+
+class Part(Protocol):
+    """A piece of a report."""
+
+    def to_markdown(self) -> str:
+        """The piece as Markdown."""
+        ...
+
+    def to_html(self) -> str:
+        """The piece as HTML, every text escaped."""
+        ...
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of plain texts: a head, and rows of as many cells."""
+    """A table of plain texts, which a page sorts by any column.
+
+    Attributes:
+        head: names of the columns.
+        rows: of as many cells.
+        marked: numbers of the rows that stand out: the model's.
+    """
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    marked: Sequence[int] = ()
+
+    def to_markdown(self) -> str:
+        return format_table(self.head, self.rows)
+
+    def to_html(self) -> str:
+        sorts = len(self.rows) > 1
+        head = "".join(_head_to_html(cell, sorts=sorts) for cell in self.head)
+        rows = "".join(_row_to_html(row, n in self.marked) for n, row in enumerate(self.rows))
+        kind = ' class="sorts"' if sorts else ""
+        return (
+            f'<div class="wide" tabindex="0"><table{kind}><thead><tr>{head}</tr></thead>'
+            f"<tbody>{rows}</tbody></table></div>"
+        )
+
+
+def _head_to_html(cell: str, *, sorts: bool) -> str:
+    text = escape(" ".join(cell.split()))
+    inner = f'<button type="button">{text}</button>' if sorts else text
+    return f'<th scope="col">{inner}</th>'
+
+
+def _row_to_html(cells: Sequence[str], marked: bool) -> str:
+    mark = ' class="own"' if marked else ""
+    texts = "".join(f"<td>{escape(' '.join(cell.split()))}</td>" for cell in cells)
+    return f"<tr{mark}>{texts}</tr>"
 
 
 class Block(NamedTuple):
-    """A piece of a report: ``h1`` to ``h3``, ``text``, or a ``list`` of lines.
+    """A piece of text: ``h1`` to ``h3``, ``text``, or a ``list`` of lines.
 
-    The text is plain: nothing in it is taken for Markdown or HTML.
+    The text is plain: nothing in it is taken for Markdown or HTML, but that a page sets what
+    stands between backticks as code.
     """
 
     kind: str
     content: str | Sequence[str]
 
+    @property
+    def lines(self) -> list[str]:
+        return [self.content] if isinstance(self.content, str) else list(self.content)
 
-Part = Block | Table
+    def to_markdown(self) -> str:
+        if self.kind == "text":
+            return "\n".join(self.lines)
+        mark = "-" if self.kind == "list" else "#" * int(self.kind[1])
+        return "\n".join(f"{mark} {' '.join(line.split())}" for line in self.lines)
+
+    def to_html(self) -> str:
+        if self.kind == "list":
+            return (
+                "<ul>" + "".join(f"<li>{format_code(line)}</li>" for line in self.lines) + "</ul>"
+            )
+        tag = "p" if self.kind == "text" else self.kind
+        return "\n".join(f"<{tag}>{format_code(line)}</{tag}>" for line in self.lines)
+
+
+def format_code(text: str) -> str:
+    """A text as HTML, in which commands between backticks are code.
+
+    >>> format_code("`a <b>` does")
+    '<code>a &lt;b&gt;</code> does'
+    """
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:  # a backtick that closes nothing
+        return escape(text)
+    return "".join(
+        f"<code>{escape(piece)}</code>" if number % 2 else escape(piece)
+        for number, piece in enumerate(pieces)
+    )
 
 
 def blocks_to_markdown(parts: Sequence[Part]) -> str:
     """A report as Markdown."""
-    return "\n\n".join(_to_markdown(part) for part in parts) + "\n"
-
-
-def _to_markdown(part: Part) -> str:
-    if isinstance(part, Table):
-        return format_table(part.head, part.rows)
-    lines = _list_lines(part)
-    if part.kind == "text":
-        return "\n".join(lines)
-    mark = "-" if part.kind == "list" else "#" * int(part.kind[1])
-    return "\n".join(f"{mark} {' '.join(line.split())}" for line in lines)
-
-
-def _list_lines(block: Block) -> list[str]:
-    return [block.content] if isinstance(block.content, str) else list(block.content)
+    return "\n\n".join(part.to_markdown() for part in parts) + "\n"
 
 
 def blocks_to_html(parts: Sequence[Part]) -> str:
     """A report as HTML, every text escaped."""
-    return "\n".join(_to_html(part) for part in parts)
+    return "\n".join(part.to_html() for part in parts)
 
 
-def _to_html(part: Part) -> str:
-    if isinstance(part, Table):
-        return _table_to_html(part)
-    lines = _list_lines(part)
-    if part.kind == "list":
-        return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
-    tag = "p" if part.kind == "text" else part.kind
-    return "\n".join(f"<{tag}>{escape(line)}</{tag}>" for line in lines)
+def fold(summary: str, body: str) -> str:
+    """HTML that opens when its line is chosen."""
+    return f'<details class="card"><summary>{escape(summary)}</summary>{body}</details>'
 
 
-def _table_to_html(table: Table) -> str:
-    lines = [_row_to_html(table.head, "th"), *(_row_to_html(row, "td") for row in table.rows)]
-    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A whole page.
 
-
-def _row_to_html(cells: Sequence[str], tag: str) -> str:
-    return (
-        "<tr>"
-        + "".join(f"<{tag}>{escape(' '.join(cell.split()))}</{tag}>" for cell in cells)
-        + "</tr>"
-    )
-
-
-def format_page(title: str, body: str) -> str:
-    """A whole HTML page that refers to nothing outside of itself."""
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    head += f"<title>{escape(title)}</title><style>{STYLE}</style>"
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
-
-
-def show_signals(
-    mixture: Mixture, estimates: np.ndarray, rate: int, longest_s: float | None = None
-) -> str:
-    """Spectrogram and player of mixture, references and estimates, as HTML.
-
-    Args:
-        estimates: ``(n_src, time)``, in the order of the references.
-        rate: Hz.
-        longest_s: no more than the beginning of this many seconds.
+    Attributes:
+        title: its first heading.
+        origin: a line below it: what this is of.
+        window: what the browser's window is called.
+        body: HTML.
+        footer: a last line.
+        language: of the texts, as ``en``.
     """
-    from separation.plots import plot_spectrogram
 
-    signals = [("mixture", mixture.mixture)]
-    signals += [(f"reference {i}", source) for i, source in enumerate(mixture.sources, 1)]
-    signals += [(f"estimate {i}", estimate) for i, estimate in enumerate(estimates, 1)]
-    if longest_s is not None and len(mixture.mixture) > longest_s * rate:
-        cut = round(longest_s * rate)
-        signals = [(f"{label}, first {longest_s:g} s", own[:cut]) for label, own in signals]
-    shortage = max(0, round(SHORTEST_S * rate) - len(mixture.mixture))
-    figures = [
-        f'<figure><figcaption>{label}</figcaption><img alt="spectrogram of {label}" '
-        f'src="{plot_spectrogram(np.pad(samples, (0, shortage)), rate)}">'
-        f'<audio controls preload="none" src="{encode_audio(samples, rate)}"></audio></figure>'
-        for label, samples in signals
-    ]
-    return f'<div class="signals">{"".join(figures)}</div>'
+    title: str
+    origin: str
+    window: str
+    body: str
+    footer: str = ""
+    language: str = "en"
 
 
-def encode_audio(samples: np.ndarray, rate: int) -> str:
-    """``(time,)`` as a 16-bit WAV file in a ``data:`` URI."""
-    import soundfile
-
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, rate, format="WAV", subtype="PCM_16")
-    return "data:audio/wav;base64," + base64.b64encode(buffer.getvalue()).decode()
+def format_page(page: Page) -> str:
+    """A whole HTML page that refers to nothing outside of itself."""
+    style, script = ((FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<link rel="icon" href="data:,"><title>{escape(page.window)}</title>'
+        f"<style>{style}</style>"
+    )
+    header = f'<h1>{escape(page.title)}</h1><p class="origin">{escape(page.origin)}</p>'
+    footer = f"<footer><p>{escape(page.footer)}</p></footer>" if page.footer else ""
+    return (
+        f'<!doctype html><html lang="{page.language}"><head>{head}</head><body>'
+        f"<header>{header}</header><main>{page.body}</main>{footer}"
+        f"<script>{script}</script></body></html>\n"
+    )

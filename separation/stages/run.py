@@ -48,7 +48,10 @@ def _run(experiment: Experiment, stage: Stage) -> None:
 def print_scores(experiment: Experiment) -> None:
     """The score table and where the report lies, on stdout."""
     from separation.evaluation.summary import format_scores
+    from separation.reports.headlines import read_headlines
 
-    summary = experiment.folder.read_summary()
-    assert summary is not None, f"{experiment.folder.path} is not evaluated"
-    print(f"\n{format_scores(summary)}\n\nreport: {experiment.folder.report}", flush=True)
+    folder = experiment.folder
+    summary = folder.read_summary()
+    assert summary is not None, f"{folder.path} is not evaluated"
+    scores = format_scores(summary, read_headlines(folder, summary))
+    print(f"\n{scores}\n\nreport: {folder.report}", flush=True)

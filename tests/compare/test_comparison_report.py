@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from separation.compare.comparison import Comparison, ModelInfo, ScoredSet
-from separation.compare.report import describe_quality, find_rate, name_metric, write_comparison
+from separation.compare.report import (
+    describe_quality,
+    describe_verdict,
+    find_rate,
+    name_metric,
+    write_comparison,
+)
 from separation.compare.summary import choose_metric, compute_figures
 from separation.errors import UserError
 from separation.evaluation.score_rows import ScoreRow, parse_score_row
@@ -136,7 +142,9 @@ def test_speakers_are_drawn_too_and_rare_ones_not_called_bad(tmp_path):
     markdown, figures, _ = write(tmp_path, compare([own], make_models("A")))
     wide = figures["sets"][0]["speaker_intervals"]["A"]
     assert wide["n"] == 6 and wide["low"] < wide["mean"] < wide["high"]
-    assert "- my set, A: " in markdown and "over 6 speakers." in markdown
+    reported = f"{wide['mean']:.2f} [{wide['low']:.2f}, {wide['high']:.2f}]"
+    assert f"| A | {reported} | – |" in markdown, "the interval that draws speakers is reported"
+    assert "- my set: 12 mixtures of only 5 speakers: the interval draws speakers" in markdown
     assert "A: lowest of 5 speakers in 3 mixtures or more" in markdown and "rare -9" not in markdown
 
 
@@ -147,6 +155,34 @@ def test_a_model_below_the_mixture_and_one_without_scores_are_told():
     told = describe_quality(compute_figures(compare([own], make_models("A", "B")), 1))
     assert "worse than the unprocessed mixture" in told[0] and "% of the way" not in told[0]
     assert told[1] == "B on my set: no mixture could be scored."
+
+
+@pytest.mark.parametrize(
+    ("shift", "verdict"), [(0.0, "holds zero"), (5.0, "A is better"), (-5.0, "B is better")]
+)
+def test_nothing_is_called_better_or_worse_where_the_interval_holds_zero(tmp_path, shift, verdict):
+    """Of 500 mixtures of five people the interval over mixtures left zero out."""
+    own = make_set(n=500)
+    gains = 5 + np.sin(np.arange(500))
+    pairs = [len({k % 5, (k + 1) % 5} & {0, 1}) for k in range(500)]  # two voices carry it all
+    differences = np.array(pairs) * 1.5 - 1.0
+    own.rows["A"] = make_rows(gains + differences + shift)
+    own.rows["B"] = make_rows(gains)
+    figures = compute_figures(compare([own], make_models("A", "B")), 1)
+    (pair,) = figures.sets[0].paired
+    assert verdict in describe_verdict(pair), pair
+    markdown, _, page = write(tmp_path, compare([own], make_models("A", "B")))
+    for text in (markdown, page):
+        assert ("is better" in text) == (shift != 0.0), "a verdict that the interval denies"
+    if shift == 0.0:
+        assert pair.difference.low > 0 or pair.difference.high < 0, "mixtures alone would say so"
+
+
+def test_a_gain_whose_interval_holds_zero_is_not_called_worse():
+    own = make_set()
+    own.rows["A"] = make_rows(np.tile([-5.0, 4.0], 6))
+    (said,) = describe_quality(compute_figures(compare([own], make_models("A")), 1))
+    assert "not clearly different from the unprocessed mixture" in said and "worse" not in said
 
 
 def test_paired_differences_of_all_pairs_and_against_the_best():
@@ -200,9 +236,9 @@ def test_page_is_self_contained_and_escapes_names(tmp_path):
     worst = change(own.rows[EVIL][0], speaker_1_ID=EVIL, mixture_ID=EVIL, si_sdri=-9.0)
     own.rows[EVIL][0] = worst
     markdown, _, page = write(tmp_path, compare([own], make_models(EVIL), by=EVIL), n_worst=2)
-    assert "<script" not in page and "&lt;script&gt;alert(" in page
+    assert "<script>alert" not in page and "&lt;script&gt;alert(" in page
     assert not re.search(r"(src|href)=[\"'](?!data:)|https?://|url\(|@import", page)
-    assert page.count("<audio") == page.count("data:audio/wav;base64,") == 2 * 5
+    assert page.count("<audio") == page.count("data:audio/flac;base64,") == 2 * 5
     tables = [line for line in markdown.splitlines() if line.startswith("|") and "script" in line]
     assert tables and all("</script>\\|&co" in line for line in tables)
 
@@ -217,11 +253,14 @@ def test_players_follow_the_permutation_and_the_level(tmp_path, monkeypatch):
 
     monkeypatch.setattr(
         "separation.compare.report.show_signals",
-        lambda mixture, estimates, rate, longest: shown.append((mixture, estimates, rate)) or "",
+        lambda title, signals, rate, *rest: shown.append((signals, rate)) or "",
     )
     write(tmp_path, compare([own], make_models("A")), n_worst=1, render=render_swapped)
-    mixture, estimates, rate = shown[0]
-    assert np.allclose(estimates, mixture.sources, atol=1e-5) and rate == RATE
+    (mixture, *signals), rate = shown[0]
+    samples = [signal.samples for signal in signals]
+    assert [signal.name for signal in signals[::2]] == ["reference 1", "estimate 1"]
+    assert np.allclose(samples[2:], samples[:2], atol=1e-5) and rate == RATE
+    assert np.allclose(mixture.samples, sum(samples[:2]), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [UserError, RuntimeError, IndexError])
@@ -242,7 +281,7 @@ def test_long_and_very_short_mixtures_have_players(tmp_path):
 
     comparison = compare([make_set(n=1)], make_models("A"))
     _, _, page = write(tmp_path, comparison, n_worst=1, render=render_of(20 * RATE))
-    assert page.count("first 15 s</figcaption>") == 5
+    assert page.count("(the first 15.0 s)</h3>") == 1 and page.count("<audio") == 5
     _, _, page = write(tmp_path, comparison, n_worst=1, render=render_of(40))
     assert page.count("<audio") == 5
 
@@ -259,7 +298,7 @@ def test_three_speakers_one_mixture_and_other_metrics(tmp_path):
         return mix("m00", signals)
 
     markdown, figures, page = write(tmp_path, comparison, n_worst=1, render=render_three)
-    assert "| voice1, voice2, voice3 |" in markdown and page.count("estimate 3</figcaption>") == 2
+    assert "| voice1, voice2, voice3 |" in markdown and page.count(">estimate 3</span>") == 2
     assert "| A | 0.812 (no interval) |" in markdown and "| STOI | my set |" in markdown
     assert "| SAR, dB | my set |" in markdown and figures["metric"] == "si_sdri"
     assert choose_metric(("stoi",)) == "stoii" and choose_metric(("sar",)) == "sar"
@@ -299,6 +338,4 @@ def test_blocks_take_no_text_for_markup():
     text = blocks_to_markdown(blocks)
     assert text == "## a # b\n\n| <h> |\n|---|\n| x\\|y z |\n\n- <b>\n"
     page = blocks_to_html(blocks)
-    assert (
-        "<td>x|y z</td>" in page and "<th>&lt;h&gt;</th>" in page and "<li>&lt;b&gt;</li>" in page
-    )
+    assert "<td>x|y z</td>" in page and ">&lt;h&gt;</th>" in page and "<li>&lt;b&gt;</li>" in page

@@ -8,21 +8,22 @@ import pytest
 from separation.config.load import load_conf
 from separation.environment import format_command
 from separation.evaluation.intervals import MeanInterval
+from separation.evaluation.score_rows import ScoreRow, format_scores_csv
 from separation.evaluation.summary import GroupSummary, Summary, write_summary
 from separation.experiment.experiment import Experiment
 from separation.experiment.folder import DataFolder, ExperimentFolder
 from separation.experiment.open import open_experiment
 from separation.experiment.roots import CorpusRoots
-from separation.files import hash_value, write_json
+from separation.files import hash_value, write_json, write_text
 from separation.mixtures.table import SourceRef, make_row, write_mixture_table
-from separation.reports import training_report
+from separation.reports import results
+from separation.reports.results import format_results
 from separation.reports.sanity import (
     describe_baseline,
     describe_overfit,
     describe_speakers,
     list_sanity_notes,
 )
-from separation.reports.training_report import format_results
 from tests.conftest import ROOT
 
 
@@ -51,10 +52,20 @@ def experiment(tmp_path) -> Experiment:
     )
 
 
+def add_scores(folder: ExperimentFolder, summary: Summary) -> None:
+    """A table whose mixtures lie 0.2 dB about the summary's mean, of speakers whom nobody knows."""
+    mean = summary.find_mean("test", "model", "si_sdri").mean
+    rows = [
+        ScoreRow(mixture_id=f"m{k}", values={"si_sdri": mean + 0.2 * (-1) ** k}) for k in range(8)
+    ]
+    write_text(folder.scores("test", "model"), format_scores_csv(rows))
+
+
 def add_baseline(experiment: Experiment, tag: str, summary: Summary) -> None:
-    folder = experiment.folder.path.parents[1] / "STFTMask" / tag
-    write_summary(folder / "evaluation" / "summary.json", summary)
-    (folder / "curves.csv").write_text("epoch,step,elapsed_s\n0,55,60.0\n")
+    folder = ExperimentFolder(experiment.folder.path.parents[1] / "STFTMask" / tag)
+    write_summary(folder.summary, summary)
+    add_scores(folder, summary)
+    folder.curves.write_text("epoch,step,elapsed_s\n0,55,60.0\n")
 
 
 def test_overfit_verdict_is_stated_or_its_command(experiment):
@@ -82,23 +93,40 @@ def test_baseline_is_asked_for_where_there_is_none(experiment):
 @pytest.mark.parametrize(
     ("ours", "theirs", "message"),
     [
-        (5.0, 4.0, "difference 1.00 dB: ConvTasNet clearly beats it"),
-        (5.0, 4.7, "difference 0.30 dB: ConvTasNet does not clearly beat it, so something may be"),
-        (3.0, 4.0, r"difference -1.00 dB: .*both trained as long \(70 and 55 steps\)"),
+        (5.0, 4.0, r"difference 1.00 \[1.00, 1.00\] dB: ConvTasNet clearly beats it"),
+        (4.0, 4.0, r"difference 0.00 \[0.00, 0.00\] dB: ConvTasNet does not clearly beat it, so"),
+        (3.0, 4.0, r"difference -1.00 \[.*both trained as long \(70 and 55 steps\)"),
     ],
 )
-def test_baseline_is_compared_by_intervals(experiment, ours, theirs, message):
+def test_baseline_is_compared_by_the_difference_on_the_same_mixtures(
+    experiment, ours, theirs, message
+):
     add_baseline(experiment, "default", make_summary(theirs))
     add_baseline(experiment, "worse", make_summary(theirs - 3))
+    add_scores(experiment.folder, make_summary(ours))
     note = describe_baseline(experiment, make_summary(ours))
     assert re.search(message, note), note
-    assert f"{theirs:.2f} [{theirs - 0.2:.2f}, {theirs + 0.2:.2f}] dB" in note
-    assert "STFTMask (default:" in note
+    assert re.search(rf"STFTMask \(default: .*\) {theirs:.2f} \[", note)
+
+
+def test_a_difference_of_few_people_beats_nothing(experiment):
+    """1,000 mixtures of three speakers: an interval over mixtures would call it clear."""
+    pairs = [("a", "b"), ("a", "c"), ("b", "c")]
+    add_baseline(experiment, "default", make_summary(4.0))
+    for folder, gain in ((experiment.folder, 5.0), (experiment.folder.list_baselines()[0], 4.0)):
+        rows = [
+            ScoreRow(mixture_id=f"m{k}", speakers=pairs[k % 3], values={"si_sdri": gain + k % 3})
+            for k in range(1000)
+        ]
+        write_text(folder.scores("test", "model"), format_scores_csv(rows))
+    note = describe_baseline(experiment, make_summary(5.0))
+    assert "difference 1.00 (no interval) dB: ConvTasNet does not clearly beat it" in note
 
 
 def test_results_hold_both_sentences(experiment, monkeypatch):
     add_baseline(experiment, "default", make_summary(4.0))
-    monkeypatch.setattr(training_report, "compare_fingerprints", lambda _: {})
+    add_scores(experiment.folder, make_summary(5.0))
+    monkeypatch.setattr(results, "compare_fingerprints", lambda _: {})
     run = dict.fromkeys(("commit", "seed", "conf_fingerprint", "device", "python"), "x")
     run |= {"recipe": "folder/ConvTasNet", "fingerprints": {"test": "aa"}, "versions": {}}
     text = format_results(experiment, make_summary(5.0), run)
