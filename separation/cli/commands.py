@@ -54,6 +54,10 @@ TOOL_COMMANDS = {
     "overfit": Command(
         "separation.overfit.command", "overfit to ten training mixtures; exit 1: it cannot"
     ),
+    "diagnose": Command(
+        "separation.diagnose.command",
+        "what limits an experiment or a recipe, what to change, and what that is worth",
+    ),
     "ablate": Command(
         "separation.ablate.command",
         "a ladder of trainings, one change each: what is it worth? exit 75: call again",
