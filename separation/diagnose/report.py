@@ -7,14 +7,9 @@ from pathlib import Path
 from separation.diagnosis.finding import Diagnosis, Evidence, Finding, Worth, write_diagnosis
 from separation.diagnosis.sentences import Writer
 from separation.files import write_text
-from separation.reports.page import (
-    Block,
-    Part,
-    Table,
-    blocks_to_html,
-    blocks_to_markdown,
-    format_page,
-)
+from separation.reports.findings import show_evidence, show_first
+from separation.reports.page import Block, Page, Part, Table, blocks_to_markdown, format_page
+from separation.reports.words import Words
 
 WIDTH = 100  # of the terminal's lines; Chinese has no spaces to break at
 INDENT = "   "
@@ -28,11 +23,24 @@ def write_diagnosis_files(folder: Path, diagnosis: Diagnosis) -> list[Path]:
     """
     paths = [folder / f"diagnosis.{suffix}" for suffix in ("json", "md", "html")]
     write_diagnosis(paths[0], diagnosis)
-    parts = list_parts(diagnosis)
-    write_text(paths[1], blocks_to_markdown(parts))
-    title = Writer(diagnosis.language).say("page", "title", {"experiment": diagnosis.experiment})
-    write_text(paths[2], format_page(title, blocks_to_html(parts)))
+    write_text(paths[1], blocks_to_markdown(list_parts(diagnosis)))
+    write_text(paths[2], format_html(diagnosis))
     return paths
+
+
+def format_html(diagnosis: Diagnosis) -> str:
+    """The page: every finding, then its evidence and all that was looked at."""
+    words, n_all = Words(diagnosis.language), len(diagnosis.findings)
+    title = Writer(diagnosis.language).say("page", "title", {"experiment": diagnosis.experiment})
+    page = Page(
+        title=title,
+        origin=diagnosis.experiment,
+        window=title,
+        body=show_first(diagnosis, words, n_all) + show_evidence(diagnosis, words),
+        footer="",
+        language=diagnosis.language,
+    )
+    return format_page(page)
 
 
 def format_text(diagnosis: Diagnosis) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from separation.config.schema import Conf
-from separation.corpora.table import read_table
 from separation.diagnosis.clipping import measure_clipped_share
 from separation.diagnosis.compared import read_compared
 from separation.diagnosis.figures import (
@@ -25,6 +24,7 @@ from separation.experiment.experiment import Experiment
 from separation.files import hash_value, read_json
 from separation.mixtures.table import MixtureRow, read_mixture_table
 
+AUDIT = "audit.json"  # of stage 1, beside the corpus table
 ENDLESS_MIN = 100000.0  # conf/default.yml's training.budget_min: epochs decide
 LISTS = {  # published training lists by data set and name
     ("librimix", "train-100"): "Libri2Mix train-100",
@@ -85,6 +85,7 @@ def read_training(experiment: Experiment) -> TrainingFigures | None:
         annealed=conf.schedule == "cosine" or conf.anneal_share > 0,
         may_go_on="epochs" in conf.may_change,
         planned_epochs=conf.epochs,
+        budget_min=conf.budget_min if conf.budget_min < ENDLESS_MIN else None,
         ended_itself=0 < conf.early_stop <= len(epochs) - 1 - best,
         # SepReformer's training loss is of its early estimates too
         compares=not conf.loss_ceiling and experiment.conf.model.name != "SepReformer",
@@ -142,11 +143,10 @@ def measure_data(experiment: Experiment, training: TrainingFigures | None) -> Da
 
 def _measure_speakers(experiment: Experiment) -> tuple[int | None, int | None, float | None]:
     """Speakers, utterances and hours of the recordings that training draws from."""
-    table = experiment.data.table
-    if table.is_file():
-        rows = [row for row in read_table(table) if row.split == "train"]
-        hours = sum(row.duration_s for row in rows) / 3600
-        return len({row.speaker for row in rows}), len(rows), hours
+    audit = read_json(experiment.data.path / AUDIT)
+    if audit is not None and "train" in audit["splits"]:
+        train = audit["splits"]["train"]
+        return train["speakers"], train["utterances"], train["hours"]
     rows_of_list = _read_list(experiment)
     if rows_of_list:
         speakers = {source.speaker for row in rows_of_list for source in row.sources} - {""}

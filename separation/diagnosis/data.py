@@ -38,9 +38,7 @@ def check_little_data(
         return None
     gains = _find_seen_and_unseen(tests)
     evidence = [Shown(code="speakers", values={"n": data.speakers or 0}, plot=_plot_speakers(data))]
-    if data.speech_h is not None:
-        values = {"hours": data.speech_h, "n": data.utterances or 0}
-        evidence.append(Shown(code="speech", values=values))
+    evidence += show_speech(data)
     if training and gap is not None and gap >= GAP_DB:
         evidence.append(show_gap(training, gap))
     if gains:
@@ -53,6 +51,16 @@ def check_little_data(
         keys=_list_keys_of_more(data),
         gain=Gain(measured="speakers") if few else Gain(0.5, 1.5),
     )
+
+
+def show_speech(data: DataFigures) -> list[Shown]:
+    """What training speakers say, as far as it is known."""
+    if data.speech_h is not None:
+        values = {"hours": data.speech_h, "n": data.utterances or 0}
+        return [Shown(code="speech", values=values)]
+    if data.utterances is not None:
+        return [Shown(code="utterances", values={"n": data.utterances})]
+    return []
 
 
 def _plot_speakers(data: DataFigures) -> PlotDraft:

@@ -36,7 +36,6 @@ def diagnose_experiment(
     compared: Sequence[Path] = (),
     validated: Path | None = None,
     against_db: float | None = None,
-    options: Sequence[str] | None = None,
 ) -> Diagnosis:
     """What limits an experiment, or a recipe of which nothing is trained yet.
 
@@ -46,7 +45,6 @@ def diagnose_experiment(
         compared: files ``comparison.json`` of ``compare``.
         validated: a ``validation.json`` of ``validate``.
         against_db: the figure that the user compares with.
-        options: of a command line that opens the experiment; None: its recipe and tag.
 
     Raises:
         UserError: a file is broken.
@@ -56,15 +54,8 @@ def diagnose_experiment(
     )
     conf = experiment.conf
     train = conf.metadata.train if experiment.origin == "published" else ""
-    words = list_options(experiment) if options is None else options
-    return diagnose_figures(figures, language=language, train=train, options=tuple(words))
-
-
-def list_options(experiment: Experiment) -> list[str]:
-    """Recipe and tag of an experiment as options."""
-    tag, variant = experiment.folder.tag, experiment.recipe.split("/")[2:]
-    tagged = [] if tag in ("default", *variant) else ["--tag", tag]
-    return ["--recipe", experiment.recipe, *tagged]
+    options = tuple(experiment.list_options())
+    return diagnose_figures(figures, language=language, train=train, options=options)
 
 
 def diagnose_figures(
@@ -113,8 +104,8 @@ def list_drafts(figures: Figures, train: str = "") -> list[Draft]:
         *evaluation.check_compared(figures.compared),
         check_comparison(figures, train),
         model.check_size(figures.model),
-        *(evaluation.check_few_test_speakers(test) for test in tests),
-        *(evaluation.check_failures(test) for test in tests),
+        evaluation.check_few_test_speakers(tests),
+        evaluation.check_failures(tests),
         evaluation.check_test_differs(tests, run),
         data.check_segment(heard, figures.model.field_s),
     ]

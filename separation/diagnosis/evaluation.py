@@ -47,25 +47,27 @@ def show_baseline(baseline: BaselineFigures) -> Shown:
     return Shown(code="baseline", values=values)
 
 
-def check_failures(test: TestFigures) -> Draft | None:
+def check_failures(tests: list[TestFigures]) -> Draft | None:
     """Mixtures that are worse than before, swapped or merged, and what they share; a note."""
-    if max(test.worse, test.swapped, test.merged, test.twice) < FAILURES:
+    failing = [
+        own for own in tests if max(own.worse, own.swapped, own.merged, own.twice) >= FAILURES
+    ]
+    if not failing:
         return None
-    evidence = [_show_failures(test)]
-    evidence += [
+    worst = max(failing, key=lambda own: own.worse)
+    evidence = [shown for own in failing for shown in [_show_failures(own), *_show_traits(own)]]
+    values = {"split": worst.name, "worse": 100 * worst.worse}
+    return Draft(code="failures", kind="note", values=values, evidence=tuple(evidence))
+
+
+def _show_traits(test: TestFigures) -> list[Shown]:
+    return [
         Shown(
             code=f"trait_{own.code}",
             values={"value": own.value, "share": 100 * own.share, "all": 100 * own.share_all},
         )
         for own in test.traits
     ]
-    values = {"split": test.name, "worse": 100 * test.worse}
-    return Draft(
-        code="failures",
-        kind="note",
-        values=values,
-        evidence=tuple(evidence),
-    )
 
 
 def _show_failures(test: TestFigures) -> Shown:
@@ -86,15 +88,17 @@ def _show_failures(test: TestFigures) -> Shown:
     )
 
 
-def check_few_test_speakers(test: TestFigures) -> Draft | None:
+def check_few_test_speakers(tests: list[TestFigures]) -> Draft | None:
     """A score of few people says little of others; a note."""
-    if not 0 < test.n_speakers < FEW_TEST_SPEAKERS:
+    few = [own for own in tests if 0 < own.n_speakers < FEW_TEST_SPEAKERS]
+    if not few:
         return None
+    fewest = min(few, key=lambda own: own.n_speakers)
     return Draft(
         code="few_test_speakers",
         kind="note",
-        values={"split": test.name, "n": test.n_speakers},
-        evidence=(show_score(test),),
+        values={"split": fewest.name, "n": fewest.n_speakers},
+        evidence=tuple(show_score(own) for own in few),
     )
 
 
@@ -129,18 +133,24 @@ def check_test_differs(tests: list[TestFigures], training: TrainingFigures | Non
 
 def check_compared(compared: tuple[ComparedFigures, ...]) -> list[Draft]:
     """A published model on these mixtures: is it the model or the data?"""
-    drafts = []
-    for own in compared:
-        if own.is_published_set:
-            drafts.append(_draft(own, "on_published_set", "note"))
-        elif own.ours < own.theirs - BETTER_DB:
-            drafts.append(_draft(own, "published_better", "limit"))
-        elif own.theirs < own.published_db - BETTER_DB:
-            drafts.append(_draft(own, "data_harder", "note"))
-    return drafts
+    drafts: dict[str, Draft] = {}  # the best published model of each kind
+    for own in sorted(compared, key=lambda own: -own.theirs):
+        code = _classify(own)
+        if code:
+            drafts.setdefault(code, _draft_compared(own, code))
+    return list(drafts.values())
 
 
-def _draft(own: ComparedFigures, code: str, kind: str) -> Draft:
+def _classify(own: ComparedFigures) -> str:
+    """What a comparison says; empty: nothing."""
+    if own.is_published_set:
+        return "on_published_set"
+    if own.ours < own.theirs - BETTER_DB:
+        return "published_better"
+    return "data_harder" if own.theirs < own.published_db - BETTER_DB else ""
+
+
+def _draft_compared(own: ComparedFigures, code: str) -> Draft:
     values: dict[str, object] = {
         "name": own.name,
         "set": own.test_set,
@@ -157,7 +167,7 @@ def _draft(own: ComparedFigures, code: str, kind: str) -> Draft:
         ours = (-own.difference.mean, -high, -low)
     return Draft(
         code=code,
-        kind="limit" if kind == "limit" else "note",
+        kind="limit" if is_better else "note",
         values=values,
         evidence=(Shown(code="compared", values=values),),
         keys=(("training.init_from", own.name),) if is_better else (),

@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from separation.diagnosis.data import show_distinct, show_gap
+from separation.diagnosis.data import show_distinct, show_gap, show_speech
 from separation.diagnosis.draft import Shown
 from separation.diagnosis.evaluation import show_baseline, show_score
 from separation.diagnosis.figures import (
@@ -28,9 +28,7 @@ def _list_data(data: DataFigures) -> list[Shown]:
     shown = []
     if data.speakers is not None:
         shown.append(Shown(code="speakers", values={"n": data.speakers}))
-    if data.speech_h is not None:
-        speech = {"hours": data.speech_h, "n": data.utterances or 0}
-        shown.append(Shown(code="speech", values=speech))
+    shown += show_speech(data)
     shown.append(Shown(code="mixing_dynamic" if data.dynamic else "mixing_fixed"))
     if data.listed is not None and not data.dynamic:
         shown.append(show_distinct(data))

@@ -133,6 +133,7 @@ class TrainingFigures:
         annealed: whether the rate was planned to fall to its end.
         may_go_on: whether the same command with more epochs goes on.
         planned_epochs: ``training.epochs``.
+        budget_min: ``training.budget_min``; None where it is endless.
         ended_itself: whether early stopping ended it.
         compares: whether the training loss is of the same kind as dev's.
         is_si_sdr: whether losses are SI-SDR.
@@ -141,7 +142,6 @@ class TrainingFigures:
         clipped_share: of the steps that were looked at, those whose gradient was clipped; None
             where nothing was logged.
         began_from: checkpoint that weights were taken from; empty: none.
-        recipe, tag: for commands.
     """
 
     epochs: tuple[Epoch, ...]
@@ -150,6 +150,7 @@ class TrainingFigures:
     annealed: bool = False
     may_go_on: bool = True
     planned_epochs: int = 100
+    budget_min: float | None = None
     ended_itself: bool = False
     compares: bool = True
     is_si_sdr: bool = True
@@ -157,8 +158,6 @@ class TrainingFigures:
     clip: float = 5.0
     clipped_share: float | None = None
     began_from: str = ""
-    recipe: str = "folder/ConvTasNet"
-    tag: str = "default"
 
     @property
     def last(self) -> Epoch:

@@ -13,8 +13,6 @@ from separation.experiment.open import name_data
 from separation.experiment.roots import CorpusRoots
 from separation.files import hash_text_file, read_rows
 
-SPLITS = ("train", "dev", "test", "test_seen", "test_unseen")
-
 
 def open_finished(path: Path, data: Path = ROOT / "data") -> Experiment:
     """An experiment by its folder, ``exp/MIX/MODEL/TAG``.
@@ -47,15 +45,23 @@ def open_finished(path: Path, data: Path = ROOT / "data") -> Experiment:
 
 
 def find_data(shared: Path, fingerprints: dict[str, str]) -> Path | None:
-    """The data folder below ``data/MIX`` whose mixture tables have these fingerprints."""
-    for table in sorted(shared.glob("**/metadata/dev.csv")):
-        own = {split: table.with_name(f"{split}.csv") for split in fingerprints}
-        if own and all(
-            name.is_file() and hash_text_file(name) == fingerprints[split]
-            for split, name in own.items()
-        ):
-            return table.parents[1]
-    return None
+    """The data folder below ``data/MIX`` whose mixture tables have these fingerprints.
+
+    Of several the one that has most of them; none that has another table of that name.
+    """
+    n_same = {
+        table.parents[1]: _count_same(table.parent, fingerprints)
+        for table in sorted(shared.glob("**/metadata/dev.csv"))
+    }
+    best = max(n_same, key=lambda path: n_same[path], default=None)
+    return best if best is not None and n_same[best] > 0 else None
+
+
+def _count_same(folder: Path, fingerprints: dict[str, str]) -> int:
+    """Tables that are those of the experiment; 0 where one is another."""
+    tables = {split: folder / f"{split}.csv" for split in fingerprints}
+    there = {split: hash_text_file(path) for split, path in tables.items() if path.is_file()}
+    return len(there) if all(fingerprints[split] == own for split, own in there.items()) else 0
 
 
 def _guess(conf: Conf) -> str:

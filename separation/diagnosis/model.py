@@ -15,15 +15,21 @@ def check_field(model: ModelFigures) -> Draft | None:
     seconds = model.field_s
     if seconds is None or seconds >= SHORT_FIELD_S:
         return None
-    evidence = show_field(model)
+    frames = model.field_frames or 0
+    values = {
+        "seconds": seconds,
+        "rate_khz": model.sample_rate / 1000,
+        "frames": frames,
+        "mistaken_ms": 1000 * frames / model.sample_rate,
+    }
     very_short = seconds < VERY_SHORT_FIELD_S
     # 0.5 s lacks little; a few windows can no longer tell voices apart by anything but timbre
     expected = Gain(0.3, 1.5) if seconds > SMALL_FIELD_S / 8 else Gain(1.0, 4.0)
     return Draft(
         code="field_rate" if _has_windows_of_lower_rate(model) else "field",
         kind="limit",
-        values={"seconds": seconds, "rate_khz": model.sample_rate / 1000},
-        evidence=(evidence,),
+        values=values,
+        evidence=(show_field(model),),
         keys=_lengthen(model),
         gain=expected if very_short else Gain(measured="field"),
     )

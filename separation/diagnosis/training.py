@@ -26,6 +26,7 @@ RISING_ANNEALED_DB = 0.5  # the same before the rate falls, which then brings so
 FELL_BACK_DB = 0.5  # below the best epoch, more than an epoch's noise
 ANNEALED = 0.5  # of the base rate, below which dev rises by the rate's fall too
 STALLED_DB = RISING_DB
+LONGER = 4  # times, where more time is the advice
 USUAL_LR = 0.001
 
 
@@ -204,9 +205,17 @@ def check_stopped_early(training: TrainingFigures | None, data: DataFigures) -> 
         kind="limit",
         values=values,
         evidence=tuple(evidence),
-        keys=(("training.epochs", str(4 * len(training.epochs))),),
+        keys=(_lengthen(training),),
         gain=Gain(rise, 2 * rise),
     )
+
+
+def _lengthen(training: TrainingFigures) -> tuple[str, str]:
+    """Four times as long, by the key that ended it."""
+    minutes = training.budget_min
+    if minutes is not None and len(training.epochs) < training.planned_epochs:
+        return "training.budget_min", f"{LONGER * minutes:g}"
+    return "training.epochs", str(LONGER * len(training.epochs))
 
 
 def _is_past_best(epochs: tuple[Epoch, ...]) -> bool:

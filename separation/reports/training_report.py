@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from separation.config.schema import ORACLES
+from separation.diagnosis.diagnose import diagnose_experiment
 from separation.diagnosis.finding import Diagnosis, Plot, Series
 from separation.evaluation.breakdown import measure_breakdown, rank_worst
 from separation.evaluation.estimators import make_model_estimator
@@ -54,7 +55,8 @@ def write_report(experiment: Experiment) -> list[Path]:
     summary, run = folder.read_summary(), folder.read_run()
     assert summary is not None and run is not None, f"{folder.path} is not evaluated"
     write_text(folder.results, format_results(experiment, summary, run))
-    report = TrainingReport(experiment=experiment, summary=summary, run=run)
+    diagnosis = diagnose_experiment(experiment, language=experiment.conf.report.language)
+    report = TrainingReport(experiment=experiment, summary=summary, run=run, diagnosis=diagnosis)
     write_text(folder.report, report.format())
     return [folder.results, folder.report]
 

@@ -71,7 +71,7 @@ def test_what_was_measured_is_quoted_with_its_interval_and_budget():
 
 def test_a_gain_whose_interval_holds_zero_was_not_shown():
     worth = Writer("en").write_worth(Gain(measured="field"))
-    assert "nothing was shown" in worth.source
+    assert "it brought nothing" in worth.source
 
 
 def test_the_rest_is_expected_and_not_measured():
