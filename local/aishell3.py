@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from separation.corpora.plugin import CorpusCheck, CorpusInfo, DownloadRequest, Licence, Recording
+from separation.corpora.recording_checks import read_table_text
 from separation.download.fetch import check_space, count_remaining, download_file
 from separation.download.unpack import unpack
 from separation.errors import MissingInputError, UserError
@@ -159,7 +160,7 @@ def read_speakers(path: Path) -> dict[str, Speaker]:
         UserError: a line that is none of speaker, age group, sex, accent.
     """
     speakers = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_table_text(path)[0].splitlines(), 1):
         fields = [field.strip() for field in line.split("\t") if field.strip()]
         if not fields or line.startswith("#"):
             continue
@@ -181,7 +182,7 @@ def read_contents(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise MissingInputError(f"{path}: not there; it comes with AISHELL-3's archive.")
     contents = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_table_text(path)[0].splitlines():
         name, _, text = line.partition("\t")
         contents[name.strip()] = split_content(text)[0]
     return contents

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from separation.corpora.audio_tree import walk_links
 from separation.corpora.plugin import CorpusInfo, DownloadRequest, Licence, Recording
+from separation.corpora.recording_checks import read_table_text
 from separation.download.fetch import check_space, count_remaining, download_file
 from separation.download.unpack import UNPACKED_PER_PACKED, unpack
 from separation.errors import MissingInputError, UserError
@@ -116,7 +117,7 @@ def _read_transcripts(folder: Path, names: list[str]) -> dict[str, str]:
         line
         for name in sorted(names)
         if name.endswith(".trans.txt")
-        for line in (folder / name).read_text(encoding="utf-8").splitlines()
+        for line in read_table_text(folder / name)[0].splitlines()
     ]
     return dict(line.split(" ", 1) for line in lines if " " in line)
 
@@ -126,7 +127,7 @@ def read_sexes(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise MissingInputError(f"{path}: not there; it comes with each of LibriSpeech's archives.")
     sexes = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_table_text(path)[0].splitlines():
         fields = [field.strip() for field in line.split("|")]
         if not line.startswith(";") and len(fields) >= 3:
             sexes[fields[0]] = fields[1]

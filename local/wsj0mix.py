@@ -5,6 +5,7 @@ from pathlib import Path
 
 from local.wsj0 import UTTERANCE, index_corpus, name_utterance
 from separation.corpora.plugin import CorpusInfo, Licence
+from separation.corpora.recording_checks import read_table_text
 from separation.download.fetch import hash_git_blob
 from separation.errors import MissingInputError, UserError
 from separation.mixtures.table import MixtureRow, parse_row
@@ -94,7 +95,7 @@ def read_list(root: Path, n_src: int, name: str, speech: Path) -> list[MixtureRo
 
 def _read_entries(path: Path, n_src: int) -> list[tuple[list[str], list[str]]]:
     entries = []
-    for number, line in enumerate(path.read_text(encoding="ascii").splitlines(), 1):
+    for number, line in enumerate(read_table_text(path)[0].splitlines(), 1):
         fields = line.split()
         if len(fields) != 2 * n_src:
             raise UserError(
@@ -162,5 +163,5 @@ def read_levels(folder: Path) -> dict[str, str]:
     tables = sorted(folder.glob("activlev_*.txt"))
     if not tables:
         raise MissingInputError(f"{folder}: holds no activlev_*.txt; clone pywsj0-mix whole.")
-    lines = (line.split() for table in tables for line in table.read_text().splitlines())
+    lines = (line.split() for table in tables for line in read_table_text(table)[0].splitlines())
     return {fields[0]: fields[1] for fields in lines if len(fields) >= 2}

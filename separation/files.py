@@ -2,10 +2,12 @@
 
 import contextlib
 import csv
+import fcntl
 import hashlib
 import io
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -47,10 +49,38 @@ def check_writable(folder: Path, advice: str) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".probe").touch()
-        (folder / ".probe").unlink()
+        probe = folder / f".probe-{os.getpid()}"  # its own: two calls may look at one folder
+        probe.touch()
+        probe.unlink()
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); {advice}.") from error
+
+
+@contextlib.contextmanager
+def hold_folder(folder: Path, name: str) -> Iterator[bool]:
+    """Let one process at a time work in a folder; others wait, and say so.
+
+    The lock goes with the process, however it ends; a file system without locks is taken as it is.
+
+    Args:
+        folder: made if absent.
+        name: of the work, for the lock's file and the line.
+
+    Yields:
+        whether another process worked there meanwhile, which may have done what is to be done.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f".{name}.lock", "a", encoding="utf-8") as handle:
+        waited = False
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            waited = True
+            print(f"{folder}: another process works there ({name}); waiting", file=sys.stderr)
+            fcntl.lockf(handle, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        yield waited
 
 
 def write_text(path: Path, text: str) -> None:
@@ -68,7 +98,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file; ``None`` where it is absent or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
 
 
@@ -82,9 +112,16 @@ def format_rows(rows: list[dict[str, Any]], columns: list[str] | None = None) ->
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read a CSV table as one dict a row; Excel's mark at the start is no part of it."""
-    with open(path, encoding="utf-8-sig", newline="") as handle:
-        return list(csv.DictReader(handle))
+    """Read a CSV table as one dict a row; Excel's mark at the start is no part of it.
+
+    Raises:
+        UserError: it is no UTF-8, or no CSV.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as handle:
+            return list(csv.DictReader(handle))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: is not a CSV table ({error}); make it again.") from error
 
 
 def stamp_file(path: Path) -> list[Any]:

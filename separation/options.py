@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from separation.environment import ROOT
 from separation.errors import UserError
+from separation.safe_paths import shorten_name
 
 DEFAULT_RECIPE = "mini/ConvTasNet"
 DATA, EXP = ROOT / "data", ROOT / "exp"
@@ -24,7 +25,7 @@ MODEL_HELP = (
     "shipped, a file, experiment folder, Hub name[@revision], published name or URL (see `models`)"
 )
 TRUST_HELP = "unpickle freely, which runs whatever the file says"
-TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 OVERRIDE = re.compile(r"([^.=]+)\.([^=]+)=(.*)", re.DOTALL)
 
 
@@ -98,7 +99,8 @@ def check_tag(text: str) -> str:
     """
     if not TAG.fullmatch(text):
         raise UserError(
-            f"--tag {text}: use letters, digits, '.', '_', '-', a letter or digit first."
+            f"--tag {shorten_name(text)[1:-1]}: use letters, digits, '.', '_', '-', a letter or "
+            "digit first, 100 at most."
         )
     return text
 

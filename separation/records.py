@@ -14,11 +14,14 @@ no old result undone.
 
 import dataclasses
 import functools
+import reprlib
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from separation.errors import UserError, check_choice
+
+LARGEST = 1e9  # of any number with bounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,7 @@ class Bounds:
         at_most: upper bound, included.
         multiple_of: of which the number is a multiple.
         unit: of the bounds, for the sentence.
+        limit: largest magnitude that means anything; beyond it a process would only hang or fail.
     """
 
     above: float | None = None
@@ -40,6 +44,7 @@ class Bounds:
     at_most: float | None = None
     multiple_of: int | None = None
     unit: str = ""
+    limit: float = LARGEST
 
     def hold(self, value: float) -> bool:
         """Whether a number is within the bounds."""
@@ -55,6 +60,10 @@ class Bounds:
         """Raise :class:`UserError` where the value of a key is outside."""
         if not self.hold(value):
             raise UserError(f"{key}={value} must be {self.describe()}.")
+        if abs(value) > self.limit:
+            raise UserError(
+                f"{key}={value} must be at most {self.limit:g} {self.unit}".rstrip() + "."
+            )
 
     def describe(self) -> str:
         """The bounds in words.
@@ -120,7 +129,7 @@ def _check_value(key: str, value: Any, hint: Any) -> None:
     kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if not _is_of(value, get_origin(kind) or kind):
         name = (get_origin(kind) or kind).__name__
-        raise UserError(f"{key}={value!r} should be a {name}.")
+        raise UserError(f"{key}={reprlib.repr(value)} should be a {name}.")
     for limit in getattr(hint, "__metadata__", ()):
         limit.check(key, value)
     for part in value if get_origin(kind) is list else ():
@@ -132,6 +141,12 @@ def _is_of(value: Any, kind: type) -> bool:
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, (int, float) if kind is float else kind)
+
+
+def list_choices(kind: type, name: str) -> tuple[Any, ...]:
+    """The values that a field's ``Literal`` names; none where it is no choice."""
+    hint = _read_hints(kind).get(name)
+    return get_args(hint) if get_origin(hint) is Literal else ()
 
 
 def drop_later_fields(record: Any) -> dict[str, Any]:

@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from separation.errors import MissingInputError, UserError
-from separation.text import explain_error, suggest_nearest
+from separation.text import suggest_nearest
+from separation.yaml_files import read_yaml
 
 Value = str | int | float | bool | list
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]*")
+PLAIN = re.compile(r"true|false|-?[0-9]{1,18}(\.[0-9]{1,18})?")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]{0,99}")
 LADDER_KEYS = ("recipe", "steps", "validate_every", "corpora", "tests", "set", "rungs")
 RUNG_KEYS = ("label", "from", "set", "corpora", "steps")
 DERIVED = ("training.epochs", "training.epoch_mixtures", "training.seed")
@@ -122,11 +122,23 @@ def read_ladder(path: Path, steps: int | None = None) -> Ladder:
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingInputError(f"{path}: no such ladder; give the path of its YAML file.")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {explain_error(error)}.") from error
-    return _read_mapping(values, str(path))
+    return _read_mapping(_type_plainly(read_yaml(path)), str(path))
+
+
+def _type_plainly(value: Any) -> Any:
+    """Numbers and booleans that are written as they are printed; ``010`` and ``1:30`` stay texts.
+
+    >>> _type_plainly({"a": ["1", "0.5", "true", "010", "1:30", "no"]})
+    {'a': [1, 0.5, True, '010', '1:30', 'no']}
+    """
+    if isinstance(value, dict):
+        return {key: _type_plainly(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_type_plainly(part) for part in value]
+    if not isinstance(value, str) or not PLAIN.fullmatch(value):
+        return value
+    typed = json.loads(value)
+    return typed if json.dumps(typed) == value else value
 
 
 def _read_rungs(values: dict[str, Any], path: Path, steps: int | None) -> tuple[Rung, ...]:

@@ -1,18 +1,20 @@
 """What containers state of their length where libsndfile does not compare it with what is there.
 
 AU, NIST sphere, Wave64 and RF64 state the bytes of their samples; Ogg (Vorbis, Opus) is a sequence
-of pages that each state their own, the last one marked. Elsewhere libsndfile itself notes the
+of pages that each state their own, a number and a checksum. Elsewhere libsndfile itself notes the
 difference.
 """
 
 import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-OGG_TAIL_BYTES = 1 << 17  # two pages of the largest size
-END_OF_STREAM = 4  # in the flags of a page
+OGG_HEAD_BYTES, OGG_LAST = 27, 4  # of a page's head; the flag of a stream's last page
 HEAD_BYTES = 1 << 12
 NOT_STATED = {0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}
+MIRRORED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+TRUNCATED, DAMAGED = "is truncated", "is damaged in the middle"
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 
 
@@ -23,8 +25,6 @@ def is_cut_off(path: Path, container: str) -> bool:
         path: of the file.
         container: libsndfile's name of it, such as ``OGG``.
     """
-    if container == "OGG":
-        return _lacks_pages(path)
     find_end = FIND_END.get(container)
     if find_end is None:
         return False
@@ -51,20 +51,45 @@ def is_mp3_of_unknown_length(path: Path) -> bool:
     return not any(name in head for name in (b"Xing", b"Info", b"VBRI"))
 
 
-def _lacks_pages(path: Path) -> bool:
-    """Whether the last page of an Ogg file is cut, or not marked as a stream's last (RFC 3533)."""
-    with open(path, "rb") as handle:
-        handle.seek(max(0, path.stat().st_size - OGG_TAIL_BYTES))
-        tail = handle.read()
-    start = tail.rfind(b"OggS\0")
-    if start < 0:
-        return False
-    page = tail[start:]
-    n_segments = page[26] if len(page) > 26 else 255
-    lengths = page[27 : 27 + n_segments]
-    if len(lengths) < n_segments or len(page) < 27 + n_segments + sum(lengths):
-        return True
-    return not page[5] & END_OF_STREAM
+def find_ogg_fault(path: Path) -> str:
+    """What the pages of an Ogg file tell of samples that are not there (RFC 3533); else empty.
+
+    libsndfile goes on behind a damaged page as if there had been none, or stops there.
+
+    Returns:
+        ``is truncated``, ``is damaged in the middle``, or nothing.
+    """
+    data = path.read_bytes()
+    numbers: dict[bytes, int] = {}  # by the stream's serial number
+    place, flags = 0, OGG_LAST
+    while place < len(data):
+        n_segments = data[place + 26] if len(data) > place + 26 else 0
+        body = place + OGG_HEAD_BYTES + n_segments
+        end = body + sum(data[place + OGG_HEAD_BYTES : body])
+        if data[place : place + 4] != b"OggS"[: len(data) - place]:
+            return DAMAGED
+        if len(data) < max(end, place + OGG_HEAD_BYTES):
+            return TRUNCATED
+        head, serial = data[place:body], data[place + 14 : place + 18]
+        number, stated = (int.from_bytes(head[at : at + 4], "little") for at in (18, 22))
+        blank = head[:22] + bytes(4) + head[26:]
+        if (
+            numbers.get(serial, number - 1) != number - 1
+            or sum_ogg(blank + data[body:end]) != stated
+        ):
+            return DAMAGED
+        numbers[serial], flags, place = number, head[5], end
+    return "" if flags & OGG_LAST else TRUNCATED
+
+
+def sum_ogg(page: bytes) -> int:
+    """Ogg's checksum: zlib's polynomial with the bits in the other order, from zero.
+
+    >>> hex(sum_ogg(b"OggS"))
+    '0x5fb0a94f'
+    """
+    mirrored = zlib.crc32(page.translate(MIRRORED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{mirrored:032b}"[::-1], 2)
 
 
 def _find_end_of_au(head: bytes) -> int:

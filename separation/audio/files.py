@@ -15,12 +15,18 @@ try:
 except ImportError:  # pragma: no cover
     miniaudio = None
 
-from separation.audio.containers import is_cut_off, is_mp3_of_unknown_length
+from separation.audio.containers import (
+    TRUNCATED,
+    find_ogg_fault,
+    is_cut_off,
+    is_mp3_of_unknown_length,
+)
 from separation.errors import MissingInputError, UserError
 from separation.files import locate_recording
 
 DECODED_WHOLE = (".g722", ".gsm")  # formats without a header
-ABSENT, EMPTY, TRUNCATED = "is not there", "holds no samples", "is truncated"
+ABSENT, EMPTY = "is not there", "holds no samples"
+LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz, of anything that holds speech
 NO_LENGTH = "states no length, as FLAC written to a pipe does; encode it into a file"
 # Programs that write WAV to a pipe do not know the size; they state this, or a little less.
 UNKNOWN_SIZE_BYTES = 0x7FFFF000
@@ -152,6 +158,8 @@ def find_missing_samples(file: soundfile.SoundFile) -> str:
 
     libsndfile counts the samples that are there, and notes what the header says.
     """
+    if fault := find_rate_fault(file):
+        return fault
     if file.frames == 0:
         return EMPTY
     if file.frames > UNKNOWN_FRAMES:
@@ -160,7 +168,16 @@ def find_missing_samples(file: soundfile.SoundFile) -> str:
     stated = STATED_SIZE.search(remarks) if "should be" in remarks else None
     if stated and int(stated[2]) < int(stated[1]) < UNKNOWN_SIZE_BYTES:
         return TRUNCATED
+    if file.format == "OGG":
+        return find_ogg_fault(Path(file.name))
     return TRUNCATED if is_cut_off(Path(file.name), file.format) else ""
+
+
+def find_rate_fault(file: soundfile.SoundFile) -> str:
+    """A sample rate that no recording of speech has, but a damaged header; else empty."""
+    if LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
+        return ""
+    return f"states a sample rate of {file.samplerate} Hz, as a damaged header does"
 
 
 def explain_decoding(path: Path, error: BaseException) -> str:

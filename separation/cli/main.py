@@ -69,7 +69,21 @@ def run_words(words: list[str]) -> int:
         values = parse_words(parser, rest)
     except _HelpAskedFor:
         return 0
-    return module.run(module.Options(**command.fixed, **values)) or 0
+    return _call(module, module.Options(**command.fixed, **values))
+
+
+def _call(module: CommandModule, options: Any) -> int:
+    """Run a command; what the machine refuses is a :class:`UserError` too."""
+    try:
+        return module.run(options) or 0
+    except (UserError, BrokenPipeError):
+        raise
+    except Exception as error:
+        from separation.cli.faults import explain_fault, list_folders
+
+        if sentence := explain_fault(error, list_folders(options)):
+            raise UserError(sentence) from error
+        raise
 
 
 def _find_command(name: str) -> Command:

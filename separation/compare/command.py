@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from separation.compare.options import Options, add_options
-from separation.files import check_writable
+from separation.files import check_writable, hold_folder
 
 if TYPE_CHECKING:
     from separation.compare.comparison import Comparison
@@ -35,8 +35,9 @@ def run(options: Options) -> int:
     from separation.compare.scores import make_plan
 
     plan = make_plan(options)
-    comparison, complaints = plan.score()
-    _report(plan, comparison, options.n_worst)
+    with hold_folder(options.out, "compare"):
+        comparison, complaints = plan.score()
+        _report(plan, comparison, options.n_worst)
     for complaint in complaints:
         print(f"error: {complaint}", file=sys.stderr)
     return 1 if complaints else 0

@@ -11,6 +11,7 @@ from separation.evaluation.runner import Mixtures
 from separation.files import read_json, write_json, write_whole
 from separation.jobs import run_jobs
 from separation.mixtures.signals import Mixture
+from separation.safe_paths import place_inside
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class ModelFolder:
 
     def path(self, number: int, mixture_id: str) -> Path:
         """The file of one voice; its name is the mixture's, a slash in it another folder."""
-        return self.folder / f"s{number}" / f"{mixture_id}.wav"
+        return place_inside(self.folder / f"s{number}", mixture_id, ".wav")
 
     def write(self, mixture: Mixture, estimates: np.ndarray) -> None:
         """Write the voices of one mixture, each file whole or not at all."""

@@ -1,27 +1,31 @@
 """Typed recipe configs: conf/default.yml, the data set's and the model's conf.yml, then --set."""
 
-import contextlib
 import dataclasses
 import difflib
 import math
+import re
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from separation.config.recipes import find_confs
 from separation.config.schema import Conf
 from separation.errors import UserError
 from separation.models.registry import find_conf_class
 from separation.options import parse_override
-from separation.records import list_later_fields
-from separation.text import explain_error
+from separation.records import list_choices, list_later_fields
+from separation.yaml_files import parse_yaml, read_yaml
 
 CONF_DEFAULT = "conf/default.yml"
 Values = dict[str, dict[str, Any]]  # section -> key -> value
 Origins = dict[tuple[str, str], str]  # section, key -> file or option
+SWITCHES = {
+    **dict.fromkeys(("true", "yes", "on"), True),
+    **dict.fromkeys(("false", "no", "off"), False),
+}
+WHOLE_NUMBER = re.compile(r"[+-]?[0-9][0-9_]{0,30}")
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,9 @@ def list_layers(root: Path, recipe: str, overrides: Sequence[str]) -> list[Layer
         UserError: a file or option that is not YAML.
     """
     paths = [root / CONF_DEFAULT, *find_confs(root, recipe)]
-    layers = [Layer(str(path.relative_to(root)), _read_yaml(path)) for path in paths]
+    default, *others = paths
+    layers = [Layer(CONF_DEFAULT, _read_sections(default, typed=True))]
+    layers += [Layer(str(path.relative_to(root)), _read_sections(path)) for path in others]
     layers += [Layer(f"--set {override}", _read_override(override)) for override in overrides]
     return layers
 
@@ -94,7 +100,7 @@ def _choose_model(values: Values, changes: list[Layer]) -> Values:
     name = default = values["model"]["name"]
     for layer in changes:
         name = layer.values.get("model", {}).get("name", name)
-    find_conf_class(name)
+    find_conf_class(name if isinstance(name, str) else reprlib.repr(name))
     if name == default:
         return values
     if name not in others:
@@ -102,22 +108,38 @@ def _choose_model(values: Values, changes: list[Layer]) -> Values:
     return values | {"model": {"name": name} | others[name]}
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {explain_error(error)}.") from error
-    if not all(isinstance(section, dict) for section in values.values()):
+def _read_sections(path: Path, *, typed: bool = False) -> dict[str, Any]:
+    """A config file; values are texts, which their keys' types read, but for the defaults."""
+    values = read_yaml(path, typed=typed) or {}
+    sections = values.values() if isinstance(values, dict) else [values]
+    names = [*values, *(key for part in sections if isinstance(part, dict) for key in part)]
+    if not all(isinstance(part, dict) for part in sections) or not _are_texts(names):
         raise UserError(f"{path}: every entry must be a section of key: value lines.")
     return values
 
 
+def _are_texts(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
 def _read_override(override: str) -> Values:
     section, name, text = parse_override(override)
+    return {section: {name: _unquote(text.strip())}}
+
+
+def _unquote(text: str) -> str:
+    """A text without the quotes around it, which YAML needs and others need not.
+
+    >>> _unquote("'010'"), _unquote("it's"), _unquote("'a' and 'b'")
+    ('010', "it's", "'a' and 'b'")
+    """
+    if len(text) < 2 or text[0] != text[-1] or text[0] not in "'\"":
+        return text
     try:
-        return {section: {name: yaml.safe_load(text)}}
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {override}: is not valid YAML: {explain_error(error)}.") from error
+        value = parse_yaml(text, "")
+    except UserError:
+        return text
+    return value if isinstance(value, str) else text
 
 
 def _refuse_unknown(section: str, values: Values, origin: str) -> None:
@@ -135,7 +157,8 @@ def _convert_known(section: str, key: str, value: Any, values: Values, origin: s
         of_model = f" ({values['model']['name']})" if section == "model" else ""
         hint = _suggest(key, list(values[section]), f"{section}.")
         raise UserError(f"{origin}{of_model}: unknown key {section}.{key}; {hint}")
-    return _convert(f"{section}.{key}", value, values[section][key], origin)
+    choices = list_choices(_find_record(section, values), key)
+    return _convert(f"{section}.{key}", value, values[section][key], origin, choices)
 
 
 def _suggest(name: str, known: list[str], prefix: str) -> str:
@@ -143,21 +166,55 @@ def _suggest(name: str, known: list[str], prefix: str) -> str:
     return f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}."
 
 
-def _convert(key: str, value: Any, default: Any, origin: str) -> Any:
-    """``value`` in the type of the default, which conf/default.yml fixes."""
+def _convert(key: str, value: Any, default: Any, origin: str, choices: tuple[Any, ...]) -> Any:
+    """``value`` in the type of the default, which conf/default.yml fixes.
+
+    Args:
+        key: ``section.key``, for the sentence.
+        value: text, as its author wrote it, or a list of texts.
+        default: a value of the right type.
+        origin: file or option.
+        choices: of the key, where it has any.
+    """
     kind = type(default)
-    if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
-        with contextlib.suppress(ValueError):
-            value = float(value)
-    if kind is float and type(value) is int:
-        value = float(value)
-    if kind is str and value is None:  # nothing after the key
-        value = ""
-    if kind is str and isinstance(value, bool):  # YAML 1.1 reads on and off as booleans
-        value = "on" if value else "off"
-    if type(value) is not kind or (kind is float and not math.isfinite(value)):
-        raise UserError(f"{origin}: {key}={value!r} should be a {kind.__name__}, as {default!r}.")
-    return value
+    converted = value
+    if isinstance(value, str):
+        is_list = kind is list and value.startswith(("[", "- "))
+        converted = parse_yaml(value, origin) if is_list else _convert_text(value, kind, choices)
+    wrong = type(converted) is not kind
+    wrong = wrong or (kind is float and not math.isfinite(converted))
+    if wrong or (kind is list and not _are_texts(converted)):
+        raise UserError(
+            f"{origin}: {key}={reprlib.repr(value)} should be a {kind.__name__}, as {default!r}."
+        )
+    return converted
+
+
+def _convert_text(text: str, kind: type, choices: tuple[Any, ...]) -> Any:
+    """A text in a key's type; itself where it cannot be.
+
+    >>> _convert_text("010", int, ()), _convert_text("1:30", float, ())
+    (10, '1:30')
+    >>> [_convert_text("no", kind, choices) for kind, choices in [(bool, ()), (str, ())]]
+    [False, 'no']
+    """
+    low = text.lower()
+    if kind is bool:
+        return SWITCHES.get(low, text)
+    if kind is int:
+        return int(text.replace("_", "")) if WHOLE_NUMBER.fullmatch(text) else text
+    if kind is float:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    if kind is list and text in ("", "~", "null"):
+        return []
+    if kind is str and text in ("~", "null"):
+        return ""
+    if "on" in choices and low in SWITCHES:
+        return "on" if SWITCHES[low] else "off"
+    return text
 
 
 def build_conf(values: Values) -> Conf:

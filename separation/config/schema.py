@@ -25,6 +25,9 @@ from separation.records import (
 Share = Annotated[float, Bounds(at_least=0, below=0.8)]
 EvenCount = Annotated[int, Bounds(at_least=0, multiple_of=2, unit="(half women, half men)")]
 SampleRate = Annotated[int, Bounds(at_least=4000, at_most=48000, unit="Hz")]
+Loudness = Annotated[float, Bounds(at_least=-100, at_most=20, unit="LUFS")]
+LevelDifference = Annotated[float, Bounds(at_least=-100, at_most=100, unit="dB")]
+Window = Annotated[float, Bounds(above=0, at_most=10, unit="s")]
 Metric = Annotated[str, OneOf(METRICS)]
 FLOOR = "mixture"  # the estimator that gives the unprocessed mixture
 ORACLES = ("ibm", "irm", "wfm")  # oracle masks, as ceilings
@@ -103,15 +106,15 @@ class MixturesConf:
     n_test: Count
     balance_sexes: bool
     min_utterance_s: NotNegative
-    loudness_min_lufs: float
-    loudness_max_lufs: float
-    noise_loudness_min_lufs: float
-    noise_loudness_max_lufs: float
+    loudness_min_lufs: Loudness
+    loudness_max_lufs: Loudness
+    noise_loudness_min_lufs: Loudness
+    noise_loudness_max_lufs: Loudness
     peak_max: Positive
     train_length_s: NotNegative
     train_level_by: Literal["loudness", "difference"]
-    train_level_difference_min_db: float
-    train_level_difference_max_db: float
+    train_level_difference_min_db: LevelDifference
+    train_level_difference_max_db: LevelDifference
     max_utterance_s: NotNegative = 120.0
     seed: int
 
@@ -149,8 +152,8 @@ class EvaluationConf:
     """What is scored, and how."""
 
     estimators: list[Estimator]
-    stft_window_s: Positive
-    stft_hop_s: Positive
+    stft_window_s: Window
+    stft_hop_s: Window
     metrics: list[Metric]
     sixteen_bit: bool
     check_mixtures: Count

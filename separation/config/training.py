@@ -29,6 +29,11 @@ Optimizer = Literal["adam", "adamw", "radam"]
 Switch = Literal["auto", "on", "off"]
 Decay = Annotated[float, Bounds(at_least=0, below=1)]
 Speed = Annotated[float, Bounds(at_least=0.5, at_most=2)]
+Segment = Annotated[float, Bounds(above=0, limit=3600, unit="s")]
+Batch = Annotated[int, Bounds(above=0, limit=100_000)]
+LearningRate = Annotated[float, Bounds(above=0, limit=100)]
+Processes = Annotated[int, Bounds(above=0, limit=100_000)]
+Workers = Annotated[int, Bounds(at_least=0, limit=1024)]
 Seed = Annotated[int, Bounds(at_least=0, below=2**32)]
 
 
@@ -43,8 +48,8 @@ class TrainingConf:
     random_crop: bool
     speed_min: Speed
     speed_max: Speed
-    segment_s: Positive
-    batch_size: PositiveInt
+    segment_s: Segment
+    batch_size: Batch
     micro_batch: Count
     epoch_mixtures: Count
     epochs: PositiveInt
@@ -56,7 +61,7 @@ class TrainingConf:
     early_hold: Count = 100
     optimizer: Optimizer = "adam"
     weight_decay: NotNegative = 0.0
-    lr: Positive
+    lr: LearningRate
     schedule: Literal["plateau", "cosine", "constant"]
     warmup_steps: Count
     halve_after: Count
@@ -72,10 +77,10 @@ class TrainingConf:
     checkpoint_min: Positive
     dev_mixtures: Count
     examples_every: Count
-    devices: PositiveInt
-    num_nodes: PositiveInt
+    devices: Processes
+    num_nodes: Processes
     mixing: Literal["auto", "host", "device"]
-    num_workers: Count
+    num_workers: Workers
     recompute: bool = False
     precision: Literal["auto", "fp32", "bf16"]
     compile: Switch

@@ -24,6 +24,7 @@ from separation.jobs import run_jobs
 from separation.text import explain_briefly, list_lines
 
 TABLE = "utterances.csv"
+LONGEST_NAME = 60  # characters of at most three bytes
 SLACK_S = 0.1  # by which a piece may end behind its recording
 
 
@@ -51,9 +52,19 @@ class Piece:
     def path(self) -> str:
         """Of the file that it becomes, relative to the folder."""
         row = self.recording
-        names = [re.sub(r"[^\w.-]", "_", name) for name in (row.speaker, row.utterance)]
+        names = [_make_plain(name) for name in (row.speaker, row.utterance)]
         odd = "" if names == [row.speaker, row.utterance] else f"-{hash_text(row.utterance)[:6]}"
         return f"{names[0]}/{names[1]}{odd}.flac"
+
+
+def _make_plain(name: str) -> str:
+    """A name that stays within its folder, whatever a table calls a speaker or an utterance.
+
+    >>> _make_plain("a b"), _make_plain("..")
+    ('a_b', '_')
+    """
+    plain = re.sub(r"[^\w.-]", "_", name)[:LONGEST_NAME]
+    return "_" if set(plain) <= {"."} else plain
 
 
 def refuse_commands(pieces: Sequence[Piece], *, allowed: bool) -> None:

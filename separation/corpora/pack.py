@@ -17,6 +17,7 @@ from separation.audio.resample import resample_fast
 from separation.errors import MissingInputError, UserError
 from separation.files import format_rows, read_rows, write_text, write_whole
 from separation.jobs import run_jobs
+from separation.safe_paths import place_inside
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def pack_speakers(
     for row in utterances:
         rows_of[row.speaker].append(row)
     jobs = [
-        (rows_of[speaker], root, folder / speaker, sample_rate)
+        (rows_of[speaker], root, place_inside(folder, speaker), sample_rate)
         for speaker in speakers
         if not (folder / f"{speaker}.csv").is_file()
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from separation.corpora.plugin import Recording
 from separation.errors import MissingInputError, UserError
+from separation.safe_paths import find_name_fault, shorten_name
 from separation.text import decode_text, list_first
 
 logger = logging.getLogger(__name__)
@@ -138,6 +139,12 @@ def _check_speakers(recordings: list[Recording], table: Path) -> None:
             f"{table}: {len(odd)} speaker names hold a slash ({list_first(odd)}); they name files "
             "later on, so write them without."
         )
+    for name, fault in [(name, find_name_fault(name)) for name, _ in speakers]:
+        if fault:
+            raise UserError(
+                f"{table}: the speaker {shorten_name(name)} {fault}; it names files later on, so "
+                "write it otherwise."
+            )
     both = [name for name, count in Counter(name for name, _ in speakers).items() if count > 1]
     if both:
         raise UserError(

@@ -25,7 +25,7 @@ def read_marks(path: Path, text: str, tolerance_db: float) -> list[CheckedSet]:
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not JSON ({error}); export it again.") from error
     lists = value.items() if isinstance(value, dict) else [("", value)]
     found = [(key, rows) for key, rows in lists if _is_list_of_marks(rows)]

@@ -59,7 +59,6 @@ Drawn rows may say more: a source's channel, transcript and loudness, or the pie
 recordings that are joined, and level differences (:func:`make_row`).
 """
 
-import csv
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,10 +68,14 @@ from pathlib import Path
 
 from separation.errors import MissingInputError, UserError
 from separation.files import format_rows, read_rows, write_text
+from separation.safe_paths import find_name_fault, shorten_name
 from separation.text import list_lines
 
 JOINT = "|"  # between the paths of a source that several recordings make up
 GAIN_DECIMALS = 8
+CHANNELS = ("mono", "first", "mean")
+LARGEST, LARGEST_DB = 1e9, 300.0  # of gains and levels: beyond, float32 holds no audio
+LONGEST_PATH = 4000  # characters
 
 
 class Origin(StrEnum):
@@ -210,7 +213,7 @@ def parse_row(columns: Mapping[str, str]) -> MixtureRow:
         _parse_number(columns, f"level_difference_{number}_db") for number in numbers[1:]
     )
     return MixtureRow(
-        mixture_id=_take(columns, "mixture_ID"),
+        mixture_id=_take_name(columns, "mixture_ID"),
         sources=tuple(_parse_source(columns, number, existing) for number in numbers),
         noise=_parse_noise(columns, existing),
         mixture_path=_take(columns, "mixture_path") if existing else "",
@@ -242,12 +245,15 @@ def _parse_source(columns: Mapping[str, str], number: int, existing: bool) -> So
     paths = (path,) if start is None else tuple(path.split(JOINT))
     if not existing:
         _check_inside(f"{name}_path", path, paths)
+    channel = columns.get(f"{name}_channel") or ""
+    if channel not in ("", *CHANNELS):
+        raise UserError(f"{name}_channel={shorten_name(channel)} is none of {', '.join(CHANNELS)}")
     level, snr_db = None, None
     if not existing and f"{name}_level" in columns:
         level, snr_db = _parse_wsj0_level(columns, name)
     return SourceRef(
         paths=paths,
-        channel=columns.get(f"{name}_channel") or ("mono" if level is None else "first"),
+        channel=channel or ("mono" if level is None else "first"),
         start=start,
         n_samples=n_samples,
         gain=_parse_gain(columns, f"{name}_gain"),
@@ -273,7 +279,7 @@ def _parse_noise(columns: Mapping[str, str], existing: bool) -> NoiseRef | None:
 def _parse_wsj0_level(columns: Mapping[str, str], name: str) -> tuple[float, float]:
     level = _parse_number(columns, f"{name}_level")
     snr_db = _parse_number(columns, f"{name}_snr_db")
-    if level is None or snr_db is None or level <= 0:
+    if level is None or snr_db is None or not 0 < level < LARGEST or abs(snr_db) > LARGEST_DB:
         raise UserError(f"{name}_level={columns[f'{name}_level']!r} is not an active level")
     return level, snr_db
 
@@ -289,9 +295,20 @@ def _take(columns: Mapping[str, str], key: str) -> str:
     return columns[key]
 
 
+def _take_name(columns: Mapping[str, str], key: str) -> str:
+    """A name that files are called by."""
+    if fault := find_name_fault(_take(columns, key)):
+        raise UserError(f"{key}={shorten_name(columns[key])} {fault}")
+    return columns[key]
+
+
 def _check_inside(key: str, text: str, paths: tuple[str, ...]) -> None:
     if any(path[:1] in ("", "/") or (".." in path and ".." in path.split("/")) for path in paths):
-        raise UserError(f"{key}={text!r} should be relative to the corpus and lie in it")
+        raise UserError(
+            f"{key}={shorten_name(text)} should be relative to the corpus and lie in it"
+        )
+    if any("\0" in path or len(path) > LONGEST_PATH for path in paths):
+        raise UserError(f"{key}={shorten_name(text)} is no path of a file")
 
 
 def _parse_number(columns: Mapping[str, str], key: str) -> float | None:
@@ -321,7 +338,7 @@ def _parse_gain(columns: Mapping[str, str], key: str) -> float | None:
         gain = float(columns[key])
     except ValueError:
         gain = math.nan
-    if not (math.isfinite(gain) and gain > 0):
+    if not 0 < gain < LARGEST:
         raise UserError(f"{key}={columns[key]!r} is not a gain")
     return gain
 
@@ -430,10 +447,7 @@ def read_mixture_table(path: Path, *, allow_repeats: bool = False) -> list[Mixtu
 def _read_lines(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise MissingInputError(f"{path}: no such mixture table; check the path.")
-    try:
-        lines = read_rows(path)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: is not a CSV table of mixtures ({error}).") from error
+    lines = read_rows(path)
     if not lines:
         raise UserError(f"{path}: holds no mixtures; fetch it again.")
     missing = list_missing_columns({key for key in lines[0] if key is not None})

@@ -2,10 +2,10 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from separation.errors import UserError
-from separation.records import Count, PositiveInt, check_fields
+from separation.records import Bounds, check_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 MaskActivation = Literal[
     "relu", "sigmoid", "softmax", "tanh", "linear", "prelu", "leaky_relu", "gelu", "swish"
 ]
+
+# Beyond these a network is built and run for hours, or does not fit into any memory.
+Width = Annotated[int, Bounds(above=0, limit=16384)]  # channels, filters, units
+SkipWidth = Annotated[int, Bounds(at_least=0, limit=16384)]
+Taps = Annotated[int, Bounds(above=0, limit=2048)]
+Depth = Annotated[int, Bounds(above=0, limit=200)]  # layers, repeats
+Octaves = Annotated[int, Bounds(above=0, limit=20)]  # what doubles a dilation or halves a rate
+Samples = Annotated[int, Bounds(above=0, limit=100_000)]  # of a window or a chunk's frames
+Hertz = Annotated[int, Bounds(at_least=0, limit=768_000)]
 
 
 def find_training_pass(model: "nn.Module") -> "Callable[[torch.Tensor], torch.Tensor]":
@@ -161,10 +170,10 @@ class FilterbankConf(AsteroidConf):
     ``kernel_rate`` is the rate in Hz that ``kernel_size`` and ``stride`` are given for; 0: any.
     """
 
-    n_filters: PositiveInt
-    kernel_size: PositiveInt
-    stride: PositiveInt
-    kernel_rate: Count
+    n_filters: Width
+    kernel_size: Samples
+    stride: Samples
+    kernel_rate: Hertz
 
     def check(self) -> None:
         """Windows must overlap evenly."""

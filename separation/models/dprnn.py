@@ -3,19 +3,26 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from separation.models.architecture import FilterbankConf, MaskActivation, check_chunks
-from separation.records import Bounds, PositiveInt
+from separation.models.architecture import (
+    Depth,
+    FilterbankConf,
+    MaskActivation,
+    Samples,
+    Width,
+    check_chunks,
+)
+from separation.records import Bounds
 
 
 @dataclass(frozen=True, kw_only=True)
 class DPRNNTasNetConf(FilterbankConf):
     """Arguments of ``asteroid.models.DPRNNTasNet``."""
 
-    bn_chan: PositiveInt
-    hid_size: PositiveInt
-    chunk_size: PositiveInt
-    hop_size: PositiveInt
-    n_repeats: PositiveInt
+    bn_chan: Width
+    hid_size: Width
+    chunk_size: Samples
+    hop_size: Samples
+    n_repeats: Depth
     rnn_type: Literal["RNN", "LSTM", "GRU"]
     mask_act: MaskActivation
     norm_type: Literal["gLN", "cLN"]

@@ -4,23 +4,26 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from separation.models.architecture import (
+    Depth,
     FilterbankConf,
     MaskActivation,
+    Samples,
+    Width,
     check_chunks,
     check_heads,
 )
-from separation.records import Bounds, PositiveInt
+from separation.records import Bounds
 
 
 @dataclass(frozen=True, kw_only=True)
 class DPTNetConf(FilterbankConf):
     """Arguments of ``asteroid.models.DPTNet``."""
 
-    n_heads: PositiveInt
-    ff_hid: PositiveInt
-    chunk_size: PositiveInt
-    hop_size: PositiveInt
-    n_repeats: PositiveInt
+    n_heads: Width
+    ff_hid: Width
+    chunk_size: Samples
+    hop_size: Samples
+    n_repeats: Depth
     norm_type: Literal["gLN", "cLN"]
     mask_act: MaskActivation
     bidirectional: bool

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from separation.models.architecture import FilterbankConf, MaskActivation
-from separation.records import Bounds, PositiveInt
+from separation.models.architecture import Depth, FilterbankConf, MaskActivation, Width
+from separation.records import Bounds
 
 
 @dataclass(frozen=True, kw_only=True)
 class LSTMTasNetConf(FilterbankConf):
     """Arguments of ``asteroid.models.LSTMTasNet``."""
 
-    n_layers: PositiveInt
-    hid_size: PositiveInt
+    n_layers: Depth
+    hid_size: Width
     rnn_type: Literal["rnn", "lstm", "gru"]
     mask_act: MaskActivation
     bidirectional: bool

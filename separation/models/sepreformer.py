@@ -4,8 +4,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from separation.errors import UserError
-from separation.models.architecture import FilterbankConf, check_heads
-from separation.records import Bounds, PositiveInt
+from separation.models.architecture import (
+    Depth,
+    FilterbankConf,
+    Octaves,
+    Samples,
+    Taps,
+    Width,
+    check_heads,
+)
+from separation.records import Bounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,13 +24,13 @@ class SepReformerConf(FilterbankConf):
     fused = False  # it has none of Asteroid's layers
     compiled_on_cpu = False  # its layers take a CPU's compiler longer than they save it
 
-    bn_chan: PositiveInt
-    n_stages: PositiveInt
-    n_encoder_blocks: PositiveInt
-    n_decoder_blocks: PositiveInt
-    n_heads: PositiveInt
-    conv_kernel_size: PositiveInt
-    max_distance: PositiveInt
+    bn_chan: Width
+    n_stages: Octaves
+    n_encoder_blocks: Depth
+    n_decoder_blocks: Depth
+    n_heads: Width
+    conv_kernel_size: Taps
+    max_distance: Samples
     dropout: Annotated[float, Bounds(at_least=0, below=1)]
     shared_split: bool
 

@@ -7,13 +7,22 @@ signal comes back as it was, its edges included.
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from separation.errors import UserError
-from separation.models.architecture import AsteroidConf, MaskActivation
-from separation.models.conv_tasnet import TCNNorm, check_causal
-from separation.records import Count, Positive, PositiveInt
+from separation.models.architecture import (
+    AsteroidConf,
+    Depth,
+    MaskActivation,
+    Octaves,
+    SkipWidth,
+    Taps,
+    Width,
+)
+from separation.models.conv_tasnet import TCNNorm, check_causal, check_dilations
+from separation.records import Bounds
 
+WindowLength = Annotated[float, Bounds(above=0, limit=10, unit="s")]
 COMPRESSION = 1 / 3  # of magnitudes: loudness grows with about this power of the amplitude
 
 
@@ -23,14 +32,14 @@ class STFTMaskConf(AsteroidConf):
 
     in_asteroid = False
 
-    window_s: Positive
-    hop_s: Positive
-    bn_chan: PositiveInt
-    hid_chan: PositiveInt
-    skip_chan: Count
-    conv_kernel_size: PositiveInt
-    n_blocks: PositiveInt
-    n_repeats: PositiveInt
+    window_s: WindowLength
+    hop_s: WindowLength
+    bn_chan: Width
+    hid_chan: Width
+    skip_chan: SkipWidth
+    conv_kernel_size: Taps
+    n_blocks: Octaves
+    n_repeats: Depth
     mask_act: MaskActivation
     norm_type: TCNNorm
     causal: bool
@@ -38,6 +47,7 @@ class STFTMaskConf(AsteroidConf):
     def check(self) -> None:
         """The window is a whole number of hops; a causal network must not look ahead."""
         check_causal(self.causal, self.norm_type)
+        check_dilations(self.n_blocks, self.conv_kernel_size)
         overlap = self.window_s / self.hop_s
         if round(overlap) < 2 or abs(overlap - round(overlap)) > 1e-6:
             raise UserError(

@@ -3,8 +3,14 @@
 from dataclasses import dataclass
 
 from separation.errors import UserError
-from separation.models.architecture import AsteroidConf, MaskActivation
-from separation.records import PositiveInt
+from separation.models.architecture import (
+    AsteroidConf,
+    Depth,
+    MaskActivation,
+    Octaves,
+    Samples,
+    Width,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,11 +20,11 @@ class SuDORMRFConf(AsteroidConf):
     Its kernel does not follow the sample rate by itself: set it for the rate.
     """
 
-    n_filters: PositiveInt
-    kernel_size: PositiveInt
-    bn_chan: PositiveInt
-    num_blocks: PositiveInt
-    upsampling_depth: PositiveInt
+    n_filters: Width
+    kernel_size: Samples
+    bn_chan: Width
+    num_blocks: Depth
+    upsampling_depth: Octaves
     mask_act: MaskActivation
 
     def check(self) -> None:

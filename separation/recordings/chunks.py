@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from separation.errors import UserError
 from separation.files import write_whole
 from separation.models.chunks import CHUNK_S, OVERLAP_S
 from separation.models.inference import Separator, multiply_exactly
@@ -95,6 +96,11 @@ def separate_chunks(
         with torch.inference_mode(), multiply_exactly():
             batch = [torch.from_numpy(np.asarray(s, np.float32)).to(device) for s in signals]
             estimates = [found.cpu().numpy() for found in separator.separate(batch)]
+        if not all(np.isfinite(found).all() for found in estimates):
+            raise UserError(
+                "the model puts out NaN or infinite samples, so its weights or arguments are "
+                "damaged; get its file again."
+            )
         yield from estimates
 
 

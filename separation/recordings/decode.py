@@ -15,6 +15,7 @@ from separation.audio.files import (
     decode_with_ffmpeg,
     find_ffmpeg,
     find_missing_samples,
+    find_rate_fault,
     is_decoded_whole,
     read_audio,
 )
@@ -152,6 +153,8 @@ def store_channel(
         raise UserError(
             f"{name}: has {file.channels} channel(s), so there is no --channel {channel}."
         )
+    if fault := find_rate_fault(file):
+        raise UserError(f"{name}: {fault}; fetch it again, or correct its header.")
     meter = _Meter()
     blocks = meter.pass_on(_read_channel(file, channel, name), name)
     with open(target, "wb") as handle:

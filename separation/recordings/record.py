@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from separation.files import hash_file, read_json
+from separation.safe_paths import find_name_fault
 
 PROGRAM = "separation separate"
 VERSION = 1  # counts up when the same recording would be separated otherwise
@@ -97,6 +98,8 @@ def read_record(path: Path) -> Record | None:
         return None
     try:
         outputs = {name: Stamp(**stamp) for name, stamp in values["outputs"].items()}
+        if any("/" in name or find_name_fault(name) for name in outputs):  # would act elsewhere
+            return None
         return Record(**values | {"stamp": Stamp(**values["stamp"]), "outputs": outputs})
     except (KeyError, TypeError, AttributeError):
         return None

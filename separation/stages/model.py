@@ -14,8 +14,9 @@ from separation.errors import UnscoredError, UserError
 from separation.experiment.experiment import Experiment
 from separation.experiment.fingerprints import read_fingerprints
 from separation.experiment.folder import RunRecord
-from separation.files import fingerprint_file, read_json, write_json
+from separation.files import check_writable, fingerprint_file, read_json, write_json
 from separation.stages.keys import data_key, scoring_key
+from separation.stages.preflight import check_workers
 from separation.stages.state import list_config_changes, save_conf
 
 if TYPE_CHECKING:
@@ -33,10 +34,12 @@ def run_train(experiment: Experiment) -> list[Path]:
     from separation.training.distributed import is_first_process
 
     _refuse_other_data(experiment)
+    check_workers(experiment.conf)
     if not is_first_process(experiment.conf.training):
         _train(experiment)
         raise SystemExit(0)  # the first process marks the stage as done
     folder = experiment.folder
+    check_writable(folder.path, "make it so, or choose another with --exp")
     with _hold(folder.path):
         _say_begun_anew(experiment)
         save_conf(experiment)

@@ -1,5 +1,6 @@
 """Stage 0: the machine, the corpora, and what the next stages will take."""
 
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -27,6 +28,7 @@ from separation.stages.estimate import print_cost_estimate
 from separation.text import list_lines
 
 NEEDED_DISK_GB = 1.0
+WORKERS_PER_CORE, FEW_WORKERS = 4, 8  # processes that make training mixtures
 
 
 def check_machine(experiment: Experiment) -> None:
@@ -43,6 +45,7 @@ def check_machine(experiment: Experiment) -> None:
             "-r requirements-nodeps.txt in it."
         )
     check_start(experiment.conf)
+    check_workers(experiment.conf)
     for folder in (experiment.data.path, experiment.folder.path):
         check_writable(folder, "choose another with --data or --exp")
     free_gb = shutil.disk_usage(experiment.data.path).free / 1e9
@@ -50,6 +53,17 @@ def check_machine(experiment: Experiment) -> None:
         raise UserError(
             f"{experiment.data.path}: {free_gb:.1f} GB free where {NEEDED_DISK_GB} GB are needed; "
             "free some or choose another disk with --data DIR."
+        )
+
+
+def check_workers(conf: Conf) -> None:
+    """Raise :class:`UserError` where so many processes on this machine would only wait."""
+    n_cores = os.cpu_count() or 1
+    most = WORKERS_PER_CORE * n_cores + FEW_WORKERS
+    if conf.training.num_workers > most:
+        raise UserError(
+            f"training.num_workers={conf.training.num_workers} is too many for the {n_cores} cores "
+            f"of this machine: set at most training.num_workers={most}."
         )
 
 

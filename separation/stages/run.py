@@ -4,6 +4,7 @@ import time
 
 from separation.errors import UnscoredError
 from separation.experiment.experiment import Experiment
+from separation.files import check_writable, hold_folder
 from separation.stages.state import is_done, mark_done, refuse_other_config, require_done
 from separation.stages.table import Stage, find_stage
 
@@ -25,10 +26,23 @@ def run_stage(experiment: Experiment, name: str) -> None:
     if is_done(experiment, name):
         home = stage.find_home(experiment)
         print(f"stage {stage.number} {name}: done already ({home})", flush=True)
-    else:
+    elif name == "train":  # holds its folder itself: its other processes may be anywhere
         _run(experiment, stage)
+    else:
+        _run_alone(experiment, stage)
     if name == "report":
         print_scores(experiment)
+
+
+def _run_alone(experiment: Experiment, stage: Stage) -> None:
+    """Run a stage when no other process works in its folder, unless that one did it."""
+    home = stage.find_home(experiment)
+    check_writable(home, "make it so, or choose another with --data or --exp")
+    with hold_folder(home, "stages") as waited:
+        if waited and is_done(experiment, stage.name):
+            print(f"stage {stage.number} {stage.name}: done meanwhile ({home})", flush=True)
+        else:
+            _run(experiment, stage)
 
 
 def _run(experiment: Experiment, stage: Stage) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from separation.errors import UserError
 from separation.models.asteroid import save_tensors
+from separation.models.checkpoint.file_kinds import describe_wrong_kind
 
 KEYS = {"state_dict", "step", "epoch", "steps_in_epoch", "stepping_s", "elapsed_s", "stepper"}
 KEYS |= {"plateau", "results"}
@@ -37,6 +38,11 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     """
     if not path.is_file():
         return None
+    if wrong := describe_wrong_kind(path):
+        raise UserError(
+            f"{path}: is not a checkpoint but {wrong[0]}; delete it to begin anew, or put a copy "
+            "of it there."
+        )
     with contextlib.suppress(*NO_CHECKPOINT):
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state.keys() >= KEYS:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from separation.files import check_writable
+from separation.files import check_writable, hold_folder
 from separation.mixtures.kinds import MODES, TYPES
 from separation.options import (
     ALL_CORES,
@@ -117,8 +117,9 @@ def run(options: Options) -> None:
         modes=options.modes,
         types=options.types,
     )
-    for table in tables:  # all were checked before the first is rendered
-        tree = table.tree
-        render_tree(table.rows, corpora, tree, options.n_jobs, absolute=options.absolute_paths)
-        for rate, mode in tree.outputs():
-            print(tree.branch(rate, mode) / tree.split, flush=True)
+    with hold_folder(out, "render"):
+        for table in tables:  # all were checked before the first is rendered
+            tree = table.tree
+            render_tree(table.rows, corpora, tree, options.n_jobs, absolute=options.absolute_paths)
+            for rate, mode in tree.outputs():
+                print(tree.branch(rate, mode) / tree.split, flush=True)

@@ -22,6 +22,7 @@ from separation.mixtures.render import render_row
 from separation.mixtures.signals import Rendered, list_signals, name_sources
 from separation.mixtures.source_files import Corpora
 from separation.mixtures.table import MixtureRow, SourceRef, format_table, list_noises, list_sources
+from separation.safe_paths import place_inside
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Tree:
         return [(rate, mode) for rate in self.rates for mode in self.modes]
 
     def wav(self, rate: int, mode: str, signal: str, mixture_id: str) -> Path:
-        return self.branch(rate, mode) / self.split / signal / f"{mixture_id}.wav"
+        return place_inside(self.branch(rate, mode) / self.split / signal, mixture_id, ".wav")
 
 
 def render_tree(

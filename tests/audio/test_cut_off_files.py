@@ -79,6 +79,31 @@ def test_ogg_cut_between_two_pages(name, tmp_path):
         read_mono(path)
 
 
+@pytest.mark.parametrize("name", ["OGG", "OPUS"])
+def test_ogg_that_is_damaged_in_the_middle_is_no_shorter_recording(name, tmp_path):
+    """A flipped bit or a lost piece cost up to half of the samples, without a word."""
+    path = write(tmp_path, name)
+    data, middle = path.read_bytes(), path.stat().st_size // 2
+    flipped = data[:middle] + bytes([data[middle] ^ 0x10]) + data[middle + 1 :]
+    for damaged in (flipped, data[:middle] + data[middle + 500 :]):
+        path.write_bytes(damaged)
+        assert read_header(path).fault == "is damaged in the middle"
+        with pytest.raises(UserError, match="is damaged in the middle") as caught:
+            read_mono(path)
+        assert is_documented(str(caught.value))
+
+
+@pytest.mark.parametrize("rate", [127, 2_000_000_000])
+def test_a_sample_rate_that_no_speech_has_is_a_damaged_header(rate, tmp_path):
+    path = write(tmp_path, "WAV")
+    data = bytearray(path.read_bytes())
+    data[24:28] = rate.to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=f"states a sample rate of {rate} Hz") as caught:
+        read_mono(path)
+    assert is_documented(str(caught.value)) and read_header(path).fault
+
+
 def test_an_mp3_file_that_states_no_length_is_decoded_to_its_end(tmp_path):
     """Its header gives a guess, by which a whole file would be a cut one."""
     path = write(tmp_path, "MP3")

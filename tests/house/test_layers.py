@@ -16,6 +16,8 @@ LAYERS = [
         "records",
         "files",
         "text",
+        "yaml_files",
+        "safe_paths",
         "jobs",
         "environment",
         "device",

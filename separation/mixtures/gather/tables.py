@@ -145,7 +145,7 @@ def _read_separated(path: Path) -> list[dict[str, str]]:
         if marks:
             lines = _read_text(path).splitlines()
             return list(csv.DictReader(lines, delimiter=marks[0]))
-    except (UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise UserError(f"{path}: is no CSV table ({explain_error(error)}).") from error
     return rows
 

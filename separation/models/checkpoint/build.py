@@ -6,19 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
 from separation.errors import UserError
 from separation.models.asteroid import describe_model
+from separation.models.checkpoint.limits import check_arguments, estimate_size
 from separation.models.registry import find_conf_class, rebuild_model
 from separation.text import explain_error
+from separation.yaml_files import read_yaml
 
 # Where other people's trainings keep the weights, beside optimiser and epoch.
 WEIGHT_KEYS = (
     *("state_dict", "model_state_dict", "model_state", "model", "net", "network"),
     *("generator", "weights", "params"),
 )
+LARGEST_WEIGHT = 1e15
+LARGE_MODEL = 1e9  # numbers, by a rough estimate
 TRIED_SAMPLES = 16000  # of noise, for a module that says nothing of its outputs
 ASTEROID_KEYS = ("model_name", "model_args", "state_dict")
 # Asteroid's config of a training does not name its model: these are tried in turn.
@@ -124,7 +127,7 @@ def _describe_module(module: nn.Module, path: Path, name: str) -> Package:
         names=(type(module).__name__,),
         arguments={"n_src": shape[1], "sample_rate": rate},
         weights={},
-        training=_read_yaml(conf) if conf else {},
+        training=_read_conf(conf) if conf else {},
         notes=(f"a pickled {type(module).__name__}, run as its file has it",),
         module=module,
     )
@@ -193,7 +196,7 @@ def _find_config(content: dict[str, Any], path: Path, name: str) -> tuple[dict[s
     folders = list(path.absolute().parents)[:CONF_LEVELS]
     for candidate in (folder / "conf.yml" for folder in folders):
         if candidate.is_file():
-            return _read_yaml(candidate), f"architecture read from {candidate}"
+            return _read_conf(candidate), f"architecture read from {candidate}"
     raise UserError(
         f"{name}: holds weights but does not say of which architecture, and no conf.yml lies "
         f"beside {path.name} or above it; put the training's conf.yml there, or give "
@@ -201,11 +204,9 @@ def _find_config(content: dict[str, Any], path: Path, name: str) -> tuple[dict[s
     )
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_conf(path: Path) -> dict[str, Any]:
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path}: is not YAML; restore it, or give best_model.pth.") from error
+        config = read_yaml(path, typed=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check its rights.") from error
     return config if isinstance(config, dict) else {}
@@ -238,6 +239,7 @@ def build_package(package: Package, name: str) -> nn.Module:
     """
     if package.module is not None:
         return package.module.eval()
+    check_arguments(package.arguments, name)
     faults = []
     for class_name in package.names:
         model, fault = _try_class(class_name, package)
@@ -254,6 +256,8 @@ def build_package(package: Package, name: str) -> nn.Module:
 def _try_class(class_name: str, package: Package) -> tuple[nn.Module | None, str]:
     """The model with random weights, or why there is none."""
     try:
+        if misfit := _find_wrong_size(class_name, package):
+            return None, misfit
         return rebuild_model(class_name, package.arguments), ""
     except UserError as error:
         return None, str(error).rstrip(".")
@@ -261,18 +265,46 @@ def _try_class(class_name: str, package: Package) -> tuple[nn.Module | None, str
         return None, f"{class_name}: {explain_error(error)[:120]}"
 
 
-def find_misfit(model: nn.Module, weights: dict[str, torch.Tensor]) -> str:
-    """The first weight that is absent, unknown, or cannot be one; empty where all fit."""
-    ours = model.state_dict()
-    kind = type(model).__name__
+def _find_wrong_size(class_name: str, package: Package) -> str:
+    """The first weight of another shape than the file's, before memory is taken for any.
+
+    Empty where all fit, where the class cannot be built without memory, and where a glance at the
+    arguments says that it is no large one: this takes torch a second.
+    """
+    if estimate_size(package.arguments) < LARGE_MODEL:
+        return ""
+    try:
+        with torch.device("meta"):
+            ours = rebuild_model(class_name, package.arguments).state_dict()
+    except Exception:  # it is built again with memory, and the error is raised there
+        return ""
+    return compare_shapes(ours, package.weights, class_name)
+
+
+def compare_shapes(
+    ours: dict[str, torch.Tensor], weights: dict[str, torch.Tensor], kind: str
+) -> str:
+    """The first weight that is absent or has another shape; empty where there is none."""
     for key, value in ours.items():
         if key not in weights:
             return f"it lacks {key}, which a {kind} has"
         if weights[key].shape != value.shape:
             shapes = tuple(weights[key].shape), tuple(value.shape)
             return f"its {key} has the shape {shapes[0]}, not {shapes[1]} as its arguments say"
+    return ""
+
+
+def find_misfit(model: nn.Module, weights: dict[str, torch.Tensor]) -> str:
+    """The first weight that is absent, unknown, or cannot be one; empty where all fit."""
+    ours = model.state_dict()
+    kind = type(model).__name__
+    if misfit := compare_shapes(ours, weights, kind):
+        return misfit
+    for key, value in ours.items():
         if not _are_numbers(weights[key]) or weights[key].is_complex() != value.is_complex():
             return f"its {key} holds NaN, infinite, complex or no numbers"
+        if bool((weights[key].abs() > LARGEST_WEIGHT).any()):
+            return f"its {key} holds numbers above {LARGEST_WEIGHT:g}, which no training gives"
     spare = [key for key in weights if key not in ours]
     return f"it has {spare[0]}, which a {kind} has not" if spare else ""
 

@@ -1,10 +1,13 @@
 """What a file is that was taken for a checkpoint; nothing of it is unpickled. Light imports."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 STARTS = (b"PK", b"\x80")  # a zip archive of torch.save's, a pickle of before torch 1.6
 PAGES = (b"<!doctype", b"<html", b"<?xml")
+UNPACKED_PER_PACKED, SMALL_BYTES = 20, 1 << 24  # torch.save packs nothing, and zip bombs a lot
+BAD_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 def describe_wrong_kind(path: Path) -> tuple[str, str] | None:
@@ -27,7 +30,23 @@ def describe_wrong_kind(path: Path) -> tuple[str, str] | None:
         )
     if start.startswith(b"PK") and not zipfile.is_zipfile(path):
         return f"the beginning of one ({size} bytes, the end is missing)", again
+    if start.startswith(b"PK") and (fault := _find_zip_fault(path)):
+        return fault, again
     return None
+
+
+def _find_zip_fault(path: Path) -> str:
+    """What is wrong with the archive that torch.save wrote: torch itself checks no sums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            n_bytes = sum(member.file_size for member in archive.infolist())
+            if n_bytes > max(SMALL_BYTES, UNPACKED_PER_PACKED * path.stat().st_size):
+                return f"an archive that unpacks to {n_bytes / 1e9:.2f} GB"
+            if damaged := archive.testzip():
+                return f"a damaged one (the checksum of {damaged} is wrong)"
+    except (*BAD_ZIP, OSError) as error:
+        return f"a damaged one ({str(error)[:80] or type(error).__name__})"
+    return ""
 
 
 def describe_wrong_download(path: Path) -> str:

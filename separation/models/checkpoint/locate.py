@@ -23,6 +23,7 @@ from separation.models.published import (
     is_offline,
     locate_url,
 )
+from separation.safe_paths import find_name_fault
 
 MODEL_FILES = ("best_model.pth", HUB_FILE, ZENODO_FILE)  # of a folder, the first that is there
 SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".th", ".safetensors")
@@ -82,6 +83,8 @@ def find_checkpoint(text: str) -> Source:
         return _fetch_url(url, text, published)
     if not HUB_NAME.fullmatch(name):
         raise MissingInputError(f"{text}: no such checkpoint{advise_name(name)}.")
+    if any(find_name_fault(part) for part in (*name.split("/"), revision or "main")):
+        raise UserError(f"{text}: is no name on the Hub; write user/name, or user/name@revision.")
     if at and not revision:
         raise UserError(f"{text}: names no revision after the @; write {name}, or the revision.")
     return _fetch_from_hub(name, revision, text, published)

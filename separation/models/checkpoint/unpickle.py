@@ -6,6 +6,7 @@ keeps values. Any other name is refused.
 """
 
 import argparse
+import math
 import pickle
 import re
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,7 @@ from separation.models.checkpoint.file_kinds import describe_wrong_kind
 
 TRUST_FLAG = "--trust-checkpoint"
 NUMBER = re.compile(r"[fiub]\d{1,2}")  # NumPy's names of plain numbers: f8, i4, b1 ...
+MAX_VALUES = 3_000_000  # of containers, with what they share unfolded
 FORBIDDEN = re.compile(r"GLOBAL ([\w.<>]+)")  # in torch's own sentence
 
 
@@ -84,9 +86,18 @@ def read_file(path: Path, name: str, *, trust: bool = False) -> Any:
         raise UserError(f"{name}: is not a checkpoint but {'; '.join(wrong)}.")
     try:
         if trust:
-            return _make_plain(torch.load(path, map_location="cpu", weights_only=False))
-        with torch.serialization.safe_globals(STAND_INS):
-            return _make_plain(torch.load(path, map_location="cpu", weights_only=True))
+            content = torch.load(path, map_location="cpu", weights_only=False)
+        else:
+            with torch.serialization.safe_globals(STAND_INS):
+                content = torch.load(path, map_location="cpu", weights_only=True)
+        if count_values(content) > MAX_VALUES:
+            raise UserError(
+                f"{name}: is not a checkpoint but lists that hold each other, more than "
+                f"{MAX_VALUES} values unfolded; delete {path} and get it again."
+            )
+        return _make_plain(content)
+    except UserError:
+        raise
     except Exception as error:  # torch and pickle raise nearly all there are on a bad file
         raise UserError(f"{name}: {_explain(error, path)}.") from error
 
@@ -110,6 +121,29 @@ def _explain(error: Exception, path: Path) -> str:
         f"is not a checkpoint that torch reads ({reason}); give a file that Asteroid, Lightning "
         f"or stage 4 saved; where {path} was downloaded, delete it to fetch it anew"
     )
+
+
+def count_values(value: Any) -> float:
+    """Values within containers, each as often as it is reached; infinite of one that holds itself.
+
+    >>> shared = [1, 2]
+    >>> count_values([shared, shared]), count_values({"a": 1})
+    (7, 3)
+    """
+    sizes: dict[int, float] = {}
+
+    def count(part: Any) -> float:
+        if isinstance(part, argparse.Namespace):
+            part = vars(part)
+        if not isinstance(part, (dict, list, tuple, set)):
+            return 1
+        if id(part) not in sizes:
+            sizes[id(part)] = math.inf  # under way
+            inner = [*part, *part.values()] if isinstance(part, dict) else part
+            sizes[id(part)] = 1 + sum(map(count, inner))
+        return sizes[id(part)]
+
+    return count(value)
 
 
 def _make_plain(value: Any) -> Any:
