@@ -24,5 +24,5 @@ fi
 ruff format --check .
 ruff check .
 mypy
-shellcheck run.sh bootstrap.sh .ci/run tests/run.sh local/*.sh egs/*/*/run.sh benchmarks/gpu/*.sh
+shellcheck run.sh bootstrap.sh .ci/run tests/run.sh tests/faults/run.sh local/*.sh egs/*/*/run.sh benchmarks/gpu/*.sh
 exec "$python" -m pytest -n 2 --dist loadfile

@@ -24,6 +24,7 @@ ADVICE = {
     errno.EAGAIN: "free some memory or processes, or lower --nj",
     errno.ENOENT: f"restore it and {GO_ON}",
 }
+SF_ERR_SYSTEM = 2  # sndfile.h
 FULL_BYTES = 1 << 20  # free space at which a write that failed for no stated reason had no room
 
 
@@ -51,10 +52,20 @@ def explain_fault(error: BaseException, folders: list[Path]) -> str:
             f"a process that makes training mixtures ended ({explain_error(error)[:120]}); lower "
             f"training.num_workers, and {GO_ON}."
         )
+    if _is_refused_write(error):
+        places = ", ".join(f"{measure_free(own) / 1e6:.0f} MB free in {own}" for own in folders)
+        return f"a file could not be written whole ({places or 'no room'}); make room and {GO_ON}."
     full = [folder for folder in folders if measure_free(folder) < FULL_BYTES]
     if full and isinstance(error, (OSError, RuntimeError)):
         return f"{full[0]}: the disk is full ({explain_error(error)[:120]}); make room and {GO_ON}."
     return ""
+
+
+def _is_refused_write(error: BaseException) -> bool:
+    """How libsndfile and torch say that the system took fewer bytes than they had."""
+    if type(error).__name__ == "LibsndfileError":
+        return getattr(error, "code", 0) == SF_ERR_SYSTEM
+    return any(text in str(error) for text in ("inline_container", "PytorchStreamWriter"))
 
 
 def measure_free(folder: Path) -> float:

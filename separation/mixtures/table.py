@@ -216,7 +216,7 @@ def parse_row(columns: Mapping[str, str]) -> MixtureRow:
         mixture_id=_take_name(columns, "mixture_ID"),
         sources=tuple(_parse_source(columns, number, existing) for number in numbers),
         noise=_parse_noise(columns, existing),
-        mixture_path=_take(columns, "mixture_path") if existing else "",
+        mixture_path=_take_path(columns, "mixture_path") if existing else "",
         length=_parse_length(columns.get("length")),
         level_differences_db=differences if any(d is not None for d in differences) else (),
         columns=columns,
@@ -237,7 +237,7 @@ def count_sources(columns: Iterable[str]) -> int:
 
 def _parse_source(columns: Mapping[str, str], number: int, existing: bool) -> SourceRef:
     name, speaker = f"source_{number}", f"speaker_{number}"
-    path = _take(columns, f"{name}_path")
+    path = _take_path(columns, f"{name}_path")
     start = _parse_count(columns, f"{name}_start")
     n_samples = _parse_count(columns, f"{name}_n_samples")
     if start is not None and n_samples is None:
@@ -270,7 +270,7 @@ def _parse_noise(columns: Mapping[str, str], existing: bool) -> NoiseRef | None:
     gain = _parse_gain(columns, "noise_gain")
     if "noise_path" not in columns:
         return None
-    path = _take(columns, "noise_path")
+    path = _take_path(columns, "noise_path")
     if not existing:
         _check_inside("noise_path", path, (path,))
     return NoiseRef(path, gain)
@@ -295,6 +295,14 @@ def _take(columns: Mapping[str, str], key: str) -> str:
     return columns[key]
 
 
+def _take_path(columns: Mapping[str, str], key: str) -> str:
+    """A path, which must be one that a file system can be asked for."""
+    path = _take(columns, key)
+    if "\0" in path or max(map(len, path.split(JOINT))) > LONGEST_PATH:
+        raise UserError(f"{key}={shorten_name(path)} is no path of a file")
+    return path
+
+
 def _take_name(columns: Mapping[str, str], key: str) -> str:
     """A name that files are called by."""
     if fault := find_name_fault(_take(columns, key)):
@@ -307,8 +315,6 @@ def _check_inside(key: str, text: str, paths: tuple[str, ...]) -> None:
         raise UserError(
             f"{key}={shorten_name(text)} should be relative to the corpus and lie in it"
         )
-    if any("\0" in path or len(path) > LONGEST_PATH for path in paths):
-        raise UserError(f"{key}={shorten_name(text)} is no path of a file")
 
 
 def _parse_number(columns: Mapping[str, str], key: str) -> float | None:

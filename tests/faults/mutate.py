@@ -286,7 +286,7 @@ def main() -> int:
         for own in run_campaign(kinds, options.seed, options.count, options.keep):
             outcomes.append(own)
             if log:
-                log.write(json.dumps(dataclasses.asdict(own)) + "\n")
+                print(json.dumps(dataclasses.asdict(own)), file=log, flush=True)
             if own.outcome in DEFECTS:
                 print(
                     f"{own.kind} {own.seed} {own.number} {own.outcome}: {own.detail}\n", flush=True

@@ -8,6 +8,7 @@ from pathlib import Path
 from separation.errors import UserError
 from separation.mixtures.gather.part_names import MIXTURE, NOISE, number_from_one
 from separation.mixtures.table import MixtureRow, make_existing_row, make_faulty_row
+from separation.safe_paths import shorten_name
 
 STATED = re.compile(r"speaker_\d_(ID|sex)|level_difference_\d_db|source_\d_transcript")
 Parts = dict[str, str]  # by the name of a part, its file
@@ -65,9 +66,12 @@ def _make_row(name: str, parts: Parts, n_src: int, gathered: Gathered) -> Mixtur
     if absent:
         return make_faulty_row(name, f"{name}: has no {' and no '.join(absent)}")
     paths = [parts[part] for part in wanted]
-    row = make_existing_row(name, paths[0], paths[1:], parts.get(NOISE, ""))
     stated = gathered.columns.get(name, {})
-    return row.with_columns({key: stated[key] for key in stated if STATED.fullmatch(key)})
+    try:
+        row = make_existing_row(name, paths[0], paths[1:], parts.get(NOISE, ""))
+        return row.with_columns({key: stated[key] for key in stated if STATED.fullmatch(key)})
+    except UserError as error:
+        return make_faulty_row(name, f"{shorten_name(name)}: {error}")
 
 
 def add_part(parts: Parts, part: str, path: str, where: Path) -> None:

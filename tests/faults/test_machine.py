@@ -1,0 +1,137 @@
+"""What the machine refuses is one sentence, and the next call goes on; two runs do not meet."""
+
+import errno
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import soundfile
+
+from separation.cli.faults import explain_fault
+from separation.cli.main import main
+from separation.errors import UserError
+from separation.files import check_writable, hold_folder
+from separation.stages.preflight import check_workers
+from tests.conftest import ROOT
+from tests.faults.test_paths import list_files, write_table
+from tests.faults.test_paths import speech as speech  # a fixture
+
+REFUSED = [
+    (OSError(errno.ENOSPC, "No space left on device", "/x/a.csv"), "/x/a.csv: .*make room"),
+    (OSError(errno.EDQUOT, "Disk quota exceeded"), "make room and run the same command"),
+    (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: .*check its rights"),
+    (OSError(errno.EROFS, "Read-only file system", "/x"), "/x: .*Read-only"),
+    (OSError(errno.EIO, "Input/output error", "/x"), "check the disk"),
+    (FileNotFoundError(errno.ENOENT, "No such file", "/x/gone.wav"), "/x/gone.wav: .*restore it"),
+    (OSError(errno.ENAMETOOLONG, "File name too long", "/x"), "shorten the name"),
+    (MemoryError(), "the memory is full"),
+    (BrokenProcessPool("terminated"), "a process was ended from outside"),
+    (RuntimeError("DataLoader worker (pid 3) is killed by signal: Killed."), "num_workers"),
+    (RuntimeError("[enforce fail at inline_container.cc:595]"), "could not be written whole"),
+    (soundfile.LibsndfileError(2), "could not be written whole"),
+]
+
+
+@pytest.mark.parametrize(("error", "sentence"), REFUSED)
+def test_what_the_machine_refuses_is_one_sentence(error, sentence, monkeypatch, capsys):
+    def fail(options) -> None:
+        raise error
+
+    monkeypatch.setattr("separation.experiments.command.run", fail)
+    assert main(["experiments"]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and message.startswith("error: ")
+    assert re.search(sentence, message)
+
+
+def test_a_defect_stays_a_defect(monkeypatch):
+    def fail(options) -> None:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr("separation.experiments.command.run", fail)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        main(["experiments"])
+    assert explain_fault(KeyError("a"), []) == ""
+
+
+def test_a_limit_on_file_size_ends_render_in_a_sentence_and_costs_nothing(speech, tmp_path):
+    table = write_table(tmp_path / "test.csv", "second")
+    words = [sys.executable, "-m", "separation", "render", str(table), "--nj", "1"]
+    words += ["--corpus", f"mine={speech}", "--out"]
+
+    def render(out: Path, n_bytes: int = -1) -> subprocess.CompletedProcess:
+        limits = (n_bytes, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+        return subprocess.run(
+            [*words, str(out)],
+            cwd=ROOT,
+            text=True,
+            capture_output=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
+        )
+
+    full = render(tmp_path / "full", 8000)
+    assert full.returncode == 2, full.stderr
+    assert full.stderr.splitlines()[-1].startswith("error: ") and "Traceback" not in full.stderr
+    assert render(tmp_path / "full").returncode == render(tmp_path / "whole").returncode == 0
+    found = [list_files(tmp_path / name) for name in ("full", "whole")]
+    assert found[0].keys() == found[1].keys() and len(found[0]) > 6
+    assert found[0] == found[1]
+
+
+def test_the_second_of_two_runs_waits_for_the_first(tmp_path, capsys):
+    """Both wrote; one of them ended in a traceback."""
+    with hold_folder(tmp_path, "stages") as waited:
+        assert not waited
+        code = (
+            "import sys, pathlib; from separation.files import hold_folder\n"
+            "with hold_folder(pathlib.Path(sys.argv[1]), 'stages') as waited: print(waited)"
+        )
+        other = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)],
+            cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        line = other.stderr.readline()
+        assert "another process works there (stages); waiting" in line
+        assert other.poll() is None
+    stdout, _ = other.communicate(timeout=60)
+    assert stdout.strip() == "True"
+
+
+def test_two_runs_may_look_at_one_folder_at_once(tmp_path):
+    """The probe of one was gone when the other removed it."""
+    faults: list[BaseException] = []
+
+    def look() -> None:
+        end = time.monotonic() + 0.2
+        try:
+            while time.monotonic() < end:
+                check_writable(tmp_path, "choose another")
+        except UserError as error:
+            faults.append(error)
+
+    children = []
+    for _ in range(2):
+        child = os.fork()
+        if not child:
+            look()
+            os._exit(len(faults))
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_workers_than_the_machine_serves_are_refused(monkeypatch):
+    """64 on two cores hung."""
+    conf = SimpleNamespace(training=SimpleNamespace(num_workers=64))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with pytest.raises(UserError, match="the 2 cores of this machine: set at most"):
+        check_workers(conf)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    check_workers(conf)
