@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -63,23 +62,18 @@ def test_a_defect_stays_a_defect(monkeypatch):
 
 def test_a_limit_on_file_size_ends_render_in_a_sentence_and_costs_nothing(speech, tmp_path):
     table = write_table(tmp_path / "test.csv", "second")
-    words = [sys.executable, "-m", "separation", "render", str(table), "--nj", "1"]
-    words += ["--corpus", f"mine={speech}", "--out"]
-
-    def render(out: Path, n_bytes: int = -1) -> subprocess.CompletedProcess:
-        limits = (n_bytes, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
-        return subprocess.run(
-            [*words, str(out)],
-            cwd=ROOT,
-            text=True,
-            capture_output=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
-        )
-
-    full = render(tmp_path / "full", 8000)
+    words = ["render", str(table), "--nj", "1", "--corpus", f"mine={speech}", "--out"]
+    limits = (8000, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+    full = subprocess.run(
+        [sys.executable, "-m", "separation", *words, str(tmp_path / "full")],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
+    )
     assert full.returncode == 2, full.stderr
     assert full.stderr.splitlines()[-1].startswith("error: ") and "Traceback" not in full.stderr
-    assert render(tmp_path / "full").returncode == render(tmp_path / "whole").returncode == 0
+    assert all(main([*words, str(tmp_path / name)]) == 0 for name in ("full", "whole"))
     found = [list_files(tmp_path / name) for name in ("full", "whole")]
     assert found[0].keys() == found[1].keys() and len(found[0]) > 6
     assert found[0] == found[1]
