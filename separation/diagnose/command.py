@@ -16,6 +16,7 @@ from separation.options import (
     add_overrides,
     check_tag,
     kept_if,
+    number_from,
     one_of,
 )
 
@@ -101,7 +102,7 @@ def _add_results(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument(
         "--against",
-        type=float,
+        type=number_from(0),
         metavar="DB",
         help="a figure that you compare with: whose it is, and what differs (none)",
     )

@@ -26,6 +26,7 @@ RISING_ANNEALED_DB = 0.5  # the same before the rate falls, which then brings so
 FELL_BACK_DB = 0.5  # below the best epoch, more than an epoch's noise
 ANNEALED = 0.5  # of the base rate, below which dev rises by the rate's fall too
 STALLED_DB = RISING_DB
+LATE = 2 / 3  # of the steps, from where on the end of a curve is looked at
 LONGER = 4  # times, where more time is the advice
 USUAL_LR = 0.001
 
@@ -163,14 +164,14 @@ def check_dev_differs(training: TrainingFigures | None) -> Draft | None:
 
 
 def measure_rise(epochs: tuple[Epoch, ...]) -> float | None:
-    """By how many dB dev rises per doubling of steps, over the last doubling; None of too few.
+    """By how many dB dev rises per doubling of steps at the end; None of too few epochs.
 
     A line through dev against the logarithm of steps, so that one noisy epoch decides nothing.
     """
     finite = [own for own in epochs if math.isfinite(own.dev_db) and own.step > 0]
     if len(finite) < 3:
         return None
-    late = [own for own in finite if own.step >= finite[-1].step / 2]
+    late = [own for own in finite if own.step >= LATE * finite[-1].step]
     chosen = late if len(late) >= 3 else finite[-3:]
     steps = np.log2([own.step for own in chosen])
     return float(np.polyfit(steps, [own.dev_db for own in chosen], 1)[0])

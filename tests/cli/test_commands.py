@@ -160,6 +160,11 @@ MISTAKES = [
     (["compare", "--models", "m", "--test-sets", "s", "--oracles", "ipm"], "--oracles ipm: choose"),
     (["compare", "--models", "m", "m", "--test-sets", "s"], "--models m: is given twice"),
     (["compare", "--models", "irm", "--test-sets", "s"], "--models irm: is what a reference is"),
+    (["diagnose"], "diagnose what? Name an experiment's folder"),
+    (["diagnose", "none"], "none: holds no conf.yml of an experiment"),
+    (["diagnose", "none", "--recipe", "mini/ConvTasNet"], "none and --recipe, --set or --corpus"),
+    (["diagnose", "none", "--against", "much"], "--against much: should be a number, 0 or more."),
+    (["diagnose", "none", "--language", "de"], "--language de: choose of en, zh."),
     (["publish", "exp", "--out", "o", "--name", "mini"], "--name mini: write it as USER/NAME"),
 ]
 
