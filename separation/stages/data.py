@@ -148,11 +148,7 @@ def _check_published(experiment: Experiment) -> dict[str, Rows]:
     name, n_src = conf.metadata.lists, conf.mixtures.n_src
     module, root = load(name), experiment.roots.find(name)
     info = module.INFO
-    if conf.audio.sample_rate > info.sample_rate:
-        raise UserError(
-            f"audio.sample_rate={conf.audio.sample_rate}: the corpus has {info.sample_rate} Hz; "
-            "set 8000 or 16000."
-        )
+    _check_published_rate(experiment)
     lists = experiment.inputs.published
     check_speakers(name, lists)
     names = module.name_lists(conf.metadata.train)
@@ -176,6 +172,14 @@ def _check_published(experiment: Experiment) -> dict[str, Rows]:
     )
     _compare_levels(experiment)
     return {split: _keep_checked(rows, found, experiment) for split, rows in lists.items()}
+
+
+def _check_published_rate(experiment: Experiment) -> None:
+    rate, own = experiment.conf.audio.sample_rate, load(experiment.conf.metadata.lists).INFO
+    if rate > own.sample_rate:
+        raise UserError(
+            f"audio.sample_rate={rate}: the corpus has {own.sample_rate} Hz; set 8000 or 16000."
+        )
 
 
 def _keep_checked(rows: Rows, found: Container[Path], experiment: Experiment) -> Rows:
@@ -285,6 +289,7 @@ def _cut_long(
 def run_audio(experiment: Experiment) -> list[Path]:
     """Stage 3: pack the training utterances, and the lists' sources losslessly if asked for."""
     outputs = []
+    _check_rate(experiment)
     if experiment.mixes_dynamically:
         outputs += _pack_training(experiment)
     if experiment.conf.audio.exact_pack and experiment.origin != "existing":
@@ -292,6 +297,17 @@ def run_audio(experiment: Experiment) -> list[Path]:
     if not outputs:
         print("  not needed: nothing is mixed anew, and the lists are rendered from the files")
     return outputs
+
+
+def _check_rate(experiment: Experiment) -> None:
+    """The model's rate, which may have been raised since the stages before were done."""
+    from separation.experiment.mixtures import read_usable, read_usable_noise
+
+    if experiment.origin == "published":
+        _check_published_rate(experiment)
+    elif experiment.origin == "drawn" and not experiment.mixes_dynamically:
+        read_usable(experiment)
+        read_usable_noise(experiment)
 
 
 def _pack_training(experiment: Experiment) -> list[Path]:

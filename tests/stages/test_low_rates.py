@@ -57,9 +57,12 @@ def test_low_rates_are_refused_in_stage_1(dynamic, corpus, tmp_path, capsys):
     assert not list(tmp_path.rglob("corpus.csv"))
 
 
-def test_a_raised_rate_is_refused_though_stage_1_is_done(corpus, tmp_path, capsys):
-    assert call(corpus, tmp_path, "audio.sample_rate=8000", last=2) == 0
-    assert call(corpus, tmp_path) == 2
+@pytest.mark.parametrize("dynamic", ["true", "false"])
+def test_a_raised_rate_is_refused_though_stage_1_is_done(dynamic, corpus, tmp_path, capsys):
+    """Without dynamic mixing stage 3 had nothing to do, and never looked."""
+    mixing = f"training.dynamic_mixing={dynamic}"
+    assert call(corpus, tmp_path, mixing, "audio.sample_rate=8000") == 0
+    assert call(corpus, tmp_path, mixing) == 2
     assert is_documented(capsys.readouterr().err.splitlines()[-1])
 
 
