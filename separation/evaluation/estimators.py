@@ -9,8 +9,10 @@ from torch import nn
 
 from separation.config.schema import FLOOR, EvaluationConf
 from separation.mixtures.signals import Mixture
+from separation.models.chunks import LONGEST_WHOLE_S
 from separation.models.inference import Separator, multiply_exactly
 
+BLOCK_S = 60.0  # of a long mixture that is masked at a time
 Estimator = Callable[[Mixture], np.ndarray]
 
 
@@ -51,15 +53,30 @@ def make_oracle_mask(name: str, conf: EvaluationConf, sample_rate: int) -> Estim
     settings = {"fs": sample_rate, "window": "hann", "nperseg": window, "noverlap": overlap}
     make_mask = ORACLE_MASKS[name]
 
-    def estimate(mixture: Mixture) -> np.ndarray:
-        n_samples = len(mixture.mixture)
+    def estimate(signals: Sequence[np.ndarray]) -> np.ndarray:
+        """``(n_src, time)`` of mixture, sources and noise, ``(n, time)`` each."""
+        n_samples = signals[0].shape[-1]
         padding = ((0, 0), (0, max(0, window - n_samples)))  # an STFT needs one window
-        signals = (mixture.mixture[None], mixture.sources, find_noise(mixture))
         mixed, *parts = (stft(np.pad(own, padding), **settings)[2] for own in signals if len(own))
-        masks = make_mask(np.abs(np.concatenate(parts)))[: len(mixture.sources)]
+        masks = make_mask(np.abs(np.concatenate(parts)))[: len(signals[1])]
         return istft(masks * mixed, **settings)[1][:, :n_samples]
 
-    return estimate
+    def estimate_all(mixture: Mixture) -> np.ndarray:
+        n_samples = len(mixture.mixture)
+        signals = (mixture.mixture[None], mixture.sources, find_noise(mixture))
+        if n_samples <= LONGEST_WHOLE_S * sample_rate:
+            return estimate(signals)
+        hop = window - overlap
+        n_block = hop * round(BLOCK_S * sample_rate / hop)
+        margin = hop * -(-window // hop)
+        parts = []
+        for start in range(0, n_samples, n_block):  # frames lie where those of the whole do
+            before = min(start, margin)
+            part = [own[:, start - before : start + n_block + margin] for own in signals]
+            parts.append(estimate(part)[:, before : before + n_block])
+        return np.concatenate(parts, axis=1)
+
+    return estimate_all
 
 
 def find_noise(mixture: Mixture) -> np.ndarray:

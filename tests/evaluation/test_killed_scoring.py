@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from separation.evaluation import runner
+from separation.config.load import load_conf
+from separation.evaluation import estimators, runner, selfcheck
+from separation.evaluation.estimators import make_oracle_mask
 from separation.evaluation.runner import Scoring, evaluate_set, score_row
 from separation.evaluation.score_rows import read_scores
+from separation.evaluation.selfcheck import check_scorer
 from separation.mixtures.signals import Mixture
+from separation.mixtures.table import make_existing_row
 from separation.models import chunks, inference
 from separation.models.inference import Separator
+from tests.conftest import ROOT
 from tests.evaluation.test_evaluation import Voices, die_on_v2, leak
 from tests.support.mixture_folders import make_sources
 
@@ -123,6 +128,40 @@ def test_a_long_mixture_is_scored_and_validated_in_chunks(monkeypatch):
     assert model.longest == 32000  # what is short goes through whole, as ever
     correlations = np.abs(np.corrcoef(np.concatenate([tones, estimates[1].numpy()]))[:2, 2:])
     assert correlations.max(axis=1).min() > 0.98
+
+
+@pytest.mark.parametrize("name", ["ibm", "irm", "wfm"])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_masks_of_a_long_mixture_are_those_of_the_whole(name, noisy, monkeypatch):
+    """Whole, 30 minutes at 8 kHz took 4 GB."""
+    conf = load_conf(ROOT, "folder/ConvTasNet", []).evaluation
+    sources = make_sources(3, 2, 8000, 9.3).astype(np.float32)
+    noise = 0.1 * np.random.default_rng(0).normal(size=sources.shape[-1]) if noisy else 0.0
+    row = make_existing_row("a", "a.wav", ["b.wav", "c.wav"])
+    signal = (sources.sum(axis=0) + noise).astype(np.float32)
+    mixture = Mixture(row=row, sample_rate=8000, mixture=signal, sources=sources)
+    whole = make_oracle_mask(name, conf, 8000)(mixture)
+    monkeypatch.setattr(estimators, "LONGEST_WHOLE_S", 4.0)
+    monkeypatch.setattr(estimators, "BLOCK_S", 2.0)
+    np.testing.assert_allclose(make_oracle_mask(name, conf, 8000)(mixture), whole, atol=1e-6)
+
+
+def test_the_scorer_is_checked_on_a_part_of_a_long_mixture(monkeypatch):
+    """mir_eval's copies of 30 minutes were the largest thing in memory."""
+    lengths = []
+
+    def note(signals, metrics):
+        lengths.extend(part.shape[-1] for part in signals[0])
+        return check_scorer(signals, metrics)
+
+    monkeypatch.setattr(selfcheck, "check_scorer", note)
+    monkeypatch.setattr(selfcheck, "LONGEST_S", 2.0)
+    sources = make_sources(3, 2, 8000, 5.0).astype(np.float32)
+    row = make_existing_row("a", "a.wav", ["b.wav", "c.wav"])
+    mixture = Mixture(row=row, sample_rate=8000, mixture=sources.sum(axis=0), sources=sources)
+    checker = selfcheck.Checker([0], ("si_sdr",))
+    checker.check(0, mixture, sources[::-1] + 0.1 * sources)
+    assert lengths == [16000] * 3 and checker.checks[0].n == 1
 
 
 def test_mixtures_of_five_minutes_are_separated_whole_as_ever():
