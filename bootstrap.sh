@@ -96,7 +96,7 @@ install_requirements() {
   for file in "$@"; do options+=(-r "$file"); done
   echo "installing pinned requirements into $root/.venv (once; a minute or a few)"
   pip_install "${options[@]}"
-  pip_install --quiet --no-deps -r "$root/requirements-nodeps.txt"
+  pip_install --quiet --no-deps -r "$root/requirements-nodeps.txt" -r "$root/requirements-voices.txt"
   # torch brought setuptools: nothing is downloaded to build the link to this folder
   pip_install --quiet --no-deps --no-build-isolation -e "$root"
   touch "$stamp"
@@ -110,7 +110,7 @@ ensure_environment() {
   fi
   local venv="$root/.venv" stamp
   python="$venv/bin/python"
-  stamp="$venv/.installed-$(cat "$@" "$root"/{requirements-nodeps.txt,pyproject.toml} | sha256sum | cut -c1-16)"
+  stamp="$venv/.installed-$(cat "$@" "$root"/{requirements-nodeps.txt,requirements-voices.txt,pyproject.toml} | sha256sum | cut -c1-16)"
   if [[ ! -f "$stamp" ]] || was_moved "$venv" || ! is_supported "$python"; then
     exec 9<"$root" # of two calls at a time one installs, the other waits
     flock -n 9 || { echo "waiting for another installation into $venv" && flock 9; }

@@ -163,7 +163,7 @@ def group_lengths(
 
 
 PEAK_MAX = 0.99
-ALIKE = 0.95  # correlation from which on least squares' factors are bounded
+ALIKE = 0.8  # correlation of two estimates from which on none may be turned against the mixture
 
 
 def fit_length(estimates: np.ndarray, n_samples: int) -> np.ndarray:
@@ -192,9 +192,10 @@ def match_level(mixture: np.ndarray, estimates: np.ndarray) -> np.ndarray:
 def find_factors(gram: np.ndarray, products: np.ndarray, energy: float) -> np.ndarray:
     """Factors that make scale-free estimates' sum fit the mixture best in least squares.
 
-    SI-SDR training leaves an estimate's scale and sign open. Of two estimates that are nearly
-    alike least squares may take a large one less a large other: then none gets more energy than
-    the mixture has.
+    SI-SDR training leaves an estimate's scale and sign open. Of two that are much alike least
+    squares may take a large one less a large other: where that would turn one against the mixture,
+    each is projected on the mixture by itself, and all are scaled together. None gets more energy
+    than the mixture has.
 
     Args:
         gram: ``(n_src, n_src)``, inner products of the estimates.
@@ -204,12 +205,15 @@ def find_factors(gram: np.ndarray, products: np.ndarray, energy: float) -> np.nd
     Returns:
         float64 ``(n_src,)``.
     """
-    factors = np.linalg.lstsq(gram, products, rcond=None)[0]
     sizes = np.sqrt(np.maximum(np.diag(gram), np.finfo(np.float64).tiny))
-    correlations = np.triu(gram / np.outer(sizes, sizes), 1)
-    if np.abs(correlations).max(initial=0) < ALIKE:
-        return factors
     largest = np.sqrt(energy) / sizes
+    factors = np.linalg.lstsq(gram, products, rcond=None)[0]
+    correlations = np.triu(gram / np.outer(sizes, sizes), 1)
+    is_alike = np.abs(correlations).max(initial=0) >= ALIKE
+    if is_alike and (factors * products < 0).any():
+        factors = products / sizes**2
+        fit = factors @ gram @ factors
+        factors = factors * (factors @ products / fit) if fit > 0 else factors
     return np.clip(factors, -largest, largest)
 
 

@@ -1,12 +1,14 @@
 """Who speaks when, from the levels of the voices, and what in them looks wrong."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from separation.models.chunks import CHUNK_S, OVERLAP_S
 from separation.models.inference import find_factors
-from separation.recordings.chunks import UNSURE, StoredEstimates
+from separation.recordings.chunks import UNSURE
 
 FRAME_S = 0.02
 FRAMES_AT_ONCE = 6000
@@ -14,6 +16,18 @@ BELOW_LOUD_DB = 35.0  # speech is within this of the recording's loud frames
 BELOW_LOUDEST_DB = 12.0  # a voice this far below the loudest one of a frame is its leak
 LONGEST_GAP_S, SHORTEST_S = 0.3, 0.2
 FLOOR = 1e-12
+
+
+class Blocks(Protocol):
+    """Signals that are read in blocks."""
+
+    @property
+    def n_src(self) -> int: ...
+
+    @property
+    def rate(self) -> int: ...
+
+    def read_blocks(self, n_samples: int) -> Iterator[tuple[np.ndarray, np.ndarray]]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +49,13 @@ class Survey:
     explained: float
 
 
-def survey(stored: StoredEstimates) -> Survey:
-    """Measure levels, correlations and the energies of frames."""
+def survey(stored: Blocks, factors: np.ndarray | None = None) -> Survey:
+    """Measure levels, correlations and the energies of frames.
+
+    Args:
+        stored: estimates, or tracks made of them.
+        factors: that are known; None: those that fit the mixture best.
+    """
     frame = round(FRAME_S * stored.rate)
     gram, products, energy = np.zeros((stored.n_src, stored.n_src)), np.zeros(stored.n_src), 0.0
     powers, mixture_powers = [], []
@@ -47,7 +66,8 @@ def survey(stored: StoredEstimates) -> Survey:
         energy += float(mixture @ mixture)
         powers.append(_measure_frames(wide, frame))
         mixture_powers.append(_measure_frames(mixture[None], frame)[:, 0])
-    factors = find_factors(gram, products, energy)
+    if factors is None:
+        factors = find_factors(gram, products, energy)
     rest = energy - 2 * factors @ products + factors @ gram @ factors
     sizes = np.sqrt(np.maximum(np.diag(gram), np.finfo(np.float64).tiny))
     return Survey(

@@ -1,6 +1,5 @@
 """A recording through a model, chunk by chunk: the order of voices, and going on after a kill."""
 
-import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,66 +12,18 @@ from tqdm import tqdm
 
 from separation.errors import UserError
 from separation.files import write_whole
-from separation.models.chunks import CHUNK_S, OVERLAP_S
+from separation.models.chunks import CHUNK_S, OVERLAP_S, Joiner, list_starts
 from separation.models.inference import Separator, multiply_exactly
+from separation.models.precision import has_fast_bf16
 
 CHUNKS_AT_ONCE = 16  # on a GPU
 UNSURE = 0.3  # below this lead of the best order over the second, voices may have swapped
 
 
-@dataclass(kw_only=True)
-class Joiner:
-    """Puts the voices of each chunk into the order of the one before, by their overlap.
-
-    Attributes:
-        overlap: samples.
-        tail: ``(n_src, overlap)``, the end of the last chunk; None before the first.
-        leads: of each join, how far the best order was ahead of the second best, from 0 (it was
-            arbitrary, as where nobody speaks in the overlap) to about 1.
-    """
-
-    overlap: int
-    tail: np.ndarray | None = None
-    leads: list[float] = field(default_factory=list)
-
-    def add(self, piece: np.ndarray, *, is_last: bool) -> np.ndarray:
-        """The next samples ``(n_src, time)`` of all voices, cross-faded where chunks overlap."""
-        if self.tail is not None:
-            order, lead = find_order(self.tail, piece[:, : self.overlap])
-            self.leads.append(lead)
-            piece = piece[order].copy()
-            fade = np.linspace(0, 1, self.overlap, dtype=np.float32)
-            piece[:, : self.overlap] = self.tail * (1 - fade) + piece[:, : self.overlap] * fade
-        if is_last:
-            self.tail = None
-            return piece
-        self.tail = piece[:, -self.overlap :].copy()
-        return piece[:, : -self.overlap]
-
-
-def find_order(tail: np.ndarray, head: np.ndarray) -> tuple[np.ndarray, float]:
-    """Order of ``head``'s voices that fits ``tail`` best, and its lead over the second best.
-
-    Args:
-        tail: ``(n_src, time)``.
-        head: the same samples, as the next chunk has them.
-    """
-    products = tail.astype(np.float64) @ head.T.astype(np.float64)
-    orders = list(itertools.permutations(range(len(tail))))
-    rows = range(len(tail))
-    fits = sorted(
-        ((products[rows, order].sum(), order) for order in orders), key=lambda fit: -fit[0]
-    )
-    energy = float(np.sum(np.linalg.norm(tail, axis=1) * np.linalg.norm(head, axis=1)))
-    second = fits[1][0] if len(fits) > 1 else fits[0][0] - energy
-    lead = (fits[0][0] - second) / energy if energy > 0 else 0.0
-    return np.array(fits[0][1]), float(lead)
-
-
 def cut_chunks(n_samples: int, rate: int) -> tuple[list[int], int, int]:
     """First samples of the chunks of a recording, their size, and their overlap."""
     size, overlap = round(CHUNK_S * rate), round(OVERLAP_S * rate)
-    starts = list(range(0, max(1, n_samples - overlap), size - overlap))
+    starts = list_starts(n_samples, size, overlap)
     return starts, n_samples if len(starts) == 1 else size, overlap
 
 
@@ -152,7 +103,8 @@ class StoredEstimates:
         starts, size, overlap = cut_chunks(self.n_samples, self.rate)
         joiner, first, n_written = self._read_state(overlap)
         chunks = [(start, size) for start in starts[first:]]
-        pieces = separate_chunks(Separator(model, device), self.read_mixture, chunks, device)
+        separator = Separator(model, device, bf16=device.type == "cpu" and has_fast_bf16(device))
+        pieces = separate_chunks(separator, self.read_mixture, chunks, device)
         with open(self.estimates, "ab") as handle:
             handle.truncate(n_written)
             for done, piece in enumerate(self._watch(pieces, label, first, len(starts)), first + 1):
@@ -174,10 +126,13 @@ class StoredEstimates:
     def read_blocks(self, n_samples: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Mixture ``(time,)`` and estimates ``(n_src, time)``, some samples at a time."""
         for start in range(0, self.n_samples, n_samples):
-            mixture = self.read_mixture(start, n_samples)
-            n_numbers, offset = len(mixture) * self.n_src, 4 * start * self.n_src
-            estimates = np.fromfile(self.estimates, np.float32, n_numbers, offset=offset)
-            yield mixture, estimates.reshape(-1, self.n_src).T
+            yield self.read_mixture(start, n_samples), self.read_estimates(start, n_samples)
+
+    def read_estimates(self, start: int, n_samples: int) -> np.ndarray:
+        """Samples of the estimates, ``(n_src, time)``, as many as there are."""
+        n_numbers, offset = n_samples * self.n_src, 4 * start * self.n_src
+        estimates = np.fromfile(self.estimates, np.float32, n_numbers, offset=offset)
+        return estimates.reshape(-1, self.n_src).T
 
     def _read_state(self, overlap: int) -> tuple[Joiner, int, int]:
         if not self.state.is_file():

@@ -11,7 +11,7 @@ from separation.errors import MissingInputError, UserError
 from separation.files import check_writable
 from separation.models import shipped
 from separation.options import add_device, add_model, add_out, add_trust, kept_if, one_of
-from separation.recordings.inputs import STREAM, check_channel
+from separation.recordings.inputs import MODES, STREAM, check_channel
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ class Options:
         out: folder of the tracks, ``<name>_s<k>.wav``.
         channel: ``mean``, ``first``, ``each``, or a number from 1.
         bits: ``16``, ``24`` or ``float``, of the tracks.
+        mode: ``auto``, ``conversation`` or ``overlap``.
         trust: unpickle the model's file freely.
         device: ``auto``, ``cpu`` or ``cuda``.
     """
@@ -36,6 +37,7 @@ class Options:
     out: Path = Path("separated")
     channel: str = "mean"
     bits: str = "16"
+    mode: str = "auto"
     trust: bool = False
     device: str = "auto"
 
@@ -59,6 +61,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--bits", type=one_of("16", "24", "float"), metavar="16|24|float", help="of the tracks (16)"
+    )
+    parser.add_argument(
+        "--mode",
+        type=one_of(*MODES),
+        metavar="|".join(MODES),
+        help="of two voices: by turns, or as the model's outputs are; auto decides (auto)",
     )
     add_trust(parser)
     add_device(parser)
@@ -103,6 +111,7 @@ def _separate(options: Options, about: str, *, from_stdin: bool) -> None:
         out=options.out,
         channel=options.channel,
         bits=options.bits,
+        mode=options.mode,
         about=about,
     )
     if from_stdin:

@@ -124,8 +124,8 @@ def separate_stream(settings: Settings, source: BinaryIO, target: BinaryIO) -> N
             raise UserError("stdin: is empty; pipe a WAV file into it.")
         separated = separate_stored(settings, work / "stdin", settings.channel, work, "stdin")
         tracks = work / "tracks.wav"
-        factors, level = separated.survey.factors, separated.heard.level
-        write_tracks(separated.stored, factors, level, [tracks], settings.bits)
+        arranged, level = separated.arranged, separated.heard.level
+        write_tracks(arranged.tracks, arranged.survey.factors, level, [tracks], settings.bits)
         with open(tracks, "rb") as handle:
             shutil.copyfileobj(handle, target)
     target.flush()

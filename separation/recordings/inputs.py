@@ -12,6 +12,7 @@ from separation.recordings.record import list_written
 
 STREAM = "-"
 CHANNELS = ("mean", "first", "each")
+MODES = ("auto", "conversation", "overlap")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """One recording, or one channel of it: decoded, separated, measured and written."""
 
 import dataclasses
+import functools
 import hashlib
 import logging
 import shutil
@@ -14,13 +15,8 @@ from torch import nn
 
 from separation.errors import UserError
 from separation.files import hash_value, read_json, write_json, write_text
-from separation.recordings.activity import (
-    Survey,
-    find_speech,
-    find_suspected_swaps,
-    format_rttm,
-    survey,
-)
+from separation.recordings.activity import format_rttm
+from separation.recordings.arrangement import Arrangement, arrange, choose_mode, explain_mode
 from separation.recordings.chunks import StoredEstimates
 from separation.recordings.decode import Level, open_audio, store_channel
 from separation.recordings.measured import Measured, list_remarks, measure_voices, round_db
@@ -33,10 +29,13 @@ from separation.recordings.record import (
     stamp_output,
     stamp_recording,
 )
+from separation.recordings.speech_networks import RATE as WIDE_RATE
 from separation.recordings.tracks import BYTES, write_tracks
 from separation.recordings.waveform import describe_resampling
 
 logger = logging.getLogger(__name__)
+
+WIDE = "wide.f32"  # the recording at 16 kHz, for the networks that know voices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +48,7 @@ class Settings:
         out: folder of the tracks.
         channel: ``mean``, ``first``, ``each``, or a number from 1.
         bits: ``16``, ``24`` or ``float``.
+        mode: of :data:`separation.recordings.inputs.MODES`.
         about: what is said of the model, in one line.
     """
 
@@ -57,6 +57,7 @@ class Settings:
     out: Path
     channel: str = "mean"
     bits: str = "16"
+    mode: str = "auto"
     about: str = ""
 
     @property
@@ -64,12 +65,26 @@ class Settings:
         """Hz, of the model."""
         return int(self.model.sample_rate)  # type: ignore[arg-type]
 
+    @property
+    def n_src(self) -> int:
+        """Outputs of the model."""
+        return int(getattr(self.model, "n_src", 2))
+
+    @functools.cached_property
+    def way(self) -> str:
+        """The mode that is possible with this model, and what is installed here."""
+        reason = explain_mode(self.mode, self.n_src)
+        if reason:
+            logger.warning("--mode %s: %s", self.mode, reason)
+        return choose_mode(self.mode, self.n_src)
+
     def describe(self) -> dict[str, str]:
         """What the tracks depend on beside the recording."""
         return {
             "model": fingerprint_model(self.model),
             "channel": self.channel,
             "bits": self.bits,
+            "mode": self.way,
         }
 
 
@@ -102,14 +117,12 @@ class Separated:
     Attributes:
         heard: its level and channels.
         stored: the estimates, on disk.
-        survey: their levels and frames.
-        speech: bool ``(n_frames, n_src)``, who speaks when.
+        arranged: the tracks that are made of them, and who speaks when.
     """
 
     heard: Heard
     stored: StoredEstimates
-    survey: Survey
-    speech: np.ndarray
+    arranged: Arrangement
 
 
 def separate_stored(
@@ -132,8 +145,8 @@ def separate_stored(
         rate=settings.rate,
     )
     stored.separate(settings.model, settings.device, label)
-    surveyed = survey(stored)
-    return Separated(heard=heard, stored=stored, survey=surveyed, speech=find_speech(surveyed))
+    arranged = arrange(stored, work / WIDE, settings.way)
+    return Separated(heard=heard, stored=stored, arranged=arranged)
 
 
 def _decode(settings: Settings, path: Path, channel: str, work: Path, label: str) -> Heard:
@@ -147,6 +160,9 @@ def _decode(settings: Settings, path: Path, channel: str, work: Path, label: str
         name = label if path.parent == work else str(path)
         level = store_channel(file, channel, settings.rate, work / "mixture.f32", name)
         heard = Heard(level=level, n_channels=file.channels)
+    if settings.way != "overlap":
+        with open_audio(path, work) as file:
+            store_channel(file, channel, WIDE_RATE, work / WIDE, name)
     (work / "decoded.wav").unlink(missing_ok=True)
     if heard.n_channels > 1 and channel == "mean":
         logger.info("%s: the mean of its %d channels (see --channel)", name, heard.n_channels)
@@ -158,9 +174,10 @@ def _decode(settings: Settings, path: Path, channel: str, work: Path, label: str
 
 def _check_space(n_frames: int, rate: int, settings: Settings, work: Path) -> None:
     """Raise where the disk would fill up after hours of work."""
-    n_src = int(getattr(settings.model, "n_src", 2))
+    n_src = settings.n_src
     seconds = n_frames / rate
     needed = seconds * (4 * settings.rate * (1 + n_src) + BYTES[settings.bits] * rate * n_src)
+    needed += seconds * 4 * WIDE_RATE * (settings.way != "overlap")
     free = shutil.disk_usage(work).free
     if free < needed < 1e15:  # a length that a header does not state is beyond
         raise UserError(
@@ -225,10 +242,11 @@ class Job:
         """Write tracks and RTTM into the folder of half-done work; returns their record."""
         tracks = [f"{self.name}_s{k}.wav" for k in range(1, separated.stored.n_src + 1)]
         targets = [self.work / track for track in tracks]
-        level, factors = separated.heard.level, separated.survey.factors
-        down = write_tracks(separated.stored, factors, level, targets, self.settings.bits)
+        level, arranged = separated.heard.level, separated.arranged
+        factors = arranged.survey.factors
+        down = write_tracks(arranged.tracks, factors, level, targets, self.settings.bits)
         rttm = self.work / f"{self.name}.rttm"
-        write_text(rttm, format_rttm(self.name, separated.speech))
+        write_text(rttm, format_rttm(self.name, arranged.speech))
         measured = self._measure(separated, tracks, down, begun)
         for remark in measured.remarks:
             logger.warning("%s: %s", self.path, remark)
@@ -246,8 +264,8 @@ class Job:
     ) -> Measured:
         """Everything that is known of a recording and its tracks."""
         level, leads = separated.heard.level, separated.stored.leads
-        swaps = find_suspected_swaps(leads)
-        voices = measure_voices(separated.survey, separated.speech, tracks, down)
+        arranged = separated.arranged
+        voices = measure_voices(arranged.survey, arranged.speech, tracks, down)
         return Measured(
             model=self.settings.about,
             model_rate=self.settings.rate,
@@ -258,12 +276,14 @@ class Job:
             level_db=round_db(level.power),
             n_clipped=level.n_clipped,
             turned_down_db=round_db(1 / down**2),
-            explained=round(separated.survey.explained, 4),
+            way=arranged.way,
+            count=arranged.count,
+            explained=round(arranged.survey.explained, 4),
             voices=voices,
-            correlations=np.round(separated.survey.correlations, 4).tolist(),
+            correlations=np.round(arranged.survey.correlations, 4).tolist(),
             order_leads=[round(lead, 3) for lead in leads],
-            suspected_swaps_s=swaps,
-            remarks=list_remarks(separated.survey, separated.speech, swaps),
+            suspected_swaps_s=arranged.suspected_s,
+            remarks=list_remarks(arranged),
             seconds_taken=round(time.monotonic() - begun, 2),
         )
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from separation.recordings.activity import FRAME_S, Survey, find_runs, to_db
+from separation.recordings.arrangement import Arrangement
+from separation.recordings.voice_count import Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +43,14 @@ class Measured:
         level_db: its mean power.
         n_clipped: its samples at full scale.
         turned_down_db: by how much all tracks were, to avoid clipping.
+        way: how the tracks were made, see :class:`~separation.recordings.arrangement.Arrangement`.
+        count: of the voices, and what it was seen by; None: they were not counted.
         explained: share of the recording's energy, in the model's band, that the tracks' sum has.
         voices: the tracks.
         correlations: of the tracks with each other.
         order_leads: of each overlap of two chunks, how clear the order of the voices was: 0 is
             arbitrary, 1 clear.
-        suspected_swaps_s: where it was not.
+        suspected_swaps_s: seconds near which voices may be in the wrong track.
         remarks: what looks wrong, in sentences.
         seconds_taken: by this call.
     """
@@ -60,6 +64,8 @@ class Measured:
     level_db: float
     n_clipped: int
     turned_down_db: float
+    way: str
+    count: Count | None
     explained: float
     voices: tuple[Voice, ...]
     correlations: list[list[float]]
@@ -102,38 +108,56 @@ ALIKE = 0.45  # correlation of two tracks
 LOPSIDED_DB, SELDOM, AHEAD_DB, SPEECH_DB = 8.0, 0.15, 6.0, 25.0
 
 
-def list_remarks(surveyed: Survey, speech: np.ndarray, swaps: Sequence[float]) -> list[str]:
-    """What looks wrong, in sentences: tracks that are alike, one voice, no speech, unclear order.
-
-    Args:
-        surveyed: of the estimates.
-        speech: bool ``(n_frames, n_src)``.
-        swaps: seconds at which the order of the voices was not clear.
-    """
-    remarks = []
-    if speech.any(axis=1).mean() < 0.02:
-        remarks.append("hardly anything in it looks like speech")
-    alike = find_alike(surveyed)
+def list_remarks(arranged: Arrangement) -> list[str]:
+    """What looks wrong, in sentences: how many voices there are, tracks alike, unclear order."""
+    surveyed = arranged.survey
+    remarks = list_voice_remarks(arranged)
+    alike = find_alike(surveyed) if arranged.way == "overlap" else None
     if alike:
         first, second, correlation = alike
         remarks.append(
             f"tracks s{first} and s{second} are much alike (correlation {correlation:.2f}): "
             "one voice may be in both, or hardly anything was separated"
         )
-    main = find_only_voice(surveyed)
+    main = find_only_voice(surveyed) if arranged.count is None else 0
     if main:
         remarks.append(
             f"nearly all of it is in track s{main}: there may be one voice only, "
             "and its leak in the other track"
         )
-    if swaps:
-        seconds = ", ".join(f"{second:g}" for second in swaps[:10])
-        rest = f" and {len(swaps) - 10} more" if len(swaps) > 10 else ""
-        remarks.append(
-            f"voices may change tracks near second {seconds}{rest}: hardly anybody speaks there"
-            " where chunks meet, or both tracks fit"
-        )
+    if arranged.suspected_s:
+        remarks.append(_name_swaps(arranged.suspected_s, arranged.way))
     return remarks
+
+
+def list_voice_remarks(arranged: Arrangement) -> list[str]:
+    """How many voices there are where that is not what was asked for."""
+    count = arranged.count
+    if arranged.speech.any(axis=1).mean() < 0.02 and count is None:
+        return ["hardly anything in it looks like speech"]
+    if count is None:
+        return []
+    if count.n_voices == 0:
+        return ["it holds no speech, as far as can be seen: silence, music or noise"]
+    if count.n_voices == 1 and arranged.way == "one voice":
+        return [
+            "one voice only: track s1 is the recording, the other is silent; where you hear "
+            "two, add --mode conversation, or overlap where they speak at once all the time"
+        ]
+    if count.n_voices > 2:
+        return ["three voices or more are suspected, and two tracks hold them"]
+    return []
+
+
+def _name_swaps(seconds: Sequence[float], way: str) -> str:
+    listed = ", ".join(f"{second:g}" for second in seconds[:10])
+    rest = f" and {len(seconds) - 10} more" if len(seconds) > 10 else ""
+    reason = (
+        "it is not clear there whose voice it is"
+        if way == "conversation"
+        else "hardly anybody speaks there where chunks meet, or both tracks fit"
+    )
+    return f"voices may change tracks near second {listed}{rest}: {reason}"
 
 
 def find_alike(surveyed: Survey) -> tuple[int, int, float] | None:

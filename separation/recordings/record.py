@@ -42,9 +42,9 @@ class Record:
         recording: absolute path.
         channel: from 1, where each is separated by itself; 0: see ``settings``.
         stamp: of the recording.
-        settings: model's sha256, ``--channel`` and ``--bits``.
+        settings: model's sha256, ``--channel``, ``--bits`` and ``--mode``.
         outputs: stamps by the name of the file.
-        measured: see :class:`separation.recordings.report.Measured`.
+        measured: see :class:`separation.recordings.measured.Measured`.
         program: marks the file as ours.
         version: of the procedure.
     """

@@ -9,7 +9,7 @@ import soundfile
 
 from separation.audio.resample import resample_blocks
 from separation.models.inference import avoid_clipping
-from separation.recordings.chunks import StoredEstimates
+from separation.recordings.activity import Blocks
 from separation.recordings.decode import Level
 
 BLOCK_SAMPLES = 1 << 17  # at the model's rate
@@ -19,7 +19,7 @@ LARGEST_WAV = (1 << 32) - 4096  # bytes; RF64 from there on
 
 
 def write_tracks(
-    stored: StoredEstimates, factors: np.ndarray, level: Level, targets: Sequence[Path], bits: str
+    stored: Blocks, factors: np.ndarray, level: Level, targets: Sequence[Path], bits: str
 ) -> float:
     """Write every voice; returns the factor by which all were turned down to avoid clipping.
 
@@ -38,7 +38,7 @@ def write_tracks(
 
 
 def _write(
-    stored: StoredEstimates, factors: np.ndarray, level: Level, targets: Sequence[Path], bits: str
+    stored: Blocks, factors: np.ndarray, level: Level, targets: Sequence[Path], bits: str
 ) -> float:
     """Write the files; returns the largest magnitude there would be."""
     channels = stored.n_src if len(targets) == 1 else 1
@@ -64,9 +64,7 @@ def _write(
     return peak
 
 
-def _resample_voices(
-    stored: StoredEstimates, factors: np.ndarray, rate: int
-) -> Iterator[np.ndarray]:
+def _resample_voices(stored: Blocks, factors: np.ndarray, rate: int) -> Iterator[np.ndarray]:
     scaled = (
         (estimates * factors[:, None]).astype(np.float32)
         for _, estimates in stored.read_blocks(BLOCK_SAMPLES)

@@ -16,7 +16,10 @@ import pytest
 from separation import __version__, environment
 from tests.conftest import ROOT
 
-INSTALLED = ("bootstrap.sh", "requirements.txt", "requirements-nodeps.txt", "pyproject.toml")
+INSTALLED = (
+    *("bootstrap.sh", "pyproject.toml"),
+    *("requirements.txt", "requirements-nodeps.txt", "requirements-voices.txt"),
+)
 # PRETEND_* say how it behaves; every call is a line of $PRETEND_CALLS.
 PRETENDING_PYTHON = """#!/usr/bin/env bash
 echo "$*" >>"$PRETEND_CALLS"
@@ -205,7 +208,8 @@ def test_an_active_environment_is_used_as_it_is(clone, tmp_path):
 
 
 def test_every_requirement_is_pinned():
-    for name in ("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt"):
+    for name in ("", "-dev", "-nodeps", "-voices"):
+        name = f"requirements{name}.txt"
         lines = [line for line in (ROOT / name).read_text().splitlines() if line[0] != "#"]
         assert lines and all(re.fullmatch(r"[\w-]+==[\w.]+(; .+)?", line) for line in lines)
 

@@ -12,7 +12,7 @@ from separation.models import shipped
 from separation.models.asteroid import import_asteroid
 from separation.models.checkpoint.load import open_model
 from separation.models.fast.time_major import find_obstacle
-from separation.models.inference import JOINED_ITEMS, Separator
+from separation.models.inference import JOINED_ITEMS, Separator, find_factors
 from separation.models.registry import build_model
 from tests.conftest import ROOT
 from tests.support.mixture_folders import make_sources
@@ -177,3 +177,31 @@ def si_sdr_best(references: np.ndarray, estimates: np.ndarray) -> float:
     """Mean SI-SDR in dB of the best permutation."""
     order = list(find_permutation(references, estimates))
     return float(si_sdr_db(references, estimates[order]).mean())
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_outputs_that_are_alike_are_neither_blown_up_nor_inverted(sign):
+    """Least squares took one 22 times and the other -20 times."""
+    rng = np.random.default_rng(0)
+    voice, noise = rng.standard_normal((2, 8000))
+    mixture = voice + 0.3 * noise
+    estimates = sign * np.stack([voice, voice + 0.01 * noise])
+    gram, products = estimates @ estimates.T, estimates @ mixture
+    plain = np.linalg.lstsq(gram, products, rcond=None)[0]
+    factors = find_factors(gram, products, mixture @ mixture)
+    assert np.abs(plain).max() > 20 and np.abs(factors).max() < 1
+    for estimate, factor in zip(estimates, factors, strict=True):
+        assert factor * (estimate @ mixture) > 0
+        assert np.square(factor * estimate).sum() <= mixture @ mixture
+    total = factors @ estimates
+    assert np.square(mixture - total).sum() < 0.15 * mixture @ mixture
+
+
+def test_factors_of_unlike_outputs_are_least_squares_with_either_sign():
+    rng = np.random.default_rng(1)
+    sources = rng.standard_normal((2, 8000))
+    estimates = np.stack([-0.01 * sources[0], 3 * sources[1]])
+    mixture = sources.sum(axis=0)
+    gram, products = estimates @ estimates.T, estimates @ mixture
+    factors = find_factors(gram, products, mixture @ mixture)
+    assert factors == pytest.approx([-100, 1 / 3], rel=1e-6)

@@ -45,7 +45,7 @@ class Bands(nn.Module):
 
 
 def settings(out: Path, **others) -> Settings:
-    return Settings(**{"model": Bands(), "device": CPU, "out": out} | others)
+    return Settings(**{"model": Bands(), "device": CPU, "out": out, "mode": "overlap"} | others)
 
 
 def put_voice(path: Path, seed: int = 1, rate: int = 8000, duration_s: float = 0.5) -> Path:

@@ -1,0 +1,180 @@
+"""Conversations of speakers that the shipped model never heard: each voice in one track?
+
+    .venv/bin/python -m benchmarks.conversations.run --speech SPEECH --metadata METADATA
+
+Forty conversations of two of the test speakers, every second one of two women or two men, through
+
+- ``today``: the model's outputs in chunks, ordered by the chunks' overlap (``--mode overlap``);
+- ``overlap-add``: Asteroid's LambdaOverlapAdd over the same model, windows of 4 s, hops of 2 s;
+- ``ours``: ``separate`` as it is (``--mode auto``);
+- ``oracle``: the same, where the model's outputs are the sources, in another order in each chunk.
+
+Everything is kept in --work, so a call that is cut goes on. Writes
+benchmarks/results/conversations.json.
+"""
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.conversations.cases import CPU, Case, read_evidence, separate_case, store_oracle
+from benchmarks.conversations.draw import draw_conversation, draw_pairs
+from benchmarks.conversations.score import TrackScore, score_tracks
+from benchmarks.conversations.speech import list_speakers
+from benchmarks.gpu.timing import find_commit
+from separation.files import read_json, write_json
+from separation.models.checkpoint.load import open_model
+from separation.models.inference import Separator, match_level
+from separation.models.precision import has_fast_bf16
+from separation.recordings.activity import Blocks, survey
+from separation.recordings.arrangement import Arrangement, arrange_evidence
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULT = ROOT / "benchmarks" / "results" / "conversations.json"
+WAYS = ("today", "overlap-add", "ours", "oracle")
+SEED = 40
+BLOCK = 1 << 17
+
+
+def read_whole(tracks: Blocks, factors: np.ndarray) -> np.ndarray:
+    """Tracks ``(n_src, time)`` at their level."""
+    blocks = [block * factors[:, None] for _, block in tracks.read_blocks(BLOCK)]
+    return np.concatenate(blocks, axis=1)
+
+
+def overlap_add(model: torch.nn.Module, mixture: np.ndarray, rate: int) -> np.ndarray:
+    """Asteroid's own way with a long file, ``(n_src, time)``.
+
+    The model runs in the form for inference, whose outputs are its own, so that this ends sooner.
+    """
+    from asteroid.dsp.overlap_add import LambdaOverlapAdd
+
+    separator = Separator(model, CPU, bf16=has_fast_bf16(CPU))
+
+    def separate(frames: torch.Tensor) -> torch.Tensor:
+        return torch.stack(separator.separate(list(frames.reshape(-1, frames.shape[-1]))))
+
+    added = LambdaOverlapAdd(
+        nnet=separate, n_src=2, window_size=4 * rate, hop_size=2 * rate, window="hann"
+    )
+    with torch.inference_mode():
+        found = added(torch.from_numpy(mixture)[None, None])[0].numpy()
+    return match_level(mixture, found[:, : len(mixture)])
+
+
+def describe_score(
+    score: TrackScore, arranged: Arrangement | None, seconds: float
+) -> dict[str, Any]:
+    """A row of the result."""
+    row: dict[str, Any] = asdict(score) | {"throughout": score.is_throughout}
+    if arranged is not None:
+        suspected = set(arranged.suspected_s)
+        near = [s for s in score.wrong_s if suspected & {s - 1.0, float(s), s + 1.0}]
+        row |= {
+            "way": arranged.way,
+            "n_voices": arranged.count.n_voices if arranged.count else None,
+            "suspected": len(suspected) / max(1.0, seconds),
+            "wrong_suspected": len(near) / max(1, len(score.wrong_s)),
+        }
+    return row
+
+
+def score_case(
+    case: Case, number: int, work: Path, model: torch.nn.Module, ways: Sequence[str]
+) -> dict[str, Any]:
+    """Scores of one conversation, of the ways that are asked for; kept in the folder."""
+    kept = work / "scores.json"
+    row: dict[str, Any] = read_json(kept) or {
+        "speakers": case.names,
+        "same_sex": case.names[0][-1] == case.names[1][-1],
+        "duration_s": round(case.sources.shape[1] / case.stored.rate, 1),
+        "overlapped": round(case.overlapped, 3),
+        "ways": {},
+    }
+    for way in ways:
+        if way not in row["ways"]:
+            row["ways"][way] = score_way(way, case, number, work, model)
+            write_json(kept, row)
+    return row
+
+
+def score_way(
+    way: str, case: Case, number: int, work: Path, model: torch.nn.Module
+) -> dict[str, Any]:
+    """One way's score of one conversation."""
+    rate, seconds = case.stored.rate, case.sources.shape[1] / case.stored.rate
+    if way == "overlap-add":
+        tracks = overlap_add(model, case.stored.read_mixture(0, case.stored.n_samples), rate)
+        return describe_score(score_tracks(case.sources, tracks, rate), None, seconds)
+    if way == "today":
+        outputs = read_whole(case.stored, survey(case.stored).factors)
+        return describe_score(score_tracks(case.sources, outputs, rate), None, seconds)
+    stored, evidence = case.stored, case.evidence
+    if way == "oracle":
+        stored = store_oracle(case, np.random.default_rng([SEED, number]))
+        evidence = read_evidence(stored, work / "wide.f32", work / "oracle.pkl")
+    arranged = arrange_evidence(stored, survey(stored), evidence, "auto")
+    tracks = read_whole(arranged.tracks, arranged.survey.factors)
+    return describe_score(score_tracks(case.sources, tracks, rate), arranged, seconds)
+
+
+def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over the conversations, by way."""
+    summary = {}
+    for way in WAYS:
+        scores = [row["ways"][way] for row in rows if way in row["ways"]]
+        if not scores:
+            continue
+        summary[way] = {
+            "conversations": len(scores),
+            "throughout": sum(score["throughout"] for score in scores),
+            "wrong": round(statistics.mean(score["wrong"] for score in scores), 4),
+            "without_wrong": sum(score["wrong"] == 0 for score in scores),
+            "si_sdr": round(statistics.mean(np.mean(score["si_sdr"]) for score in scores), 2),
+        }
+        if "suspected" in scores[0]:
+            wrong = [score for score in scores if score["wrong_s"]]
+            summary[way] |= {
+                "suspected": round(statistics.mean(s["suspected"] for s in scores), 3),
+                "with_wrong": len(wrong),
+                "half_of_them_suspected": sum(s["wrong_suspected"] >= 0.5 for s in wrong),
+            }
+    return summary
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--speech", type=Path, required=True)
+    parser.add_argument("--metadata", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=ROOT / "exp" / "conversations" / "test")
+    parser.add_argument("--conversations", type=int, default=40)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=WAYS, help="none: separate")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    model = open_model("shipped").model
+    speakers = list_speakers(args.speech, args.metadata, args.split)
+    rows = []
+    pairs = draw_pairs(speakers, args.conversations, np.random.default_rng(SEED))
+    for number, pair in enumerate(pairs):
+        rng = np.random.default_rng([SEED, number])
+        minutes = 3 + 7 * rng.random() ** 3  # long ones are rarer
+        conversation = draw_conversation(pair, rng, (minutes, minutes))
+        work = args.work / f"{number:02d}"
+        case = separate_case(conversation, model, work)
+        rows.append(score_case(case, number, work, model, args.ways))
+        print(number, *case.names, flush=True)
+    if args.ways:
+        result = {"commit": find_commit(), "summary": summarise(rows), "conversations": rows}
+        write_json(RESULT, result)
+        print(summarise(rows))
+
+
+if __name__ == "__main__":
+    main()

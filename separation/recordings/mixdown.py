@@ -1,0 +1,173 @@
+"""Turns of two voices -> their tracks: the recording where one speaks alone, else the outputs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from separation.models.inference import find_factors
+from separation.recordings.activity import find_runs
+from separation.recordings.chunks import StoredEstimates
+from separation.recordings.evidence import TICK_S
+from separation.recordings.turns import Turns
+
+FADE_S = 0.02  # of gains, from tick to tick
+BLOCK_TICKS = 160
+CERTAIN = 0.1  # probabilities this near to 0 or 1 count as either
+SELDOM = 0.02  # probability that both speak below which the outputs are not used
+
+
+@dataclass(frozen=True, kw_only=True)
+class Products:
+    """Inner products of a recording and its estimates in each of ``t`` ticks.
+
+    Attributes:
+        gram: ``(t, n_src, n_src)`` of the estimates with each other.
+        cross: ``(t, n_src)`` with the mixture.
+        energy: ``(t,)`` of the mixture.
+    """
+
+    gram: np.ndarray
+    cross: np.ndarray
+    energy: np.ndarray
+
+    def fit(self, start: int, stop: int) -> np.ndarray:
+        """The estimates' factors within some ticks, ``(n_src,)``."""
+        return find_factors(
+            self.gram[start:stop].sum(axis=0),
+            self.cross[start:stop].sum(axis=0),
+            float(self.energy[start:stop].sum()),
+        )
+
+
+def measure_products(stored: StoredEstimates) -> Products:
+    """One pass over stored estimates."""
+    tick = round(TICK_S * stored.rate)
+    grams, crosses, energies = [], [], []
+    for mixture, estimates in stored.read_blocks(BLOCK_TICKS * tick):
+        signals = np.concatenate([mixture[None], estimates]).astype(np.float64)
+        signals = np.pad(signals, ((0, 0), (0, -signals.shape[1] % tick)))
+        framed = signals.reshape(len(signals), -1, tick).transpose(1, 0, 2)
+        products = framed @ framed.transpose(0, 2, 1)
+        grams.append(products[:, 1:, 1:])
+        crosses.append(products[:, 1:, 0])
+        energies.append(products[:, 0, 0])
+    return Products(
+        gram=np.concatenate(grams), cross=np.concatenate(crosses), energy=np.concatenate(energies)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixdown:
+    """Tracks as sums of recording and estimates whose gains change from tick to tick.
+
+    Attributes:
+        stored: recording and estimates.
+        gains: ``(t, n_src, 1 + n_src)``, of each track: of the recording, then of the estimates.
+    """
+
+    stored: StoredEstimates
+    gains: np.ndarray
+
+    @property
+    def n_src(self) -> int:
+        """Number of tracks."""
+        return self.gains.shape[1]
+
+    @property
+    def rate(self) -> int:
+        """Hz, of the tracks."""
+        return self.stored.rate
+
+    def read_blocks(self, n_samples: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Mixture ``(time,)`` and tracks ``(n_src, time)``, some samples at a time."""
+        start = 0
+        for mixture, estimates in self.stored.read_blocks(n_samples):
+            signals = np.concatenate([mixture[None], estimates])
+            gains = self._spread(start, len(mixture))
+            yield mixture, np.einsum("tks,st->kt", gains, signals, optimize=True)
+            start += len(mixture)
+
+    def _spread(self, start: int, n_samples: int) -> np.ndarray:
+        """Gains of samples; at the beginning of each tick they fade from those before."""
+        tick, fade = round(TICK_S * self.rate), round(FADE_S * self.rate)
+        places = np.arange(start, start + n_samples)
+        now = np.minimum(places // tick, len(self.gains) - 1)
+        before = np.maximum(now - 1, 0)
+        share = np.minimum(1.0, (places - now * tick) / fade).astype(np.float32)[:, None, None]
+        gains = self.gains.astype(np.float32)
+        return gains[before] * (1 - share) + gains[now] * share
+
+
+def make_gains(turns: Turns, products: Products, spoken: np.ndarray) -> np.ndarray:
+    """Gains of two tracks, see :class:`Mixdown`.
+
+    Where it is not sure who speaks, or which output has which voice, the gains are the
+    probabilities: that errs less than a choice does.
+
+    Args:
+        turns: who speaks when.
+        products: of the estimates.
+        spoken: bool ``(t, 2)``, see :func:`decide_speech`.
+    """
+    n_ticks = len(products.energy)
+    voices = sharpen(turns.voices[:n_ticks])
+    silent = ~spoken[:n_ticks].any(axis=1)
+    voices[silent] = extend_speech(spoken)[:n_ticks][silent]
+    straight = sharpen(turns.straight[:n_ticks])
+    both = voices.prod(axis=1)
+    gains = np.zeros((n_ticks, 2, 3))
+    gains[: len(voices), :, 0] = voices * (1 - voices[:, ::-1])
+    for start, stop in find_runs(both > SELDOM):
+        part = slice(start, stop)
+        first, second = products.fit(start, stop)
+        same, other = both[part] * straight[part], both[part] * (1 - straight[part])
+        gains[part, 0, 1], gains[part, 0, 2] = same * first, other * second
+        gains[part, 1, 1], gains[part, 1, 2] = other * first, same * second
+    return gains
+
+
+def sharpen(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities of which those near 0 and 1 are certain.
+
+    >>> sharpen(np.array([0.05, 0.5, 0.98])).round(2).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    return np.clip((probabilities - CERTAIN) / (1 - 2 * CERTAIN), 0, 1)
+
+
+def decide_speech(turns: Turns, threshold: float = 0.5) -> np.ndarray:
+    """Whether a voice speaks, bool ``(t, 2)``."""
+    return turns.voices >= threshold
+
+
+def extend_speech(spoken: np.ndarray) -> np.ndarray:
+    """Pauses go to whoever speaks nearest: a voice keeps the room's noise between its words."""
+    voiced = np.flatnonzero(spoken.any(axis=1))
+    if not len(voiced):
+        return np.ones_like(spoken)
+    ticks = np.arange(len(spoken))
+    after = np.clip(np.searchsorted(voiced, ticks), 0, len(voiced) - 1)
+    before = np.maximum(after - 1, 0)
+    closer = np.abs(voiced[after] - ticks) <= np.abs(ticks - voiced[before])
+    return spoken[np.where(closer, voiced[after], voiced[before])]
+
+
+def find_unsure_seconds(turns: Turns, spoken: np.ndarray, least: float = 0.8) -> list[float]:
+    """Seconds in which it is not clear whose voice is whose.
+
+    Args:
+        turns: who speaks when.
+        spoken: bool ``(t, 2)``.
+        least: mean certainty of a second below which it is listed.
+    """
+    both: np.ndarray = spoken.all(axis=1)
+    certain = np.where(both, np.abs(2 * turns.straight - 1), np.abs(np.diff(turns.voices)[:, 0]))
+    voiced: np.ndarray = spoken.any(axis=1)
+    per_second = round(1 / TICK_S)
+    seconds = []
+    for second in range(-(-len(certain) // per_second)):
+        part = slice(second * per_second, (second + 1) * per_second)
+        if voiced[part].sum() >= 3 and certain[part][voiced[part]].mean() < least:
+            seconds.append(float(second))
+    return seconds
