@@ -161,9 +161,11 @@ def find_unsure_seconds(turns: Turns, spoken: np.ndarray, least: float = 0.8) ->
         spoken: bool ``(t, 2)``.
         least: mean certainty of a second below which it is listed.
     """
-    both: np.ndarray = spoken.all(axis=1)
-    certain = np.where(both, np.abs(2 * turns.straight - 1), np.abs(np.diff(turns.voices)[:, 0]))
-    voiced: np.ndarray = spoken.any(axis=1)
+    both = np.all(spoken, axis=1)
+    certain = np.where(
+        both, np.abs(2 * turns.straight - 1), np.abs(turns.voices[:, 0] - turns.voices[:, 1])
+    )
+    voiced = np.any(spoken, axis=1)
     per_second = round(1 / TICK_S)
     seconds = []
     for second in range(-(-len(certain) // per_second)):
