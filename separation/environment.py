@@ -36,6 +36,15 @@ def format_command(*words: str) -> str:
     return shlex.join([str(interpreter), "-m", "separation", *words])
 
 
+def format_run(*words: str) -> str:
+    """The command line, typed in the repository root, that runs a recipe's stages.
+
+    >>> format_run("--recipe", "mini/ConvTasNet", "--corpus", "speech=my speech")
+    "bash run.sh --recipe mini/ConvTasNet --corpus 'speech=my speech'"
+    """
+    return shlex.join(["bash", "run.sh", *words])
+
+
 def read_commit() -> str:
     """The checkout's commit, marked where files differ; empty where there is no git.
 

@@ -154,17 +154,21 @@ def drop_later_fields(record: Any) -> dict[str, Any]:
     return {
         field.name: value
         for field in dataclasses.fields(record)
-        if (value := getattr(record, field.name)) != field.default
+        if (value := getattr(record, field.name)) != _find_default(field)
     }
+
+
+def _find_default(field: dataclasses.Field) -> Any:
+    """The value of a key that came later, a list by its factory; ``MISSING`` of any other key."""
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
 
 
 def list_later_fields(record: Any) -> dict[str, Any]:
     """The keys of a record that came later, with the value that experiments before them had."""
-    return {
-        field.name: field.default
-        for field in dataclasses.fields(record)
-        if field.default is not dataclasses.MISSING
-    }
+    defaults = {field.name: _find_default(field) for field in dataclasses.fields(record)}
+    return {name: own for name, own in defaults.items() if own is not dataclasses.MISSING}
 
 
 def build_record(kind: Any, values: Any, name: str) -> Any:

@@ -1,6 +1,6 @@
 """The training section of a recipe's config."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from separation.errors import UserError
@@ -17,7 +17,8 @@ from separation.records import (
 # What a training may change when it goes on: where and how it runs, which its items do not depend
 # on, and its results only by rounding.
 MACHINE_KEYS = frozenset(
-    {"micro_batch", "max_skipped", "checkpoint_min", "examples_every", "devices", "num_nodes"}
+    {"micro_batch", "max_skipped", "checkpoint_min", "examples_every", "loggers"}
+    | {"devices", "num_nodes"}
     | {"mixing", "num_workers", "compile", "cuda_graphs", "fused_norm", "fused_depthwise"}
     | {"own_gradients", "layout", "block_kernels", "fused_adam", "recompute"}
 )
@@ -26,6 +27,7 @@ LENGTH_KEYS = frozenset({"epochs", "budget_min", "early_stop"})  # where no lear
 Loss = Literal["si_sdr", "snr", "sd_sdr"]
 EarlyLoss = Literal["magnitude", "same"]
 Optimizer = Literal["adam", "adamw", "radam"]
+Logger = Literal["tensorboard", "wandb", "mlflow"]
 Switch = Literal["auto", "on", "off"]
 Decay = Annotated[float, Bounds(at_least=0, below=1)]
 Speed = Annotated[float, Bounds(at_least=0.5, at_most=2)]
@@ -77,6 +79,7 @@ class TrainingConf:
     checkpoint_min: Positive
     dev_mixtures: Count
     examples_every: Count
+    loggers: list[Logger] = field(default_factory=lambda: ["tensorboard"])
     devices: Processes
     num_nodes: Processes
     mixing: Literal["auto", "host", "device"]

@@ -63,27 +63,32 @@ class BreakdownPlots:
 
     def _show_kind(self, kind: str, means: dict[str, Means], ends: Ends) -> str:
         order = list_groups().get(kind) or dict.fromkeys(g for own in means.values() for g in own)
-        lines = [
-            self._show_line(self._name_group(kind, group), number, own[group], ends)
-            for group in order
-            for number, own in enumerate(means.values())
-            if group in own
-        ]
-        title, body = escape(self.words.say(f"by.{kind}")), "".join(lines)
-        table = f"<table><tbody>{body}</tbody></table>"
+        lines = "".join(self._show_group(kind, group, means, ends) for group in order)
+        title = escape(self.words.say(f"by.{kind}"))
+        table = f'<table class="groups"><tbody>{lines}</tbody></table>'
         return f'<section class="card"><h3>{title}</h3>{table}</section>'
 
-    def _show_line(self, label: str, number: int, mean: MeanInterval, ends: Ends) -> str:
+    def _show_group(self, kind: str, group: str, means: dict[str, Means], ends: Ends) -> str:
+        """A line a name; the group's own name stands once."""
+        shown = [(number, own[group]) for number, own in enumerate(means.values()) if group in own]
+        label = escape(self._name_group(kind, group))
+        head = f'<th scope="rowgroup" rowspan="{len(shown)}">{label}</th>'
+        lines = [self._show_line(number, mean, ends) for number, mean in shown]
+        return "".join(
+            f"<tr>{'' if place else head}{line}</tr>" for place, line in enumerate(lines)
+        )
+
+    def _show_line(self, number: int, mean: MeanInterval, ends: Ends) -> str:
         assert mean.mean is not None
         low, high = (None, None) if mean.n < FEW else (mean.low, mean.high)
         mark = draw_whisker(low, mean.mean, high, ends, number)
-        several = [*self.breakdowns][number] if len(self.breakdowns) > 1 else ""
-        name = f'<span class="soft small"> {escape(several)}</span>' if several else ""
+        name = [*self.breakdowns][number] if len(self.breakdowns) > 1 else ""
+        hidden = f'<span class="hidden">{escape(name)} </span>' if name else ""
+        spread = "" if low is None else f'title="95 %: {low:.2f} … {high:.2f}"'
         count = escape(self.words.say("of_n", n=mean.n))
-        spread = "" if low is None else f" [{low:.1f}, {high:.1f}]"
         return (
-            f'<tr><td>{escape(label)}{name}</td><td class="plotted">{mark}</td>'
-            f'<td>{mean.mean:.2f}<span class="soft small">{spread} {count}</span></td></tr>'
+            f'<td class="plotted" {spread}>{mark}</td><td>{hidden}{mean.mean:.2f}</td>'
+            f'<td class="soft small">{count}</td>'
         )
 
     def _list_ends(self) -> Ends:

@@ -48,9 +48,8 @@ class ScoreCard:
         return "\n".join(f"- {self.title}, {self._describe(*own)}" for own in self.scores)
 
     def to_html(self) -> str:
-        head = f"<h3>{escape(self.title)}</h3>"
-        if self.subtitle:
-            head += f'<p class="soft small">{escape(self.subtitle)}</p>'
+        who = f' <span class="soft small">{escape(self.subtitle)}</span>' if self.subtitle else ""
+        head = f"<h3>{escape(self.title)}{who}</h3>"
         lines = "".join(self._show(name, own) for name, own in self.scores)
         return f'<article class="card">{head}{lines}</article>'
 
@@ -87,14 +86,13 @@ class ScoreCard:
         return named + figure + self._draw_gauge(name, headline) + self._explain(headline)
 
     def _explain(self, headline: Headline) -> str:
-        sentences = [self.words.describe_drawn(headline)]
+        sentences = [self.words.describe_drawn(headline, "card")]
         mean, sign = headline.interval.mean, headline.sign
         if headline.interval.low is not None and sign <= 0:
             sentences.insert(0, self.words.say("score.below" if sign < 0 else "score.open"))
         elif mean is not None and mean > 0 and self.ceiling and self.ceiling.mean > 0:
             share = f"{100 * mean / self.ceiling.mean:.0f}"
-            said = self.words.say("score.share", share=share, oracle=self.ceiling.name)
-            sentences.insert(0, said)
+            sentences.insert(0, self.words.say("score.share", share=share))
         return f'<p class="small">{escape(" ".join(sentences))}</p>'
 
     def _draw_gauge(self, name: str, headline: Headline) -> str:

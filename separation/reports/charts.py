@@ -8,7 +8,7 @@ from itertools import pairwise
 from separation.diagnosis.finding import Plot, Series
 
 WIDTH, HEIGHT = 420, 230  # of the drawing; the page scales it
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40  # margins
+LEFT, RIGHT, TOP, BOTTOM = 54, 12, 12, 40  # margins
 N_COLOURS = 6  # classes s0 to s5 of page.css
 
 
@@ -117,7 +117,7 @@ def _draw_axes(across: Scale, up: Scale, plot: Plot) -> str:
     pieces.append(_write(middle, HEIGHT - 5, plot.x_label, "middle"))
     y = (TOP + bottom) / 2
     pieces.append(
-        f'<text x="11" y="{y}" text-anchor="middle" transform="rotate(-90 11 {y})">'
+        f'<text x="12" y="{y}" text-anchor="middle" transform="rotate(-90 12 {y})">'
         f"{escape(plot.y_label)}</text>"
     )
     return "".join(pieces)

@@ -2,8 +2,8 @@
 
 CHINESE = {
     "seconds": "{value} 秒",
-    "skip": "跳到诊断结论",
-    "origin": "配方 {recipe} · 标签 {tag} · {device} · {steps} 步，{minutes} 分钟",
+    "origin": "配方 {recipe} · 标签 {tag}",
+    "origin.more": "{device} · {steps} 步，{minutes} 分钟",
     "range": "95% 置信区间：{low} 至 {high} dB",
     "range.none": "无置信区间",
     "drawn.speakers": "{mixtures} 条混合语音，{speakers} 位说话人；置信区间按说话人重采样。",
@@ -16,16 +16,20 @@ CHINESE = {
         "置信区间。"
     ),
     "drawn.mixtures": "{mixtures} 条混合语音；说话人未知，置信区间按混合语音重采样。",
-    "set.test_seen": "说话人在训练中出现过，语句未出现过",
+    "card.speakers": "{mixtures} 条混合语音，{speakers} 位说话人。",
+    "card.few": "{mixtures} 条混合语音，仅 {speakers} 位说话人：区间只是粗略的。",
+    "card.nothing": "{mixtures} 条混合语音，仅 {speakers} 位说话人：人数太少，给不出区间。",
+    "card.mixtures": "{mixtures} 条混合语音，说话人未知：区间按混合语音重采样。",
+    "set.test_seen": "训练中出现过的说话人",
     "set.test_unseen": "训练中从未出现的说话人",
     "set.test": "训练中从未出现的说话人",
     "score": "分离效果",
     "score.unscored": "没有一条混合语音能够打分",
     "score.floor": "混合语音 0",
     "score.ceiling": "{oracle} {value}",
-    "score.share": "从混合语音到理想掩蔽（{oracle}）的路程已走完 {share}%。",
-    "score.below": "比未处理的混合语音更差：整个置信区间都在零以下。",
-    "score.open": "与未处理的混合语音没有明显差别：置信区间包含零。",
+    "score.share": "已达到理想掩蔽的 {share}%。",
+    "score.below": "比未处理的混合语音更差。",
+    "score.open": "与未处理的混合语音没有明显差别。",
     "score.gauge": "{name}：{mean} dB，刻度从混合语音（0）到 {ceiling}；{range}",
     "score.no_ceiling": "无上限",
     "gap": (
@@ -34,7 +38,6 @@ CHINESE = {
     ),
     "findings": "瓶颈在哪里，下一步做什么",
     "findings.healthy": "检查过的各项均无问题。",
-    "findings.none": "尚未对该实验做诊断。",
     "findings.more": "另有 {n} 条结论",
     "finding.fault": "故障",
     "finding.limit": "瓶颈",
@@ -50,11 +53,11 @@ CHINESE = {
     "training": "训练过程",
     "training.train_dynamic": "训练集（动态混合，每步重新混合）",
     "training.train_fixed": "训练集（固定列表）",
-    "training.dev": "验证集（固定列表）",
+    "training.dev": "开发集（固定列表）",
     "training.minutes": "训练时间（分钟）",
     "training.ratio": "{ratio}（dB）",
     "training.curves": (
-        "训练集与验证集的 {ratio} 随时间的变化：训练集最终 {train} dB，验证集最终 {dev} dB，最"
+        "训练集与开发集的 {ratio} 随时间的变化：训练集最终 {train} dB，开发集最终 {dev} dB，最"
         "高 {best} dB"
     ),
     "training.lr": "学习率",
@@ -124,7 +127,6 @@ CHINESE = {
     "overfit.other": "过拟合测试用的是另一个模型：请重新运行 `{command}`。",
     "overfit.passed": "少量混合语音的过拟合测试通过：{sentence}",
     "overfit.failed": "少量混合语音的过拟合测试未通过，此处的分数均不可信：{sentence}",
-    "speakers.few": "{split} 只有 {n} 位说话人：分数只代表这几个人，换成别人可能相差很远。",
     "speakers.lowest": "{name}：{n} 位说话人中均值最低的（对其所在的混合语音取平均）：{listed}。",
     "speakers.lowest_often": (
         "{name}：出现在至少 {often} 条混合语音中的 {n} 位说话人里，均值最低的（对其所在的混合语"
@@ -152,5 +154,4 @@ CHINESE = {
     "results.checkpoint": "检查点 sha256 {sha256}",
     "results.again": "重跑同一实验：`{command}`",
     "results.row": "可填入 egs/{mix}/README.md 结果表的一行：",
-    "list.and": "{first} 和 {last}",
 }

@@ -2,8 +2,8 @@
 
 ENGLISH = {
     "seconds": "{value} s",
-    "skip": "Skip to the findings",
-    "origin": "recipe {recipe} · tag {tag} · {device} · {steps} steps, {minutes} min",
+    "origin": "recipe {recipe} · tag {tag}",
+    "origin.more": "{device} · {steps} steps, {minutes} min",
     "range": "95 %: {low} to {high} dB",
     "range.none": "no interval",
     "drawn.speakers": "{mixtures} mixtures of {speakers} speakers; the interval draws speakers.",
@@ -18,16 +18,22 @@ ENGLISH = {
     "drawn.mixtures": (
         "{mixtures} mixtures; their speakers are not known, so the interval draws mixtures."
     ),
-    "set.test_seen": "speakers heard in training, prompts not",
+    "card.speakers": "{mixtures} mixtures, {speakers} speakers.",
+    "card.few": "{mixtures} mixtures of only {speakers} speakers: a rough interval.",
+    "card.nothing": (
+        "{mixtures} mixtures of only {speakers} speakers: too few people for an interval."
+    ),
+    "card.mixtures": "{mixtures} mixtures of unknown speakers: the interval draws mixtures.",
+    "set.test_seen": "speakers heard in training",
     "set.test_unseen": "speakers never heard",
     "set.test": "speakers never heard in training",
     "score": "How good",
     "score.unscored": "no mixture could be scored",
     "score.floor": "mixture 0",
     "score.ceiling": "{oracle} {value}",
-    "score.share": "{share} % of the way from the mixture to the oracle mask ({oracle}).",
-    "score.below": "Worse than the unprocessed mixture: the whole interval lies below zero.",
-    "score.open": "Not clearly better than the unprocessed mixture: the interval holds zero.",
+    "score.share": "{share} % of the way to the oracle mask.",
+    "score.below": "Worse than the unprocessed mixture.",
+    "score.open": "Not clearly different from the unprocessed mixture.",
     "score.gauge": "{name}: {mean} dB on a scale from the mixture, 0, to {ceiling}; {range}",
     "score.no_ceiling": "no ceiling",
     "gap": (
@@ -36,7 +42,6 @@ ENGLISH = {
     ),
     "findings": "What limits it, and what to do next",
     "findings.healthy": "Nothing looked at is wrong.",
-    "findings.none": "No diagnosis was made of this experiment.",
     "findings.more": "{n} more findings",
     "finding.fault": "fault",
     "finding.limit": "limit",
@@ -129,9 +134,6 @@ ENGLISH = {
     "overfit.failed": (
         "Overfitting to a few mixtures FAILED, so no score here can be trusted: {sentence}"
     ),
-    "speakers.few": (
-        "{split} has {n} speakers: its score is of these people, and may be far off for others."
-    ),
     "speakers.lowest": (
         "{name}: lowest of {n} speakers, mean over the mixtures that each is in: {listed}."
     ),
@@ -162,5 +164,4 @@ ENGLISH = {
     "results.checkpoint": "checkpoint sha256 {sha256}",
     "results.again": "the same run again: `{command}`",
     "results.row": "As a row of the results table in egs/{mix}/README.md:",
-    "list.and": "{first} and {last}",
 }

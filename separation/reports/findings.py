@@ -26,8 +26,8 @@ def show_first(diagnosis: Diagnosis, words: Words, n_first: int = N_FIRST) -> st
 
 
 def choose_first(diagnosis: Diagnosis, n_first: int = N_FIRST) -> Sequence[Finding]:
-    """Faults and limits in their order; notes only where there is neither."""
-    return (diagnosis.causes or diagnosis.findings)[:n_first]
+    """The first ones: faults, then limits, then notes."""
+    return diagnosis.findings[:n_first]
 
 
 def _show_finding(finding: Finding, words: Words) -> str:
@@ -38,12 +38,13 @@ def _show_finding(finding: Finding, words: Words) -> str:
         chips += f'<span class="chip worth">{text}</span>'
     title = escape(finding.title)
     change = _show_change(finding)
+    evidence, button = name_evidence(finding), escape(words.say("finding.evidence"))
+    described = escape(words.say("finding.evidence_of", title=finding.title))
     return (
         f'<article class="card finding {finding.kind}"><div class="head"><h3>{title}</h3>'
-        f'<span>{chips}</span></div>{change}<div class="foot"><a class="button" '
-        f'href="#{name_evidence(finding)}" data-opens="{name_evidence(finding)}" aria-label="'
-        f'{escape(words.say("finding.evidence_of", title=finding.title))}">'
-        f"{escape(words.say('finding.evidence'))}</a></div></article>"
+        f'<span class="chips">{chips}</span></div>{change}<div class="foot"><a class="button" '
+        f'href="#{evidence}" data-opens="{evidence}" aria-label="{described}">{button}</a></div>'
+        "</article>"
     )
 
 

@@ -104,9 +104,11 @@ function startPlayer(box) {
 document.querySelectorAll(".player").forEach(startPlayer);
 
 for (const link of document.querySelectorAll("a[data-opens]")) {
-  link.addEventListener("click", () => {
+  link.addEventListener("click", (event) => {
+    event.preventDefault(); // going to the anchor would take the focus away again
     const target = document.getElementById(link.dataset.opens);
     target.open = true;
+    target.scrollIntoView();
     target.querySelector("summary").focus({ preventScroll: true });
   });
 }

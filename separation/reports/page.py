@@ -128,7 +128,7 @@ class Page:
 
     Attributes:
         title: its first heading.
-        origin: a line below it: what this is of.
+        origin: a line below it: what this is of, and more where there is room.
         window: what the browser's window is called.
         body: HTML.
         footer: a last line.
@@ -136,7 +136,7 @@ class Page:
     """
 
     title: str
-    origin: str
+    origin: tuple[str, str]
     window: str
     body: str
     footer: str = ""
@@ -151,7 +151,9 @@ def format_page(page: Page) -> str:
         f'<link rel="icon" href="data:,"><title>{escape(page.window)}</title>'
         f"<style>{style}</style>"
     )
-    header = f'<h1>{escape(page.title)}</h1><p class="origin">{escape(page.origin)}</p>'
+    origin, more = map(escape, page.origin)
+    more = f'<span class="more"> · {more}</span>' if more else ""
+    header = f'<h1>{escape(page.title)}</h1><p class="origin">{origin}{more}</p>'
     footer = f"<footer><p>{escape(page.footer)}</p></footer>" if page.footer else ""
     return (
         f'<!doctype html><html lang="{page.language}"><head>{head}</head><body>'

@@ -1,5 +1,6 @@
 """RESULTS.md of an experiment: the score table and what produced it."""
 
+from separation.environment import format_run
 from separation.evaluation.summary import (
     SCORES_HEAD,
     Headlines,
@@ -11,7 +12,7 @@ from separation.experiment.fingerprints import compare_fingerprints
 from separation.experiment.folder import RunRecord
 from separation.reports.headlines import read_headlines
 from separation.reports.page import Block, Part, Table, blocks_to_markdown
-from separation.reports.sanity import format_run, list_sanity_notes
+from separation.reports.sanity import list_sanity_notes
 from separation.reports.words import Words
 from separation.text import format_table_row, list_first
 

@@ -1,16 +1,14 @@
 """Sanity notes of a report: the overfit test, and the comparison with the STFT baseline."""
 
-import shlex
 from itertools import pairwise
 
-from separation.environment import ROOT, format_command
-from separation.evaluation.headline import FEW_SPEAKERS, measure_difference, measure_headline
+from separation.environment import ROOT, format_command, format_run
+from separation.evaluation.headline import measure_difference, measure_headline
 from separation.evaluation.score_rows import ScoreRow, read_scores
 from separation.evaluation.summary import Summary, format_interval
 from separation.experiment.experiment import Experiment
 from separation.experiment.folder import BASELINE, ExperimentFolder
 from separation.files import hash_value, read_json
-from separation.mixtures.table import read_mixture_table
 from separation.reports.words import Words
 
 METRIC = "si_sdri"
@@ -19,18 +17,7 @@ METRIC = "si_sdri"
 def list_sanity_notes(experiment: Experiment, summary: Summary) -> list[str]:
     """What speaks for or against trusting the scores, one sentence each."""
     notes = [describe_overfit(experiment), describe_baseline(experiment, summary)]
-    notes += [describe_speakers(experiment, split) for split in experiment.test_splits]
     return [note for note in notes if note]
-
-
-def describe_speakers(experiment: Experiment, split: str) -> str:
-    """One sentence where a test set is of so few people that its score says little of others."""
-    table = experiment.data.mixture_table(split)
-    rows = read_mixture_table(table, allow_repeats=True) if table.is_file() else []
-    speakers = {source.speaker for row in rows for source in row.sources} - {""}
-    if not 0 < len(speakers) < FEW_SPEAKERS:
-        return ""
-    return _choose_words(experiment).say("speakers.few", split=split, n=len(speakers))
 
 
 def _choose_words(experiment: Experiment) -> Words:
@@ -48,11 +35,6 @@ def describe_overfit(experiment: Experiment) -> str:
         return words.say("overfit.other", command=command)
     key = "overfit.passed" if verdict["passed"] else "overfit.failed"
     return words.say(key, sentence=verdict["sentence"])
-
-
-def format_run(*options: str) -> str:
-    """The command line of all stages, typed in the repository root."""
-    return shlex.join(["bash", "run.sh", *options])
 
 
 def list_baseline_options(experiment: Experiment) -> list[str]:

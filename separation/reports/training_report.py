@@ -11,6 +11,7 @@ import yaml
 from separation.config.schema import ORACLES
 from separation.diagnosis.diagnose import diagnose_experiment
 from separation.diagnosis.finding import Diagnosis, Plot, Series
+from separation.environment import format_run
 from separation.evaluation.breakdown import measure_breakdown, rank_worst
 from separation.evaluation.estimators import make_model_estimator
 from separation.evaluation.headline import Headline
@@ -37,7 +38,7 @@ from separation.reports.results import (
     format_results,
     make_score_table,
 )
-from separation.reports.sanity import format_run, list_sanity_notes
+from separation.reports.sanity import list_sanity_notes
 from separation.reports.words import Words
 
 METRIC = "si_sdri"
@@ -97,16 +98,7 @@ class TrainingReport:
         """The whole page."""
         experiment, words = self.experiment, self.words
         title, tag = experiment.conf.report.title, experiment.folder.tag
-        curve = experiment.folder.read_curves()[-1]
-        minutes, device = f"{float(curve['elapsed_s']) / 60:.0f}", self.run["device"]
-        origin = words.say(
-            "origin",
-            recipe=self.run["recipe"],
-            tag=tag,
-            device=device,
-            steps=curve["step"],
-            minutes=minutes,
-        )
+        origin = words.say("origin", recipe=self.run["recipe"], tag=tag)
         sections = [
             self.show_first_screen(),
             self.show_training(),
@@ -118,7 +110,7 @@ class TrainingReport:
         ]
         page = Page(
             title=title,
-            origin=origin,
+            origin=(origin, self._describe_length()),
             window=f"{title} · {self.run['recipe']} · {tag}",
             body="\n".join(sections),
             footer=words.say("footer"),
@@ -126,13 +118,20 @@ class TrainingReport:
         )
         return format_page(page)
 
+    def _describe_length(self) -> str:
+        """On which device, for how long it was trained."""
+        curve = self.experiment.folder.read_curves()[-1]
+        minutes = f"{float(curve['elapsed_s']) / 60:.0f}"
+        values = {"device": self.run["device"], "steps": curve["step"], "minutes": minutes}
+        return self.words.say("origin.more", **values)
+
     def show_first_screen(self) -> str:
         """How good on whom, what limits it, what to do next."""
         cards = "".join(card.to_html() for card in self.list_cards())
-        gap = blocks_to_html([Block("text", describe_gap(self.summary, self.words))])
+        gap = f"<p>{escape(describe_gap(self.summary, self.words))}</p>"
         title = escape(self.words.say("score"))
-        left = f'<section><h2>{title}</h2><div class="cards">{cards}</div>{gap}</section>'
-        return f'<div class="first">{left}<section>{self._show_next()}</section></div>'
+        left = f'<section><h2>{title}</h2><div class="cards">{cards}</div></section>'
+        return f'<div class="first">{left}<section>{self._show_next()}</section></div>{gap}'
 
     def _show_next(self) -> str:
         if self.diagnosis is not None:
@@ -174,10 +173,10 @@ class TrainingReport:
         train, dev = (f"{own.points[-1][1]:.2f}" for own in series)
         best = f"{max(y for _, y in series[1].points):.2f}"
         described = words.say("training.curves", ratio=ratio, train=train, dev=dev, best=best)
-        losses = Plot(title="", x_label=minutes, y_label=label, series=series)
+        losses = Plot(title="", x_label=minutes, y_label="", series=series)
         rate = words.say("training.lr")
         steps = tuple((float(row["elapsed_s"]) / 60, float(row["lr"])) for row in curves)
-        rates = Plot(title="", x_label=minutes, y_label=rate, series=(Series(rate, steps),))
+        rates = Plot(title="", x_label=minutes, y_label="", series=(Series(rate, steps),))
         plots = [
             f'<div class="plot card"><h3>{escape(label)}</h3>{plot_lines(losses, described)}</div>',
             f'<div class="plot card"><h3>{escape(rate)}</h3>{plot_lines(rates, rate)}</div>',

@@ -33,15 +33,19 @@ class Words:
         """Whether the catalogues have a key."""
         return key in self._catalogue
 
-    def describe_drawn(self, headline: Headline) -> str:
-        """What an interval draws, and so speaks for, in a sentence."""
+    def describe_drawn(self, headline: Headline, where: str = "drawn") -> str:
+        """What an interval draws, and so speaks for, in a sentence.
+
+        Args:
+            where: ``drawn``, or ``card`` for a shorter one.
+        """
         counts = {"mixtures": headline.n_mixtures, "speakers": headline.n_speakers}
         if not headline.draws_speakers:
-            return self.say("drawn.mixtures", **counts)
+            return self.say(f"{where}.mixtures", **counts)
         if headline.interval.low is None:
-            return self.say("drawn.nothing", **counts)
+            return self.say(f"{where}.nothing", **counts)
         few = headline.n_speakers < FEW_SPEAKERS
-        return self.say("drawn.few" if few else "drawn.speakers", **counts)
+        return self.say(f"{where}.few" if few else f"{where}.speakers", **counts)
 
     def format_range(self, headline: Headline) -> str:
         """``95 %: 1.72 to 2.12 dB``; words where there is no interval."""

@@ -18,6 +18,7 @@ from separation.files import check_writable, fingerprint_file, read_json, write_
 from separation.stages.keys import data_key, scoring_key
 from separation.stages.preflight import check_workers
 from separation.stages.state import list_config_changes, save_conf
+from separation.training.loggers import check_loggers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,7 @@ def run_train(experiment: Experiment) -> list[Path]:
     """Stage 4: train, or go on training."""
     from separation.training.distributed import is_first_process
 
+    check_loggers(experiment.conf.training.loggers)
     _refuse_other_data(experiment)
     check_workers(experiment.conf)
     if not is_first_process(experiment.conf.training):

@@ -26,6 +26,7 @@ from separation.mixtures.table import list_noises, list_sources
 from separation.models import shipped
 from separation.stages.estimate import print_cost_estimate
 from separation.text import list_lines
+from separation.training.loggers import check_loggers
 
 NEEDED_DISK_GB = 1.0
 WORKERS_PER_CORE, FEW_WORKERS = 4, 8  # processes that make training mixtures
@@ -46,6 +47,7 @@ def check_machine(experiment: Experiment) -> None:
         )
     check_start(experiment.conf)
     check_workers(experiment.conf)
+    check_loggers(experiment.conf.training.loggers)
     for folder in (experiment.data.path, experiment.folder.path):
         check_writable(folder, "choose another with --data or --exp")
     free_gb = shutil.disk_usage(experiment.data.path).free / 1e9

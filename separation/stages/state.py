@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from separation.config.load import list_changes
+from separation.environment import format_run
 from separation.errors import MissingInputError, UserError
 from separation.experiment.experiment import Experiment
 from separation.files import read_json, write_json, write_text
@@ -56,9 +57,9 @@ def require_done(experiment: Experiment, *names: str) -> None:
     for name in names:
         if not is_done(experiment, name):
             number = find_stage(name).number
+            command = format_run(*experiment.list_options(), "--stage", str(number))
             raise MissingInputError(
-                f"stage {number} ({name}) is not done for this config: run "
-                f"bash run.sh --recipe {experiment.recipe} --stage {number}."
+                f"stage {number} ({name}) is not done for this config: run {command}."
             )
 
 

@@ -27,11 +27,12 @@ from separation.training.checkpoint import naming_full_disk, read_checkpoint, wr
 from separation.training.data import Batch, count_steps, open_batches, open_mixer
 from separation.training.distributed import Distributed, SignalWatch, Stopped
 from separation.training.history import EpochResult, TrainingHistory
+from separation.training.loggers import open_loggers
 from separation.training.micro_batch import naming_full_memory, prepare_fitting
 from separation.training.module import SeparationModule, make_model
 from separation.training.schedule import fade_early, scale_lr
 from separation.training.step import TrainStep
-from separation.training.tracking import ProgressLogger, TensorBoardLogger
+from separation.training.tracking import ProgressLogger, Tracking
 from separation.training.validation import DevScores, Validator
 
 __all__ = ["SeparationModule", "TrainingLoop", "train"]
@@ -109,7 +110,7 @@ class TrainingLoop:
     ) -> None:
         self.conf, self.module, self.segments, self.dev = conf.training, module, segments, dev
         self.folder, self.distributed, self.mixer = folder, distributed, mixer
-        self.sample_rate = conf.audio.sample_rate
+        self.whole_conf, self.sample_rate = conf, conf.audio.sample_rate
         self.n_steps = count_steps(self.conf, getattr(segments, "n_epoch", 0))
         self.step = self.epoch = self.steps_in_epoch = 0
         self.elapsed_s = self.stepping_s = 0.0
@@ -165,17 +166,17 @@ class TrainingLoop:
         """
         self._began = self._saved = time.monotonic()
         self._began -= self.elapsed_s
-        self.tensorboard = TensorBoardLogger(
-            self.folder / "tensorboard", self.step + 1, writes=self.distributed.is_first
-        )
-        self.progress = ProgressLogger(self.tensorboard, self.history, self.conf.loss)
+        names = self.conf.loggers if self.distributed.is_first else []
+        opened = open_loggers(names, self.folder, self.step + 1, self.whole_conf.as_dict())
+        self.tracking = Tracking(opened)
+        self.progress = ProgressLogger(self.tracking, self.history, self.conf.loss)
         try:
             self._run_epochs(watch)
         except Stopped as stopped:
             self._save()
             self._exit(stopped.number)
         finally:
-            self.tensorboard.close()
+            self.tracking.close()
 
     def _run_epochs(self, watch: SignalWatch) -> None:
         with warnings.catch_warnings():
@@ -273,7 +274,7 @@ class TrainingLoop:
         if not every or self.epoch % every or not self.distributed.is_first:
             return
         with self.module.evaluating():
-            self.tensorboard.add_example(self.dev[0], self._separate, self.sample_rate, self.step)
+            self.tracking.add_example(self.dev[0], self._separate, self.sample_rate, self.step)
 
     def _separate(self, samples: Any) -> Any:
         mixture = torch.from_numpy(samples).to(self.distributed.device)

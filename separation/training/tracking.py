@@ -1,36 +1,32 @@
-"""Progress bar and TensorBoard: numbers, and a fixed dev mixture to see and hear."""
+"""Progress bar and loggers: numbers, and a fixed dev mixture to see and hear."""
 
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from separation.mixtures.signals import Mixture
 from separation.training.history import TrainingHistory
+from separation.training.loggers import Example, Logger
 from separation.training.step import TrainStep
 
 
-class TensorBoardLogger:
-    """TensorBoard logs, written by the first process only.
+class Tracking:
+    """All loggers of a training; only the first process has any.
 
     Args:
-        folder: of the logs.
-        first_step: what an interrupted run logged from here on is dropped.
-        writes: whether this process writes files.
+        loggers: as :func:`separation.training.loggers.open_loggers` gives them.
     """
 
-    def __init__(self, folder: Path, first_step: int, *, writes: bool = True) -> None:
-        self._writer = SummaryWriter(str(folder), purge_step=first_step) if writes else None
+    def __init__(self, loggers: Sequence[Logger]) -> None:
+        self._loggers = loggers
 
     def add_scalars(self, values: dict[str, float], step: int) -> None:
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(name, value, step)
+        for logger in self._loggers:
+            logger.add_scalars(values, step)
 
     def add_example(
         self,
@@ -47,41 +43,41 @@ class TensorBoardLogger:
             sample_rate: Hz.
             step: of the run.
         """
-        if self._writer is None:
+        if not self._loggers:
             return
+        from matplotlib import pyplot
+
         signals = {"mixture": mixture.mixture}
         signals |= {f"source_{i}": s for i, s in enumerate(mixture.sources, 1)}
         signals |= {f"estimate_{i}": s for i, s in enumerate(separate(mixture.mixture), 1)}
-        self._writer.add_figure("example", draw_spectrograms(signals, sample_rate), step)
-        for name, samples in signals.items():
-            # SI-SDR leaves the scale open
-            scaled = torch.from_numpy(0.9 * samples / max(float(np.abs(samples).max()), 1e-9))
-            self._writer.add_audio(f"example/{name}", scaled, step, sample_rate)
-
-    def flush(self) -> None:
-        if self._writer is not None:
-            self._writer.flush()
+        figure = draw_spectrograms(signals, sample_rate)
+        # SI-SDR leaves the scale open
+        scaled = {
+            name: 0.9 * samples / max(float(np.abs(samples).max()), 1e-9)
+            for name, samples in signals.items()
+        }
+        for logger in self._loggers:
+            logger.add_example(Example(scaled, sample_rate), figure, step)
+        pyplot.close(figure)
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        for logger in self._loggers:
+            logger.close()
 
 
 class ProgressLogger:
-    """The progress bar of an epoch, and what TensorBoard gets of steps and epochs.
+    """The progress bar of an epoch, and what the loggers get of steps and epochs.
 
     Args:
-        tensorboard: the logs.
+        tracking: the loggers.
         history: the epochs so far; only the process that writes it draws a bar.
         loss: ``training.loss``, the ratio that a loss is the negative of: what values are called.
     """
 
     LOG_EVERY = 20  # steps between looks at what a GPU has computed
 
-    def __init__(
-        self, tensorboard: TensorBoardLogger, history: TrainingHistory, loss: str = "si_sdr"
-    ) -> None:
-        self.tensorboard, self.history, self._ratio = tensorboard, history, loss
+    def __init__(self, tracking: Tracking, history: TrainingHistory, loss: str = "si_sdr") -> None:
+        self.tracking, self.history, self._ratio = tracking, history, loss
 
     def open_bar(self, epoch: int, step: int, done: int, n_steps: int) -> Any:
         """A progress bar of an epoch's ``n_steps``, at step ``step`` of the whole run."""
@@ -111,7 +107,7 @@ class ProgressLogger:
             "lr": lr,
             "audio_s_per_s": steps * self.history.audio_s_per_step / max(seconds, 1e-9),
         }
-        self.tensorboard.add_scalars(values, step)
+        self.tracking.add_scalars(values, step)
 
     def _format_postfix(self, ratio_db: float) -> dict[str, str]:
         shown = {self._ratio: f"{ratio_db:.3f}"}
@@ -124,7 +120,7 @@ class ProgressLogger:
         names = ("train_loss", "dev_loss", "dev_si_sdri", "skipped", "memory_mb", "validation_s")
         values = {name: row[name] for name in names}
         values[f"dev_{self._ratio}"] = -row["dev_loss"]
-        self.tensorboard.add_scalars(values, step)
+        self.tracking.add_scalars(values, step)
 
 
 def draw_spectrograms(signals: dict[str, np.ndarray], sample_rate: int) -> Any:

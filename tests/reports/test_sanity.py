@@ -7,23 +7,22 @@ import pytest
 
 from separation.config.load import load_conf
 from separation.environment import format_command
+from separation.evaluation.headline import measure_headline
 from separation.evaluation.intervals import MeanInterval
 from separation.evaluation.score_rows import ScoreRow, format_scores_csv
 from separation.evaluation.summary import GroupSummary, Summary, write_summary
 from separation.experiment.experiment import Experiment
 from separation.experiment.folder import DataFolder, ExperimentFolder
-from separation.experiment.open import open_experiment
 from separation.experiment.roots import CorpusRoots
 from separation.files import hash_value, write_json, write_text
-from separation.mixtures.table import SourceRef, make_row, write_mixture_table
 from separation.reports import results
 from separation.reports.results import format_results
 from separation.reports.sanity import (
     describe_baseline,
     describe_overfit,
-    describe_speakers,
     list_sanity_notes,
 )
+from separation.reports.words import Words
 from tests.conftest import ROOT
 
 
@@ -37,6 +36,11 @@ def make_summary(mean: float, half: float = 0.2, test_print: str = "aa") -> Summ
 
 @pytest.fixture
 def experiment(tmp_path) -> Experiment:
+    return make_experiment(tmp_path)
+
+
+def make_experiment(tmp_path: Path) -> Experiment:
+    """One that is trained, as far as its files say."""
     conf = load_conf(ROOT, "folder/ConvTasNet", [])
     folder = tmp_path / "exp" / "folder" / "ConvTasNet" / "default"
     folder.mkdir(parents=True)
@@ -135,12 +139,26 @@ def test_results_hold_both_sentences(experiment, monkeypatch):
     assert "clearly beats it" in text and "not tried" in text
 
 
-@pytest.mark.parametrize(("n_speakers", "said"), [(3, "test has 3 speakers: "), (20, "")])
-def test_a_score_of_few_people_is_called_that(n_speakers, said, tmp_path):
-    experiment = open_experiment("folder/ConvTasNet", corpora=[f"speech={tmp_path}"], data=tmp_path)
-    sources = [SourceRef(paths=(f"{k}.wav",), gain=1.0, speaker=str(k)) for k in range(n_speakers)]
-    rows = [make_row(f"m{k}", [sources[0], source]) for k, source in enumerate(sources[1:])]
-    assert describe_speakers(experiment, "test") == ""  # there is no table yet
-    write_mixture_table(experiment.data.mixture_table("test"), rows)
-    assert describe_speakers(experiment, "test").startswith(said)
-    assert bool(describe_speakers(experiment, "test")) == bool(said)
+@pytest.mark.parametrize(
+    ("n_speakers", "said"),
+    [(3, "only 3 speakers: a score of these people"), (9, "it is a rough one"), (12, " draws sp")],
+)
+def test_a_score_of_few_people_is_called_that(n_speakers, said):
+    people = [f"voice{k}" for k in range(n_speakers)]
+    rows = [
+        ScoreRow(mixture_id=f"{a}{b}", speakers=(a, b), values={"si_sdri": len(a + b) / 9})
+        for a in people
+        for b in people
+        if a < b
+    ]
+    headline = measure_headline(rows, "si_sdri")
+    assert said in Words().describe_drawn(headline)
+    assert ("only" in Words().describe_drawn(headline)) == (n_speakers < 10)
+    assert (headline.interval.low is None) == (n_speakers == 3)
+
+
+def test_an_interval_of_unknown_speakers_draws_mixtures():
+    rows = [ScoreRow(mixture_id=f"m{k}", values={"si_sdri": float(k)}) for k in range(20)]
+    headline = measure_headline(rows, "si_sdri")
+    assert headline.sign == 1 and not headline.draws_speakers and headline.n_mixtures == 20
+    assert "speakers are not known" in Words().describe_drawn(headline)

@@ -11,6 +11,7 @@ import pytest
 
 from separation.cli.commands import COMMANDS
 from separation.cli.main import build_parser, parse_words
+from separation.environment import format_run
 from separation.evaluation.score_rows import format_scores_csv
 from separation.evaluation.summary import Summary, summarise
 from separation.experiment.experiment import Experiment
@@ -20,7 +21,7 @@ from separation.mixtures.signals import Mixture
 from separation.mixtures.table import parse_row
 from separation.reports import results, training_report
 from separation.reports.results import format_results
-from separation.reports.sanity import describe_overfit, format_run, list_baseline_options
+from separation.reports.sanity import describe_overfit, list_baseline_options
 from separation.reports.training_report import TrainingReport
 from separation.reports.words import CATALOGUES, Words
 from tests.evaluation.test_breakdown import make_row
@@ -53,6 +54,11 @@ ABOUT = {"test": "aa", "audio_test": "bb", "checkpoint_sha256": "cc"}
 
 @pytest.fixture
 def evaluated(experiment, monkeypatch) -> Experiment:  # noqa: F811
+    return prepare(experiment, monkeypatch)
+
+
+def prepare(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> Experiment:  # noqa: F811
+    """Scored, with a model that gives the sources."""
     write_text(experiment.folder.scores("test", "model"), format_scores_csv(ROWS))
     curves = "epoch,step,elapsed_s,train_loss,dev_loss,lr\n0,70,60.0,-2,-1,0.001\n"
     experiment.folder.curves.write_text(f"{curves}1,140,120.0,-4,-1.5,0.001\n")
@@ -72,7 +78,7 @@ def make_report(scored: Experiment, rows=ROWS, **kwargs) -> TrainingReport:
 
 def test_page_shows_where_it_is_bad_and_three_mixtures(evaluated):
     page = make_report(evaluated).format()
-    assert "<td>same sex</td>" in page and "2.00<span" in page and "4" in page
+    assert ">same sex</th>" in page and "<td>2.00</td>" in page and ">of 4</td>" in page
     assert "test, the worst: m07 -2.00, m06 -1.00, m05 0.00, m04 1.00, m03 2.00." in page
     assert "best: 5.00 dB · m00" in page and "worst: -2.00 dB · m07" in page
     assert page.count("<audio") == 3 * 5 and page.count("data:audio/flac;base64,") == 3 * 5
@@ -101,7 +107,7 @@ def test_few_people_have_no_interval_and_that_is_said(evaluated):
     report = make_report(evaluated)
     (card,) = report.list_cards()
     assert "1.50" in card.to_html() and "no interval" in card.to_html()
-    assert "8 mixtures of only 2 speakers: a score of these people" in card.to_html()
+    assert "8 mixtures of only 2 speakers: too few people" in card.to_html()
     text = format_results(evaluated, report.summary, RUN)
     assert "| test | model | 1.50 (no interval) |" in text
     assert "test: 8 mixtures of only 2 speakers" in text
