@@ -99,7 +99,7 @@ def _format_page(figures: Figures, render: Render) -> str:
     body += _show_players(figures, render) + fold("What produced this", about)
     page = Page(
         title=TITLE,
-        origin=(f"{len(figures.comparison.models)} models, {len(sets)} test sets", ""),
+        origin=f"{len(figures.comparison.models)} models, {len(sets)} test sets",
         window=f"{TITLE}: {metric} on {', '.join(own.name for own in sets)}",
         body=body,
         footer="One file; nothing in it is loaded from elsewhere.",

@@ -42,7 +42,7 @@ def _show_finding(finding: Finding, words: Words) -> str:
     described = escape(words.say("finding.evidence_of", title=finding.title))
     return (
         f'<article class="card finding {finding.kind}"><div class="head"><h3>{title}</h3>'
-        f'<span class="chips">{chips}</span></div>{change}<div class="foot"><a class="button" '
+        f'<span class="chips">{chips}</span></div><div class="row">{change}<a class="button" '
         f'href="#{evidence}" data-opens="{evidence}" aria-label="{described}">{button}</a></div>'
         "</article>"
     )

@@ -128,7 +128,8 @@ class Page:
 
     Attributes:
         title: its first heading.
-        origin: a line below it: what this is of, and more where there is room.
+        origin: a line below it: what this is of.
+        more: of the same, where there is room.
         window: what the browser's window is called.
         body: HTML.
         footer: a last line.
@@ -136,9 +137,10 @@ class Page:
     """
 
     title: str
-    origin: tuple[str, str]
+    origin: str
     window: str
     body: str
+    more: str = ""
     footer: str = ""
     language: str = "en"
 
@@ -151,9 +153,8 @@ def format_page(page: Page) -> str:
         f'<link rel="icon" href="data:,"><title>{escape(page.window)}</title>'
         f"<style>{style}</style>"
     )
-    origin, more = map(escape, page.origin)
-    more = f'<span class="more"> · {more}</span>' if more else ""
-    header = f'<h1>{escape(page.title)}</h1><p class="origin">{origin}{more}</p>'
+    more = f'<span class="more"> · {escape(page.more)}</span>' if page.more else ""
+    header = f'<h1>{escape(page.title)}</h1><p class="origin">{escape(page.origin)}{more}</p>'
     footer = f"<footer><p>{escape(page.footer)}</p></footer>" if page.footer else ""
     return (
         f'<!doctype html><html lang="{page.language}"><head>{head}</head><body>'

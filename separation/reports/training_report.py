@@ -110,7 +110,8 @@ class TrainingReport:
         ]
         page = Page(
             title=title,
-            origin=(origin, self._describe_length()),
+            origin=origin,
+            more=self._describe_length(),
             window=f"{title} · {self.run['recipe']} · {tag}",
             body="\n".join(sections),
             footer=words.say("footer"),
