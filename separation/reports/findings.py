@@ -51,9 +51,10 @@ def _show_finding(finding: Finding, words: Words) -> str:
 def _show_change(finding: Finding) -> str:
     change = finding.change
     if change is None:
-        return f"<p>{format_code(finding.explanation)}</p>"
-    keys = " ".join(f"<code>{escape(key)}={escape(value)}</code>" for key, value in change.keys)
-    return f"<p>{format_code(change.text)} {keys}</p>"
+        return f'<div class="change"><p>{format_code(finding.explanation)}</p></div>'
+    codes = " ".join(f"<code>{escape(key)}={escape(value)}</code>" for key, value in change.keys)
+    keys = f'<p class="keys">{codes}</p>' if codes else ""
+    return f'<div class="change"><p>{format_code(change.text)}</p>{keys}</div>'
 
 
 def describe_worth(worth: Worth, words: Words) -> str:
