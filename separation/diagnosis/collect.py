@@ -123,6 +123,7 @@ def measure_data(experiment: Experiment, training: TrainingFigures | None) -> Da
     conf = experiment.conf
     speakers, utterances, speech_h = _measure_speakers(experiment)
     listed, listed_h = _measure_list(experiment)
+    dev = experiment.data.mixture_table("dev")
     return DataFigures(
         mix=experiment.recipe.split("/")[0],
         sample_rate=conf.audio.sample_rate,
@@ -138,6 +139,7 @@ def measure_data(experiment: Experiment, training: TrainingFigures | None) -> Da
         listed_h=listed_h,
         trained=_count_trained(conf, training, listed, utterances),
         is_plan=training is None,
+        dev_table=str(dev) if dev.is_file() else "",
     )
 
 

@@ -19,6 +19,8 @@ FEW_MIXTURES = 10000  # fixed; half of the smallest published list
 GAP_DB = 2.0  # training above dev, from which data is what is lacking
 SEEN_DB = 2.0  # speakers heard in training above others
 WHOLE_BAND = 0.75  # of half the rate, up to which recordings should have something
+USUAL_HZ = (8000, 11025, 16000, 22050, 32000)
+SKIRT = 1.12  # of half a rate, up to which a converter's filter lets something through
 NARROW_SHARE = 0.2  # of the recordings
 ALIKE = 0.9  # correlation of a mixture with the sum of its references, without noise
 ALIKE_NOISY = 0.3
@@ -171,7 +173,7 @@ def check_band(band: BandFigures | None) -> Draft | None:
     if share < NARROW_SHARE:
         return None
     edge = median(narrow)
-    rate = next((r for r in (8000, 11025, 16000, 22050) if edge <= 1.05 * r / 2), band.sample_rate)
+    rate = next((own for own in USUAL_HZ if edge <= SKIRT * own / 2), band.sample_rate)
     plot = PlotDraft(code="band", lines=(Line("training", band.levels_db),))
     values = {
         "edge_khz": edge / 1000,
@@ -217,7 +219,9 @@ def check_targets(
     if training:
         values = {"train": training.last.train_db, "dev": training.last.dev_db}
         evidence.append(Shown(code="losses", values=values, plot=plot_curves(training)))
-    return Draft(code="targets", kind="fault", evidence=tuple(evidence), command=("validate",))
+    rate = str(data.sample_rate)
+    command = ("validate", data.dev_table, "--rate", rate) if data.dev_table else ()
+    return Draft(code="targets", kind="fault", evidence=tuple(evidence), command=command)
 
 
 def check_validation(validation: ValidationFigures | None) -> Draft | None:

@@ -63,6 +63,7 @@ class Draft:
         evidence: what was measured.
         keys: ``(section.key, value)`` to change.
         command: words of a command of ``separation`` that does it; empty: none.
+        opens: whether the command takes the options that open the experiment.
         gain: None where it cannot be said in decibels.
     """
 
@@ -72,4 +73,5 @@ class Draft:
     evidence: tuple[Shown, ...] = ()
     keys: tuple[tuple[str, str], ...] = ()
     command: tuple[str, ...] = ()
+    opens: bool = False
     gain: Gain | None = None

@@ -30,6 +30,7 @@ def check_baseline(baseline: BaselineFigures | None) -> Draft | None:
         values={"split": baseline.split, "difference": ours.mean - theirs.mean},
         evidence=(show_baseline(baseline),),
         command=("overfit",),
+        opens=True,
         gain=Gain(lacking, lacking + 1.0),
     )
 

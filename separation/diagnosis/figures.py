@@ -25,6 +25,7 @@ class DataFigures:
         listed_h: hours of these.
         trained: mixtures of all steps, each counted as often as it came.
         is_plan: whether ``trained`` is what the config asks for, and nothing was trained yet.
+        dev_table: path of the dev mixtures' table; empty before stage 2.
     """
 
     mix: str = "folder"
@@ -41,6 +42,7 @@ class DataFigures:
     listed_h: float | None = None
     trained: int | None = None
     is_plan: bool = False
+    dev_table: str = ""
 
     @property
     def trained_h(self) -> float | None:

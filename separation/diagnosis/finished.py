@@ -1,17 +1,20 @@
 """An experiment opened from its folder alone: config, recipe, and the data folder that it used."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from separation.config.load import build_conf
+from separation.config.load import build_conf, load_conf
 from separation.config.schema import Conf
 from separation.environment import ROOT
-from separation.errors import MissingInputError
+from separation.errors import MissingInputError, UserError
 from separation.experiment.experiment import Experiment
 from separation.experiment.folder import DataFolder, ExperimentFolder
 from separation.experiment.inputs import Origin
 from separation.experiment.open import name_data
 from separation.experiment.roots import CorpusRoots
 from separation.files import hash_text_file, read_rows
+from separation.options import DATA, EXP
 
 
 def open_finished(path: Path, data: Path = ROOT / "data") -> Experiment:
@@ -41,7 +44,28 @@ def open_finished(path: Path, data: Path = ROOT / "data") -> Experiment:
         data=DataFolder(used, shared=shared),
         folder=folder,
         roots=CorpusRoots(given=given, shared=shared.parent / "corpora", data=used),
+        given=tuple(_list_given(recipe, conf, folder.path.parents[2], shared.parent)),
     )
+
+
+def _list_given(recipe: str, conf: Conf, exp: Path, data: Path) -> Iterator[str]:
+    """Options that open it again: the keys that are not the recipe's, and its folders.
+
+    Where recordings of one's own lie is not kept: ``DIR`` stands for that.
+    """
+    if conf.corpus.source == "speech":
+        yield from ("--corpus", "speech=DIR")
+    for option, path, usual in (("--data", data, DATA), ("--exp", exp, EXP)):
+        if path != usual:
+            yield from (option, str(path))
+    try:
+        usual_values = load_conf(ROOT, recipe, []).as_dict()
+    except UserError:  # the recipe is not there any more
+        return
+    for section, values in conf.as_dict().items():
+        for key, value in values.items():
+            if usual_values[section].get(key, value) != value:
+                yield from ("--set", f"{section}.{key}={json.dumps(value)}")
 
 
 def find_data(shared: Path, fingerprints: dict[str, str]) -> Path | None:

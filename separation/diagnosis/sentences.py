@@ -63,7 +63,8 @@ class Writer:
     def _write_change(self, draft: Draft) -> Change | None:
         if "change" not in self._texts["findings"][draft.code]:
             return None
-        command = format_command(*draft.command, *self.options) if draft.command else None
+        options = self.options if draft.opens else ()
+        command = format_command(*draft.command, *options) if draft.command else None
         text = self.say("findings", draft.code, draft.values, "change")
         return Change(text=text, keys=draft.keys, command=command)
 

@@ -36,7 +36,9 @@ def check_overfit(overfit: OverfitFigures | None) -> Draft | None:
     if overfit is None or overfit.passed or not overfit.same_model:
         return None
     evidence = (Shown(code="overfit", values={"sentence": overfit.sentence}),)
-    return Draft(code="overfit_failed", kind="fault", evidence=evidence, command=("overfit",))
+    return Draft(
+        code="overfit_failed", kind="fault", evidence=evidence, command=("overfit",), opens=True
+    )
 
 
 def check_diverged(training: TrainingFigures | None) -> Draft | None:
@@ -107,6 +109,7 @@ def check_nothing_learned(training: TrainingFigures | None) -> Draft | None:
         values=values,
         evidence=evidence,
         command=("overfit",),
+        opens=True,
     )
 
 

@@ -87,7 +87,7 @@ def test_a_language_that_is_not_there_is_named():
 
 
 def test_a_finding_carries_the_options_of_its_command():
-    draft = Draft(code="overfit_failed", kind="fault", command=("overfit",))
+    draft = Draft(code="overfit_failed", kind="fault", command=("overfit",), opens=True)
     finding = Writer("en", ("--recipe", "a/B", "--tag", "c d")).write_finding(draft)
     assert finding.change.command.endswith("separation overfit --recipe a/B --tag 'c d'")
 
