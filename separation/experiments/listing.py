@@ -12,8 +12,10 @@ from separation.config.load import list_changes, load_conf
 from separation.config.training import MACHINE_KEYS
 from separation.environment import ROOT
 from separation.errors import UserError
+from separation.evaluation.headline import measure_headline
 from separation.evaluation.intervals import MeanInterval
-from separation.evaluation.summary import format_interval
+from separation.evaluation.score_rows import read_scores
+from separation.evaluation.summary import Summary, format_interval
 from separation.experiment.folder import ExperimentFolder
 from separation.files import format_rows
 from separation.stages.state import TRAINING_SECTIONS
@@ -75,7 +77,7 @@ def _read_experiment(folder: ExperimentFolder, curves: list[dict[str, str]]) -> 
     losses = ("train_loss", "dev_loss", "dev_si_sdri")
     figures |= {name: float(best[name]) for name in losses if best.get(name)}
     sets = summary.list_scored("model") if summary else []
-    means = {name: summary.find_mean(name, "model", METRIC) for name in sets} if summary else {}
+    means = {name: _read_mean(folder, summary, name) for name in sets} if summary else {}
     return ExperimentRow(
         recipe=recipe,
         tag=folder.tag,
@@ -83,6 +85,14 @@ def _read_experiment(folder: ExperimentFolder, curves: list[dict[str, str]]) -> 
         figures=figures,
         tests={name: mean for name, mean in means.items() if mean},
     )
+
+
+def _read_mean(folder: ExperimentFolder, summary: Summary, test_set: str) -> MeanInterval | None:
+    """With the interval that draws speakers where the table of mixtures is there."""
+    path = folder.scores(test_set, "model")
+    if path.is_file():
+        return measure_headline(read_scores(path), METRIC).interval
+    return summary.find_mean(test_set, "model", METRIC)
 
 
 def _list_changes(recipe: str, saved: dict[str, Any]) -> tuple[str, ...]:

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from separation.evaluation.summary import GroupSummary, format_scores
+from separation.experiment.folder import ExperimentFolder
 from separation.models.registry import find_conf_class
 from separation.publish.corpora import describe_corpora, find_language, name_dataset
+from separation.reports.headlines import read_headlines
 
 if TYPE_CHECKING:
     from separation.publish.results import Results
@@ -37,6 +39,7 @@ def _describe_use(results: "Results", name: str, by: str) -> str:
     conf = results.conf
     model = conf["model"]["name"]
     rate, n_src = conf["audio"]["sample_rate"], conf["mixtures"]["n_src"]
+    headlines = read_headlines(ExperimentFolder(results.checkpoint.parent), results.summary)
     return f"""# {name.split("/")[1]}
 
 {model}, {n_src} speakers, {rate} Hz, trained{by} on {name_dataset(conf, results.run)}
@@ -49,9 +52,10 @@ def _describe_use(results: "Results", name: str, by: str) -> str:
 {_explain_loading(name, n_src)}
 
 ## Scores
-{format_scores(results.summary)}
+{format_scores(results.summary, headlines)}
 
-SI-SDR with zero-mean signals, SDR of BSS Eval v3; means over mixtures, 95 % bootstrap intervals;
+SI-SDR with zero-mean signals, SDR of BSS Eval v3; means over mixtures, 95 % bootstrap intervals,
+which draw speakers wherever they are known;
 `mixture` is the unprocessed input, an improvement is measured against it.
 """
 
