@@ -137,7 +137,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator["sync_api.Browser"]:
     with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=120_000)
         yield launched
         launched.close()
 
@@ -155,6 +155,7 @@ def open_page(browser, path: Path, size: str, scheme: str) -> tuple["sync_api.Pa
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, offline=True
     )
+    context.set_default_timeout(120_000)  # ms: a machine may be busy
     page, errors = context.new_page(), []
     page.on("console", lambda own: errors.append(own.text) if own.type == "error" else None)
     page.on("pageerror", lambda own: errors.append(str(own)))
