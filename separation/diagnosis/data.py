@@ -46,7 +46,7 @@ def check_little_data(
     if gains:
         evidence.append(Shown(code="seen_unseen", values={"seen": gains[0], "unseen": gains[1]}))
     return Draft(
-        code="little_data",
+        code="little_data" if few else "little_speech",
         kind="limit",
         values={"speakers": data.speakers or 0, "hours": data.speech_h or 0.0},
         evidence=tuple(evidence),

@@ -23,6 +23,7 @@ EFFECTS = {
     | {"stopped_early", "planned_short", "rate_never_lowered", "failures"},
     "nothing_learned": {"stopped_early", "planned_short", "rate_never_lowered", "baseline"},
     "little_data": {"overfitted", "dev_differs", "unseen_speakers"},
+    "little_speech": {"overfitted"},
     "overfitted_fixed": {"fixed_mixing", "rate_never_lowered"},
     "fixed_existing": {"overfitted"},
     "overfitted": {"rate_never_lowered"},

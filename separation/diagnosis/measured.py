@@ -17,7 +17,6 @@ class MeasuredGain:
 
     Attributes:
         rung, over: names of the two rungs.
-        before, after: what they are, in words.
         mean_db, low_db, high_db: the gain, with the 95 % interval that draws speakers.
         n_speakers: of the test set, never heard in training.
         hours: of mixtures that each was trained on.
@@ -26,8 +25,6 @@ class MeasuredGain:
 
     rung: str
     over: str
-    before: str
-    after: str
     mean_db: float
     low_db: float
     high_db: float

@@ -23,7 +23,6 @@ HIGH_LR = 0.008  # eight times the paper's
 GROWTH_DB = 1.5  # of the gap, from which it is not there from the beginning
 RISING_DB = 0.3  # per doubling of steps
 RISING_ANNEALED_DB = 0.5  # the same before the rate falls, which then brings some of it
-FELL_BACK_DB = 0.5  # below the best epoch, more than an epoch's noise
 ANNEALED = 0.5  # of the base rate, below which dev rises by the rate's fall too
 STALLED_DB = RISING_DB
 LATE = 2 / 3  # of the steps, from where on the end of a curve is looked at
@@ -223,9 +222,9 @@ def _lengthen(training: TrainingFigures) -> tuple[str, str]:
 
 
 def _is_past_best(epochs: tuple[Epoch, ...]) -> bool:
-    """Whether dev has fallen since its best, by more than its noise."""
-    best = max(own.dev_db for own in epochs)
-    return best - epochs[-1].dev_db > FELL_BACK_DB
+    """Whether dev was best before the end of the curve: what rises then only recovers."""
+    best = max(epochs, key=lambda own: own.dev_db)
+    return best.step < LATE * epochs[-1].step
 
 
 def _show_rise(training: TrainingFigures, rise: float) -> Shown:

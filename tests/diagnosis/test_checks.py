@@ -121,6 +121,10 @@ COMPARED = ComparedFigures(
         ),
         ("little_data", {"data": dataclasses.replace(GOOD_DATA, speakers=5, speech_h=0.2)}),
         (
+            "little_speech",
+            {"data": dataclasses.replace(GOOD_DATA, speech_h=2.0), "training": APART},
+        ),
+        (
             "unseen_speakers",
             {
                 "tests": {
@@ -206,6 +210,11 @@ def test_a_rate_that_was_lowered_or_a_run_that_ended_itself_is_let_be():
         training.check_stopped_early(dataclasses.replace(RISING, ended_itself=True), GOOD_DATA)
         is None
     )
+
+
+def test_a_dev_curve_that_recovers_is_not_still_rising():
+    recovering = make_training([5.2, 4, 3.8, 3.9, 4.3, 4.9], [5.2, 4, 3.8, 3.9, 4.3, 4.9])
+    assert training.check_stopped_early(recovering, GOOD_DATA) is None
 
 
 def test_the_gap_has_its_epoch():
