@@ -109,7 +109,7 @@ def show_score(test: TestFigures) -> Shown:
     if test.gain.low is None or test.gain.high is None:
         return Shown(code="score", values=values)
     values |= {"low": test.gain.low, "high": test.gain.high, "speakers": test.n_speakers}
-    return Shown(code="score_interval", values=values)
+    return Shown(code="score_interval" if test.n_speakers else "score_mixtures", values=values)
 
 
 def check_test_differs(tests: list[TestFigures], training: TrainingFigures | None) -> Draft | None:

@@ -278,6 +278,11 @@ def test_traits_are_those_that_failures_have_more_often():
     assert find_traits(rows[:3], rows) == ()
 
 
+def test_a_score_of_unknown_speakers_names_no_number_of_them():
+    assert evaluation.show_score(make_test(5.0, n_speakers=0)).code == "score_mixtures"
+    assert evaluation.show_score(make_test(5.0)).code == "score_interval"
+
+
 def test_few_test_speakers_and_another_test_set_are_notes():
     assert evaluation.check_few_test_speakers([make_test(5.0, n_speakers=4)]).kind == "note"
     assert evaluation.check_few_test_speakers([make_test(5.0)]) is None
