@@ -95,6 +95,7 @@ def separate_files(
     *,
     channel: str | int = "mean",
     bits: str = "16",
+    mode: str = "auto",
 ) -> list[Path]:
     """Separate recordings of any format into ``out/<name>_s<k>.wav``, one WAV file a speaker.
 
@@ -109,6 +110,8 @@ def separate_files(
         channel: of recordings of several: ``mean``, ``first``, a number from 1, or ``each``, which
             separates every channel by itself.
         bits: ``16``, ``24`` or ``float``, of the tracks.
+        mode: of two voices: ``conversation``, by turns; ``overlap``, the model's outputs as they
+            are, as :func:`separate` gives them; ``auto`` decides.
 
     Returns:
         the tracks, in order.
@@ -118,6 +121,7 @@ def separate_files(
             silent or too short, which it names.
     """
     check_choice("bits", bits, ("16", "24", "float"))
+    check_choice("mode", mode, ("auto", "conversation", "overlap"))
     from separation.files import check_writable
     from separation.recordings.files import separate_files as separate_all
     from separation.recordings.inputs import check_channel
@@ -132,6 +136,7 @@ def separate_files(
         out=Path(out),
         channel=str(channel),
         bits=bits,
+        mode=mode,
         about=_describe_model(model),
     )
     return separate_all(settings, [Path(path) for path in paths])

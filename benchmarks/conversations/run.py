@@ -89,18 +89,19 @@ def score_case(
     case: Case, number: int, work: Path, model: torch.nn.Module, ways: Sequence[str]
 ) -> dict[str, Any]:
     """Scores of one conversation, of the ways that are asked for; kept in the folder."""
-    kept = work / "scores.json"
-    row: dict[str, Any] = read_json(kept) or {
+    row: dict[str, Any] = {
         "speakers": case.names,
         "same_sex": case.names[0][-1] == case.names[1][-1],
         "duration_s": round(case.sources.shape[1] / case.stored.rate, 1),
         "overlapped": round(case.overlapped, 3),
         "ways": {},
     }
-    for way in ways:
-        if way not in row["ways"]:
-            row["ways"][way] = score_way(way, case, number, work, model)
-            write_json(kept, row)
+    for way in WAYS:
+        kept = work / f"score-{way}.json"
+        if way in ways and not kept.is_file():
+            write_json(kept, score_way(way, case, number, work, model))
+        if kept.is_file():
+            row["ways"][way] = read_json(kept)
     return row
 
 
@@ -136,7 +137,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "throughout": sum(score["throughout"] for score in scores),
             "wrong": round(statistics.mean(score["wrong"] for score in scores), 4),
             "without_wrong": sum(score["wrong"] == 0 for score in scores),
-            "si_sdr": round(statistics.mean(np.mean(score["si_sdr"]) for score in scores), 2),
+            "si_sdr": round(float(np.mean([score["si_sdr"] for score in scores])), 2),
         }
         if "suspected" in scores[0]:
             wrong = [score for score in scores if score["wrong_s"]]
@@ -154,6 +155,7 @@ def main() -> None:
     parser.add_argument("--metadata", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=ROOT / "exp" / "conversations" / "test")
     parser.add_argument("--conversations", type=int, default=40)
+    parser.add_argument("--first", type=int, default=0, help="number of the first conversation")
     parser.add_argument("--split", default="test")
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=WAYS, help="none: separate")
     args = parser.parse_args()
@@ -162,7 +164,7 @@ def main() -> None:
     speakers = list_speakers(args.speech, args.metadata, args.split)
     rows = []
     pairs = draw_pairs(speakers, args.conversations, np.random.default_rng(SEED))
-    for number, pair in enumerate(pairs):
+    for number, pair in list(enumerate(pairs))[args.first :]:
         rng = np.random.default_rng([SEED, number])
         minutes = 3 + 7 * rng.random() ** 3  # long ones are rarer
         conversation = draw_conversation(pair, rng, (minutes, minutes))
