@@ -12,7 +12,7 @@ from separation.recordings.turns import Projection, find_voices, load_turns
 SHORTEST_S, SELDOM = 0.5, 0.02  # less speech than either is none
 FEWEST_WINDOWS = 6
 PURE = 0.8  # likeness of an output and the recording from which on one voice alone is heard
-ONE_SPREAD, ONE_SUM = 0.64, 1.0
+ONE_SPREAD, ONE_GAIN, ONE_SUM = 0.66, 0.055, 1.0
 THREE_LIKENESS, THREE_SHARE, THREE_WINDOWS = 0.53, 0.05, 20
 
 
@@ -24,6 +24,8 @@ class Traits:
         speech_s: seconds of speech.
         spread: length of the mean of the windows, 1 where all are alike.
         likeness: of the two clusters of windows.
+        gain: by how much windows in which one voice alone is heard are more like the nearer of two
+            centres than like one for all.
         faithful: mean likeness of the recording and the model's louder output: where one voice
             speaks the output is the recording, where two do it is one of them.
         pure: share of windows in which it is beyond 0.8.
@@ -34,6 +36,7 @@ class Traits:
     speech_s: float
     spread: float
     likeness: float
+    gain: float
     faithful: float
     pure: float
     third: float
@@ -63,7 +66,8 @@ def count_voices(evidence: Evidence) -> Count:
     if len(evidence.starts_s) < FEWEST_WINDOWS:
         return Count(n_voices=2, is_known=False, traits=None)
     traits = measure_traits(evidence, load_turns()[0])
-    if traits.spread > ONE_SPREAD and traits.faithful + traits.likeness / 2 > ONE_SUM:
+    alike = traits.spread > ONE_SPREAD and traits.gain < ONE_GAIN
+    if alike and traits.faithful + traits.likeness / 2 > ONE_SUM:
         return Count(n_voices=1, is_known=True, traits=traits)
     third = traits.third < THREE_LIKENESS and traits.third_share >= THREE_SHARE
     return Count(n_voices=3 if third else 2, is_known=True, traits=traits)
@@ -87,8 +91,15 @@ def measure_traits(evidence: Evidence, project: Projection) -> Traits:
         speech_s=round(float((evidence.speech > SPEECH).sum() * TICK_S), 1),
         spread=float(np.linalg.norm(points.mean(axis=0))),
         likeness=float(two[0] @ two[1]),
+        gain=measure_gain(pure if len(pure) >= FEWEST_WINDOWS else points),
         faithful=float(likeness[louder, np.arange(len(points))].mean()),
         pure=len(pure) / len(points),
         third=third,
         third_share=third_share,
     )
+
+
+def measure_gain(points: np.ndarray) -> float:
+    """Mean likeness with the nearer of two centres, less that with the mean of all."""
+    nearer = (points @ find_voices(points).T).max(axis=1).mean()
+    return float(nearer - np.linalg.norm(points.mean(axis=0)))
