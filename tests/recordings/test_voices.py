@@ -1,5 +1,6 @@
 """Voices known again: embeddings, who speaks when, and tracks made of recording and outputs."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from separation.errors import UserError
-from separation.recordings import speech_networks, turns
+from separation.recordings import speech_networks, turns, voice_count
 from separation.recordings.arrangement import choose_mode, explain_mode
 from separation.recordings.chunks import StoredEstimates
 from separation.recordings.evidence import Evidence, count_ticks, find_spoken_windows
@@ -186,3 +187,25 @@ def test_embeddings_do_not_depend_on_the_level():
     assert found.shape == (3, 256) and np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-3)
     assert (found * encoder.embed(voice * 0.05, starts)).sum(axis=1).min() > 0.99
     assert torch.is_inference_mode_enabled() is False
+
+
+@pytest.mark.parametrize(("n_speak", "n_counted"), [(0, 0), (1, 1), (2, 2)])
+def test_voices_are_counted(n_speak, n_counted, monkeypatch):
+    plain = Projection(mean=np.zeros(256), matrix=np.eye(256))
+    monkeypatch.setattr(voice_count, "load_turns", lambda: (plain, None))
+    spoken = make_turns()
+    if n_speak == 1:
+        spoken = np.stack([np.ones(len(spoken), bool), np.zeros(len(spoken), bool)], axis=1)
+    evidence = make_evidence(spoken)
+    if n_speak == 0:
+        evidence = dataclasses.replace(evidence, speech=0 * evidence.speech)
+    count = voice_count.count_voices(evidence)
+    assert count.n_voices == n_counted and count.is_known
+
+
+def test_too_little_speech_is_not_counted():
+    spoken = np.zeros((100, 2), bool)
+    spoken[:8, 0] = True
+    evidence = dataclasses.replace(make_evidence(spoken), starts_s=np.array([0.0]))
+    count = voice_count.count_voices(evidence)
+    assert count.n_voices == 2 and not count.is_known and count.traits is None
