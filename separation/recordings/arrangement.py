@@ -14,7 +14,7 @@ from separation.recordings.activity import (
     survey,
 )
 from separation.recordings.chunks import StoredEstimates
-from separation.recordings.evidence import TICK_S, Evidence, gather_evidence
+from separation.recordings.evidence import SPEECH, TICK_S, Evidence, gather_evidence
 from separation.recordings.mixdown import (
     Mixdown,
     decide_speech,
@@ -26,6 +26,8 @@ from separation.recordings.speech_networks import INSTALL, load_detector, load_e
 from separation.recordings.turns import find_turns
 from separation.recordings.voice_count import Count, count_voices
 
+# of conversations and overlapped mixtures of training and development speakers
+SHORTEST_S = 20.0  # of speech; in less, voices are not known well enough to take turns
 MOSTLY = 0.6  # share of the speech in which both speak, from which on outputs stay as they are
 
 
@@ -94,10 +96,13 @@ def arrange_evidence(
     """Decide by the evidence of the voices, see :func:`arrange`."""
     count = count_voices(evidence)
     unclear = count.n_voices == 0 or not count.is_known
+    short = (evidence.speech > SPEECH).sum() * TICK_S < SHORTEST_S
     if len(evidence.starts_s) < 2 or (mode == "auto" and unclear):
         return keep_outputs(stored, surveyed, count)
     if mode == "auto" and count.n_voices == 1:
         return keep_recording(stored, evidence.speech, count)
+    if mode == "auto" and short:
+        return keep_outputs(stored, surveyed, count)
     turns = find_turns(evidence)[0]
     spoken = decide_speech(turns)
     if mode == "auto" and measure_overlap(spoken) > MOSTLY:

@@ -9,7 +9,13 @@ import torch
 
 from separation.errors import UserError
 from separation.recordings import speech_networks, turns, voice_count
-from separation.recordings.arrangement import choose_mode, explain_mode
+from separation.recordings.activity import survey
+from separation.recordings.arrangement import (
+    arrange_evidence,
+    choose_mode,
+    explain_mode,
+    keep_recording,
+)
 from separation.recordings.chunks import StoredEstimates
 from separation.recordings.evidence import Evidence, count_ticks, find_spoken_windows
 from separation.recordings.mixdown import (
@@ -209,3 +215,22 @@ def test_too_little_speech_is_not_counted():
     evidence = dataclasses.replace(make_evidence(spoken), starts_s=np.array([0.0]))
     count = voice_count.count_voices(evidence)
     assert count.n_voices == 2 and not count.is_known and count.traits is None
+
+
+def test_ways_of_making_tracks(stored, monkeypatch):
+    """A few seconds of two voices stay as the model has them; turns where that is asked for."""
+    spoken = np.zeros((20, 2), bool)
+    spoken[:15, 0], spoken[5:, 1] = True, True
+    evidence, surveyed = make_evidence(spoken), survey(stored)
+    kept = arrange_evidence(stored, surveyed, evidence, "auto")
+    assert kept.way == "overlap" and kept.tracks is stored
+    evidence = dataclasses.replace(evidence, starts_s=np.array([0.0, 0.4]))
+    evidence = dataclasses.replace(
+        evidence, mixture=make_unit(2), estimates=np.stack([make_unit(2), make_unit(2)])
+    )
+    turned = arrange_evidence(stored, surveyed, evidence, "conversation")
+    assert turned.way == "conversation" and turned.speech.shape == (100, 2)
+    one = keep_recording(stored, evidence.speech, voice_count.count_voices(evidence))
+    ((mixture, tracks),) = one.tracks.read_blocks(2 * RATE)
+    assert np.array_equal(tracks[0], mixture) and not tracks[1].any()
+    assert one.way == "one voice" and not one.speech[:, 1].any()
