@@ -9,11 +9,14 @@ import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 OGG_HEAD_BYTES, OGG_LAST = 27, 4  # of a page's head; the flag of a stream's last page
 HEAD_BYTES = 1 << 12
 NOT_STATED = {0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}
 MIRRORED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+SPARE_BYTES = 1 << 10
+TAGS = (b"ID3", b"TAG", b"APETAGEX")
 TRUNCATED, DAMAGED = "is truncated", "is damaged in the middle"
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 
@@ -31,6 +34,46 @@ def is_cut_off(path: Path, container: str) -> bool:
     with open(path, "rb") as handle:
         end = find_end(handle.read(HEAD_BYTES))
     return path.stat().st_size < end
+
+
+def holds_more(path: Path, container: str) -> bool:
+    """Whether far more bytes lie behind the samples that a header states than belong there.
+
+    Of WAV other chunks and tags may follow; zeros, and about a hundredth of the samples, are let
+    pass. AU and NIST sphere end with their samples.
+
+    Args:
+        path: of the file.
+        container: libsndfile's name of it.
+    """
+    if container not in ("WAV", "WAVEX", "AU", "NIST"):
+        return False
+    size = path.stat().st_size
+    with open(path, "rb") as handle:
+        if container in FIND_END:
+            end = FIND_END[container](handle.read(HEAD_BYTES))
+        else:
+            end = _find_end_of_wav(handle, size)
+        if not end or size - end <= SPARE_BYTES + end // 100:
+            return False
+        handle.seek(end)
+        rest = handle.read(HEAD_BYTES)
+    return bool(rest.strip(b"\0")) and not rest.lstrip(b"\0").startswith(TAGS)
+
+
+def _find_end_of_wav(handle: BinaryIO, size: int) -> int:
+    """First byte behind the chunk of samples and those that follow it; 0: it does not say."""
+    place, seen = 12, False
+    while place + 8 <= size:
+        handle.seek(place)
+        head = handle.read(8)
+        n_bytes = int.from_bytes(head[4:], "little")
+        is_chunk = all(0x20 <= byte < 0x7F for byte in head[:4]) and place + 8 + n_bytes <= size
+        if not is_chunk:
+            return place if seen else 0
+        seen = seen or head[:4] == b"data"
+        place += 8 + n_bytes + n_bytes % 2
+    return place if seen else 0
 
 
 def is_mp3_of_unknown_length(path: Path) -> bool:

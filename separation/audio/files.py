@@ -18,6 +18,7 @@ except ImportError:  # pragma: no cover
 from separation.audio.containers import (
     TRUNCATED,
     find_ogg_fault,
+    holds_more,
     is_cut_off,
     is_mp3_of_unknown_length,
 )
@@ -170,6 +171,8 @@ def find_missing_samples(file: soundfile.SoundFile) -> str:
         return TRUNCATED
     if file.format == "OGG":
         return find_ogg_fault(Path(file.name))
+    if holds_more(Path(file.name), file.format):
+        return "states fewer samples than it holds"
     return TRUNCATED if is_cut_off(Path(file.name), file.format) else ""
 
 

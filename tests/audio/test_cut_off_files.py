@@ -93,6 +93,37 @@ def test_ogg_that_is_damaged_in_the_middle_is_no_shorter_recording(name, tmp_pat
         assert is_documented(str(caught.value))
 
 
+@pytest.mark.parametrize("name", ["WAV", "AU", "NIST"])
+def test_a_header_that_states_half_of_the_samples(name, tmp_path):
+    """One flipped bit of a length, and half of the recording was gone without a word."""
+    path = write(tmp_path, name)
+    data, n_bytes = path.read_bytes(), 2 * 3 * RATE
+    order = "little" if name == "WAV" else "big"
+    old = str(n_bytes // 2).encode() if name == "NIST" else n_bytes.to_bytes(4, order)
+    new = str(n_bytes // 4).encode() if name == "NIST" else (n_bytes // 2).to_bytes(4, order)
+    assert old in data
+    path.write_bytes(data.replace(old, new, 1))
+    assert read_header(path).fault == "states fewer samples than it holds"
+    with pytest.raises(UserError, match="states fewer samples than it holds") as caught:
+        read_mono(path)
+    assert is_documented(str(caught.value))
+
+
+BEHIND = {
+    "zeros": bytes(9000),
+    "tag": b"ID3\3" + bytes(5000) + b"x" * 9000,
+    "chunk": b"LIST" + (9000).to_bytes(4, "little") + b"x" * 9000,
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+def test_what_may_lie_behind_the_samples_of_wav(behind, tmp_path):
+    path = write(tmp_path, "WAV")
+    with open(path, "ab") as handle:
+        handle.write(behind)
+    assert not read_header(path).fault and len(read_mono(path)[0]) == 3 * RATE
+
+
 @pytest.mark.parametrize("rate", [127, 2_000_000_000])
 def test_a_sample_rate_that_no_speech_has_is_a_damaged_header(rate, tmp_path):
     path = write(tmp_path, "WAV")
