@@ -144,7 +144,7 @@ def _read_table(folder: Path) -> int:
 
 
 def _make_lists(style: str) -> Kind:
-    """Mixtures with references in lists, for ``validate``; of CSV also separated files."""
+    """Mixtures with references in lists, for ``validate`` and ``score``."""
 
     def make(folder: Path) -> None:
         for k in range(2):
@@ -193,7 +193,7 @@ WRITE_LISTS = {"scp": _write_scp, "json": _write_records, "csv": _write_csv}
 def _read_lists(folder: Path) -> int:
     own = sorted((folder / "lists").iterdir())
     lists = str(own[0] if len(own) == 1 else folder / "lists")
-    if not lists.endswith(".csv"):
+    if not lists.endswith((".csv", ".json")):
         return main(["validate", lists, "--nj", "1", "--out", str(folder / "out")])
     words = ["score", "--references", lists, "--estimates", f"a={lists}", "--worst", "1"]
     return main([*words, "--nj", "1", "--out", str(folder / "out"), "--metrics", "si_sdr"])

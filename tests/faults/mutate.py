@@ -11,8 +11,10 @@ import argparse
 import collections
 import contextlib
 import dataclasses
+import gc
 import io
 import json
+import math
 import os
 import pickle
 import random
@@ -33,6 +35,7 @@ from separation.errors import UserError
 OUTCOMES = ("refused", "taken", "traceback", "hang", "memory", "silent", "acted")
 DEFECTS = OUTCOMES[2:]
 CPU_S, WALL_S = 15, 60
+BATCH = 20  # cases of one kind that share a process
 MEMORY_BYTES, FILE_BYTES = 3 << 30, 1 << 28  # beyond what is mapped already; of a file written
 TOKENS = (
     *(b"../../canary/x", b"/canary/x", b"..", b"~", b"\0", b"\xff\xfe", b"\xc3", b"\xef\xbb\xbf"),
@@ -138,32 +141,48 @@ BYTE_CHANGES = (_flip_bit, _flip_bit, _cut_end, _lose_piece, _repeat_piece, _ove
 TEXT_CHANGES = (_put_token, _put_token, _put_token, _put_token, _change_lines)
 
 
-def run_case(kind: Kind, seed: int, number: int, whole: Path, keep: Path | None = None) -> Outcome:
-    """Damage one file of a copy of an input and read it in a forked process.
+def run_cases(
+    kind: Kind, seed: int, numbers: list[int], whole: Path, keep: Path | None = None
+) -> Iterator[Outcome]:
+    """Damage one file of a copy of an input, for each number, and read it in a forked process.
+
+    The cases share a process; the one that ends it has its outcome, and the next begins another.
 
     Args:
         kind: of the input.
         seed: of the campaign.
-        number: of the case.
+        numbers: of the cases.
         whole: holds what ``kind.make`` wrote, in ``input``, and ``whole.pickle``.
-        keep: gets the input of a defect.
+        keep: gets the inputs of defects.
     """
+    left = list(numbers)
+    while left:
+        with tempfile.TemporaryDirectory(prefix="mutate-") as text:
+            outcomes = _fork(kind, seed, left, whole, Path(text))
+            for own in outcomes:
+                if keep and own.outcome in DEFECTS:
+                    target = keep / f"{kind.name}-{seed}-{own.number}"
+                    shutil.copytree(Path(text) / str(own.number), target, dirs_exist_ok=True)
+        yield from outcomes
+        left = left[len(outcomes) :]
+
+
+def _run_case(kind: Kind, seed: int, number: int, whole: Path, folder: Path) -> Outcome:
+    """One case, in the forked process; a folder without a defect is removed."""
     dice = random.Random(f"{kind.name} {seed} {number}")
-    with tempfile.TemporaryDirectory(prefix="mutate-") as text:
-        folder = Path(text)
-        shutil.copytree(whole / "input", folder / "input")
-        (folder / "canary").mkdir()
-        (folder / "canary" / "x.wav").write_bytes(b"mine")
-        files = sorted(p for name in kind.damaged for p in (folder / "input").glob(name))
-        path = dice.choice(files)
-        path.write_bytes(damage(path.read_bytes(), dice, is_text=kind.is_text))
-        outcome, detail = _fork(lambda: _read(kind, folder / "input", whole))
-        canaries = {p.name: p.read_bytes() for p in (folder / "canary").iterdir()}
-        if canaries != {"x.wav": b"mine"} or {p.name for p in folder.iterdir()} - KNOWN:
-            outcome, detail = "acted", str(sorted(p.name for p in folder.iterdir()))
-        if keep and outcome in DEFECTS:
-            shutil.copytree(folder, keep / f"{kind.name}-{seed}-{number}", dirs_exist_ok=True)
-    where = f"{path.name}: {detail}"
+    shutil.copytree(whole / "input", folder / "input")
+    (folder / "canary").mkdir()
+    (folder / "canary" / "x.wav").write_bytes(b"mine")
+    files = sorted(p for name in kind.damaged for p in (folder / "input").glob(name))
+    path = dice.choice(files)
+    path.write_bytes(damage(path.read_bytes(), dice, is_text=kind.is_text))
+    outcome, detail = _read(kind, folder / "input", whole)
+    canaries = {p.name: p.read_bytes() for p in (folder / "canary").iterdir()}
+    if canaries != {"x.wav": b"mine"} or {p.name for p in folder.iterdir()} - KNOWN:
+        outcome, detail = "acted", str(sorted(p.name for p in folder.iterdir()))
+    if outcome not in DEFECTS:
+        shutil.rmtree(folder)
+    where = f"{path.name}: {detail}"[:3000]
     return Outcome(kind=kind.name, seed=seed, number=number, outcome=outcome, detail=where)
 
 
@@ -185,48 +204,59 @@ def _read(kind: Kind, folder: Path, whole: Path) -> tuple[str, str]:
     if isinstance(got, int) and got == 2:
         return "refused", "exit code 2"
     expected = pickle.loads((whole / "whole.pickle").read_bytes())
-    return (
-        ("silent", f"{expected!r:.200} {got!r:.200}")
-        if kind.is_silent(expected, got)
-        else ("taken", "")
-    )
+    if kind.is_silent(expected, got):
+        return "silent", f"{expected!r:.200} {got!r:.200}"
+    return "taken", ""
 
 
-def _fork(read: Callable[[], tuple[str, str]]) -> tuple[str, str]:
-    """Outcome of a call in a child with bounds; its output goes nowhere."""
+def _fork(kind: Kind, seed: int, numbers: list[int], whole: Path, folder: Path) -> list[Outcome]:
+    """Outcomes of the first cases, up to all, in a child with bounds; its output goes nowhere."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         os.close(reading)
         _bound_child()
-        os.write(writing, json.dumps(read()).encode()[:60_000])
+        for number in numbers:
+            _bound_case()
+            own = _run_case(kind, seed, number, whole, folder / str(number))
+            os.write(writing, json.dumps(dataclasses.asdict(own)).encode() + b"\n")
         os._exit(0)
     os.close(writing)
     with open(reading, "rb") as handle:
-        answer = handle.read()
+        lines = handle.read().splitlines()
     _, status = os.waitpid(child, 0)
-    if answer:
-        with contextlib.suppress(ValueError):
-            outcome, detail = json.loads(answer)
-            return outcome, detail
-    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    hung = number in (signal.SIGXCPU, signal.SIGALRM, signal.SIGKILL)
-    return ("hang" if hung else "traceback"), f"the process ended with status {status}"
+    outcomes = [Outcome(**json.loads(line)) for line in lines]
+    if len(outcomes) < len(numbers):
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) in HUNG
+        outcome, detail = "hang" if killed else "traceback", f"the process ended with {status}"
+        number = numbers[len(outcomes)]
+        ended = Outcome(kind=kind.name, seed=seed, number=number, outcome=outcome, detail=detail)
+        outcomes.append(ended)
+    return outcomes
+
+
+HUNG = (signal.SIGXCPU, signal.SIGALRM, signal.SIGKILL)
 
 
 def _bound_child() -> None:
     os.setsid()
+    gc.disable()
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY_BYTES,) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 5))
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(WALL_S)
     sys.stdout = sys.stderr = io.StringIO()
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nowhere, number)
+
+
+def _bound_case() -> None:
+    """Time for one more case: beyond it the process is ended."""
+    used_s = math.ceil(time.process_time())
+    resource.setrlimit(resource.RLIMIT_CPU, (used_s + CPU_S, resource.RLIM_INFINITY))
+    signal.alarm(WALL_S)
 
 
 def prepare(kind: Kind, folder: Path) -> Path:
@@ -249,12 +279,16 @@ def prepare(kind: Kind, folder: Path) -> Path:
 def run_campaign(
     kinds: list[Kind], seed: int, count: int, keep: Path | None = None
 ) -> Iterator[Outcome]:
-    """Outcomes of ``count`` damaged inputs, the kinds in turn."""
+    """Outcomes of about ``count`` damaged inputs, some of each kind in turn."""
     with tempfile.TemporaryDirectory(prefix="mutate-whole-") as text:
         wholes = {kind.name: prepare(kind, Path(text)) for kind in kinds}
-        for number in range(count):
-            kind = kinds[number % len(kinds)]
-            yield run_case(kind, seed, number // len(kinds), wholes[kind.name], keep)
+        gc.collect()
+        gc.freeze()  # or the first collection in a child would copy all of the parent's memory
+        n_each = math.ceil(count / len(kinds))
+        for first in range(0, n_each, BATCH):
+            numbers = list(range(first, min(first + BATCH, n_each)))
+            for kind in kinds:
+                yield from run_cases(kind, seed, numbers, wholes[kind.name], keep)
 
 
 def format_counts(outcomes: list[Outcome]) -> str:

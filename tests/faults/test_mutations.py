@@ -7,7 +7,7 @@ import pytest
 
 from separation.errors import UserError
 from tests.faults.kinds import KINDS
-from tests.faults.mutate import DEFECTS, Kind, prepare, run_campaign, run_case
+from tests.faults.mutate import DEFECTS, Kind, prepare, run_campaign, run_cases
 
 QUICK = [
     kind for kind in KINDS if not kind.name.startswith(("table", "lists"))
@@ -44,5 +44,7 @@ def test_a_planted_defect_is_seen(wanted, tmp_path, monkeypatch):
         is_silent=lambda whole, got: wanted == "silent" and whole != got,
     )
     whole = prepare(kind, tmp_path)
-    first = run_case(kind, 0, 0, whole)
-    assert first.outcome == wanted and first == run_case(kind, 0, 0, whole)
+    outcomes = list(run_cases(kind, 0, [0, 1], whole, tmp_path / "kept"))
+    assert [own.outcome for own in outcomes] == [wanted, wanted]  # the second one in its turn
+    assert [own.number for own in outcomes] == [0, 1]
+    assert (tmp_path / "kept").exists() == (wanted in DEFECTS)
