@@ -89,7 +89,7 @@ def draw_waterfall(rungs: Sequence[RungFigures], path: Path) -> None:
         points = [(place, rung.sets[other].score.mean) for place, rung in enumerate(rungs)]
         axis.plot(*zip(*points, strict=True), marker, ms=5, alpha=0.8, label=other)
     labels = [f"{rung.first.rung}: {_wrap(rung.first.label)}" for rung in rungs]
-    axis.set_xticks(range(len(rungs)), labels, fontsize=8)
+    axis.set_xticks(range(len(rungs)), labels, fontsize=8, parse_math=False)  # a $ is a $
     axis.set_ylabel(f"SI-SDRi (dB), bars: {name}")
     axis.axhline(0, color="black", lw=0.8)
     axis.grid(axis="y", alpha=0.3)

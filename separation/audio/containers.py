@@ -5,6 +5,7 @@ of pages that each state their own, a number and a checksum. Elsewhere libsndfil
 difference.
 """
 
+import math
 import re
 import zlib
 from collections.abc import Callable
@@ -15,6 +16,9 @@ OGG_HEAD_BYTES, OGG_LAST = 27, 4  # of a page's head; the flag of a stream's las
 HEAD_BYTES = 1 << 12
 NOT_STATED = {0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}
 MIRRORED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+NIST_HEAD_BYTES = 1024  # of nearly every file, as are these where a header lacks one of them
+NIST_FIELDS = {"sample_count": 0, "channel_count": 1, "sample_n_bytes": 2}
+SPARE_MP3_FRAMES = 3  # what encoders add at the ends, and decoders take off
 SPARE_BYTES = 1 << 10
 TAGS = (b"ID3", b"TAG", b"APETAGEX")
 TRUNCATED, DAMAGED = "is truncated", "is damaged in the middle"
@@ -83,6 +87,26 @@ def is_mp3_of_unknown_length(path: Path) -> bool:
     """
     if path.suffix.lower() != ".mp3" or not path.is_file():
         return False
+    head = _read_mp3_head(path)
+    return not any(name in head for name in (b"Xing", b"Info", b"VBRI"))
+
+
+def count_mp3_samples(path: Path) -> int:
+    """Samples that an MP3 file states at least, by its number of frames; 0 where it states none.
+
+    Decoders stop at a frame that cannot be, and count only those before it.
+    """
+    head = _read_mp3_head(path)
+    place = max(head.find(b"Xing"), head.find(b"Info"))
+    if place < 2 or not head[place + 7 : place + 8] or not head[place + 7] & 1:
+        return 0
+    per_frame = 1152 if head[1] >> 3 & 3 == 3 else 576  # MPEG 1, or 2 and 2.5
+    n_frames = int.from_bytes(head[place + 8 : place + 12], "big")
+    return max(0, n_frames - SPARE_MP3_FRAMES) * per_frame
+
+
+def _read_mp3_head(path: Path) -> bytes:
+    """The first frames of an MP3 file, behind an ID3 tag."""
     with open(path, "rb") as handle:
         tag = handle.read(10)
         n_bytes = 0
@@ -90,8 +114,7 @@ def is_mp3_of_unknown_length(path: Path) -> bool:
             for seven_bits in tag[6:10]:
                 n_bytes = n_bytes << 7 | seven_bits
         handle.seek(n_bytes + len(tag) if n_bytes else 0)
-        head = handle.read(HEAD_BYTES)
-    return not any(name in head for name in (b"Xing", b"Info", b"VBRI"))
+        return handle.read(HEAD_BYTES)
 
 
 def find_ogg_fault(path: Path) -> str:
@@ -141,13 +164,13 @@ def _find_end_of_au(head: bytes) -> int:
 
 
 def _find_end_of_nist(head: bytes) -> int:
-    names = ("sample_count", "channel_count", "sample_n_bytes")
-    found = [re.search(rf"{name} -i (\d+)".encode(), head) for name in names]
-    if not all(found):
-        return 0
-    n_samples, n_channels, n_bytes = (int(match[1]) for match in found if match is not None)
-    header = head[8:16].strip()
-    return int(header) + n_samples * n_channels * n_bytes if header.isdigit() else 0
+    stated = dict(NIST_FIELDS)
+    for name in stated:
+        if found := re.search(rf"{name} -i (\d+)".encode(), head):
+            stated[name] = int(found[1])
+    text = head[8:16].strip()
+    n_head = int(text) if text.isdigit() else NIST_HEAD_BYTES
+    return n_head + math.prod(stated.values()) if stated["sample_count"] else 0
 
 
 def _find_end_of_w64(head: bytes) -> int:

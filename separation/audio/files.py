@@ -17,6 +17,7 @@ except ImportError:  # pragma: no cover
 
 from separation.audio.containers import (
     TRUNCATED,
+    count_mp3_samples,
     find_ogg_fault,
     holds_more,
     is_cut_off,
@@ -33,6 +34,11 @@ NO_LENGTH = "states no length, as FLAC written to a pipe does; encode it into a 
 UNKNOWN_SIZE_BYTES = 0x7FFFF000
 MP3_SLACK_SAMPLES = 4 * 1152  # frames that decoders skip or add at the ends
 UNKNOWN_FRAMES = 1 << 62  # libsndfile's count for a FLAC file that states none is above
+PLAIN_SUBTYPES = ("PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
+PLAIN_WAV = re.compile(  # PCM, float, and the extensible form of either
+    r"Format +: 0x(?:1|3|FFFE) .*?Channels +: (\d+).*?Block Align +: (\d+).*?Bit Width +: (\d+)",
+    re.DOTALL,
+)
 STATED_SIZE = re.compile(r"(?:data|SSND) *: (\d+) \(should be (\d+)\)")
 
 AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {
@@ -169,11 +175,29 @@ def find_missing_samples(file: soundfile.SoundFile) -> str:
     stated = STATED_SIZE.search(remarks) if "should be" in remarks else None
     if stated and int(stated[2]) < int(stated[1]) < UNKNOWN_SIZE_BYTES:
         return TRUNCATED
+    if file.format == "MP3" and file.frames < count_mp3_samples(Path(file.name)):
+        return TRUNCATED
     if file.format == "OGG":
         return find_ogg_fault(Path(file.name))
+    if file.subtype in PLAIN_SUBTYPES and _contradicts_itself(remarks):
+        return "has a header that contradicts itself"
     if holds_more(Path(file.name), file.format):
         return "states fewer samples than it holds"
     return TRUNCATED if is_cut_off(Path(file.name), file.format) else ""
+
+
+def _contradicts_itself(remarks: str) -> bool:
+    """Whether libsndfile's notes on a header give two numbers of channels or samples.
+
+    A frame of plain WAV has as many bytes as its channels; AIFF states its length twice.
+    """
+    if "Frame count read from 'COMM' chunk" in remarks:
+        return True
+    found = PLAIN_WAV.search(remarks)
+    if found is None:
+        return False
+    n_channels, n_bytes, n_bits = map(int, found.groups())
+    return n_bytes != n_channels * ((n_bits + 7) // 8)
 
 
 def find_rate_fault(file: soundfile.SoundFile) -> str:

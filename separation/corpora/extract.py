@@ -87,8 +87,12 @@ def extract_pieces(
         matrix_rate: Hz, of what states none in archives; 0: refused.
 
     Raises:
-        UserError: lists the sources that cannot be read, and pieces outside of them.
+        UserError: there are none; or lists sources that cannot be read, and pieces outside.
     """
+    if not pieces:
+        raise UserError(
+            f"{folder}: would hold no utterance, since the tables name none; write a line for each."
+        )
     by_source: dict[str, list[Piece]] = defaultdict(list)
     for piece in pieces:
         if not (folder / piece.path).is_file():

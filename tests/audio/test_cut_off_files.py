@@ -109,6 +109,27 @@ def test_a_header_that_states_half_of_the_samples(name, tmp_path):
     assert is_documented(str(caught.value))
 
 
+@pytest.mark.parametrize(("name", "place"), [("WAV", 22), ("AIFF", 20)])
+def test_another_number_of_channels_than_the_rest_of_the_header_has(name, place, tmp_path):
+    path = write(tmp_path, name)
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x10
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="has a header that contradicts itself") as caught:
+        read_mono(path, "first")
+    assert is_documented(str(caught.value)) and read_header(path).fault
+
+
+def test_mp3_that_a_decoder_leaves_half_way(tmp_path):
+    """It counts the samples before a frame that cannot be; the header counts all frames."""
+    path = write(tmp_path, "MP3")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + bytes(len(data) // 2))
+    assert read_header(path).fault == "is truncated"
+    with pytest.raises(UserError, match=REASONS):
+        read_mono(path)
+
+
 BEHIND = {
     "zeros": bytes(9000),
     "tag": b"ID3\3" + bytes(5000) + b"x" * 9000,

@@ -34,8 +34,8 @@ class Gathered:
 
     @property
     def n_src(self) -> int:
-        """Sources that most mixtures have."""
-        counts = [len(list_sources(parts)) for parts in self.mixtures.values()]
+        """Sources that most mixtures with any have; 0 where none has."""
+        counts = [n for parts in self.mixtures.values() if (n := len(list_sources(parts)))]
         return max(sorted(set(counts)), key=counts.count) if counts else 0
 
 
@@ -57,6 +57,11 @@ def make_rows(gathered: Gathered) -> list[MixtureRow]:
             "NAME_mix.wav, wav.scp, a column mixture_path)."
         )
     n_src = gathered.n_src
+    if not n_src:
+        raise UserError(
+            f"{gathered.source}: {gathered.layout} names no first source of any mixture, such as "
+            "s1, spk1 or source_1; add it."
+        )
     return [_make_row(name, parts, n_src, gathered) for name, parts in gathered.mixtures.items()]
 
 
