@@ -1,5 +1,6 @@
 """What the machine refuses is one sentence, and the next call goes on; two runs do not meet."""
 
+import contextlib
 import errno
 import os
 import re
@@ -18,6 +19,7 @@ from separation.cli.main import main
 from separation.errors import UserError
 from separation.files import check_writable, hold_folder
 from separation.stages.preflight import check_workers
+from separation.stages.run import _run_alone
 from tests.conftest import ROOT
 from tests.faults.test_paths import list_files, write_table
 from tests.faults.test_paths import speech as speech  # a fixture
@@ -96,6 +98,19 @@ def test_the_second_of_two_runs_waits_for_the_first(tmp_path, capsys):
         assert other.poll() is None
     stdout, _ = other.communicate(timeout=60)
     assert stdout.strip() == "True"
+
+
+def test_a_stage_that_another_run_did_meanwhile_is_not_done_again(tmp_path, monkeypatch, capsys):
+    @contextlib.contextmanager
+    def wait(folder, name):
+        yield True
+
+    monkeypatch.setattr("separation.stages.run.hold_folder", wait)
+    monkeypatch.setattr("separation.stages.run.is_done", lambda experiment, name: True)
+    monkeypatch.setattr("separation.stages.run._run", None)
+    stage = SimpleNamespace(number=1, name="corpus", find_home=lambda experiment: tmp_path)
+    _run_alone(None, stage)
+    assert "stage 1 corpus: done meanwhile" in capsys.readouterr().out
 
 
 def test_two_runs_may_look_at_one_folder_at_once(tmp_path):
