@@ -109,11 +109,11 @@ def test_a_header_that_states_half_of_the_samples(name, tmp_path):
     assert is_documented(str(caught.value))
 
 
-@pytest.mark.parametrize(("name", "place"), [("WAV", 22), ("AIFF", 20)])
-def test_another_number_of_channels_than_the_rest_of_the_header_has(name, place, tmp_path):
+@pytest.mark.parametrize(("name", "place", "bit"), [("WAV", 22, 16), ("AIFF", 20, 1)])
+def test_another_number_of_channels_than_the_rest_of_the_header_has(name, place, bit, tmp_path):
     path = write(tmp_path, name)
     data = bytearray(path.read_bytes())
-    data[place] ^= 0x10
+    data[place] ^= bit
     path.write_bytes(data)
     with pytest.raises(UserError, match="has a header that contradicts itself") as caught:
         read_mono(path, "first")

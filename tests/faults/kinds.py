@@ -71,11 +71,11 @@ def _read_audio(path: Path) -> tuple[int, int, str]:
     again = clip.read(clip.n_samples, 1.0)
     if len(samples) != header.n_samples or len(again) != len(samples):
         return -1, rate, "three readers, two lengths"
-    return len(samples), rate, hashlib.sha256(samples.tobytes()).hexdigest()[:8]
+    return len(samples) * header.channels, rate, hashlib.sha256(samples.tobytes()).hexdigest()[:8]
 
 
 def _is_shorter(whole: Any, got: Any) -> bool:
-    """Samples that were lost without a word; their values have no checksum here."""
+    """Samples that were lost without a word, of all channels; nothing else has a checksum here."""
     return got[0] < 0.98 * whole[0]
 
 

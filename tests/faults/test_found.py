@@ -27,8 +27,9 @@ def test_lists_in_which_a_mixture_lost_its_sources(tmp_path, capsys):
     for part, name in (("mix", "wav"), ("s1", "spk1"), ("s2", "spk2")):
         names = ["m0", "m1" if part == "mix" else "other"]
         lines = [f"{key} {folder / part / f'm{k}.wav'}" for k, key in enumerate(names)]
-        (tmp_path / f"{name}.scp").write_text("\n".join(lines) + "\n")
-    assert main(["validate", str(tmp_path), "--nj", "1"]) == 1
+        (tmp_path / "lists").mkdir(exist_ok=True)
+        (tmp_path / "lists" / f"{name}.scp").write_text("\n".join(lines) + "\n")
+    assert main(["validate", str(tmp_path / "lists"), "--nj", "1"]) == 1
     assert "m1: has no s1 and no s2" in capsys.readouterr().out
 
 

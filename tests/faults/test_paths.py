@@ -19,7 +19,7 @@ from separation.mixtures.table import read_table
 from separation.models.checkpoint.locate import find_checkpoint
 from separation.options import check_tag
 from separation.recordings.record import read_record
-from separation.reports.page import Block, Table, blocks_to_html, format_page
+from separation.reports.page import Block, Page, Table, blocks_to_html, format_page
 from separation.safe_paths import find_name_fault, place_inside
 from tests.conftest import make_voice
 
@@ -66,8 +66,10 @@ def test_utterances_of_kaldi_tables_stay_in_the_folder_that_they_are_cut_into(sp
 @given(names)
 def test_every_name_is_escaped_in_html(name):
     parts = [Table(head=[name], rows=[[name + HTML]]), Block("text", name + HTML)]
-    page = format_page(name + HTML, blocks_to_html(parts))
-    assert "<script" not in page
+    text = name + HTML
+    texts = {"title": text, "origin": text, "window": text, "more": text, "footer": text}
+    page = format_page(Page(body=blocks_to_html(parts), **texts))
+    assert "<script>alert" not in page and "alert(1)" in page
 
 
 @pytest.fixture(scope="module")
