@@ -227,7 +227,7 @@ def build_conf(values: Values) -> Conf:
     for name in [field.name for field in dataclasses.fields(Conf)]:
         try:
             sections[name] = _find_record(name, values)(**_read_switches(values[name]))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"the config's section {name} does not fit: {error}.") from error
     return Conf(**sections)
 

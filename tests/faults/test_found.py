@@ -5,10 +5,13 @@ import json
 import pytest
 
 from separation.cli.main import main
+from separation.config.load import build_conf, load_conf
 from separation.corpora.extract import extract_pieces
 from separation.errors import UserError
+from separation.mixtures.gather.moved_files import FileFinder
 from separation.mixtures.gather.open import read_any_table
 from separation.mixtures.table import read_table
+from tests.conftest import ROOT
 from tests.support.mixture_folders import write_folder
 
 HEAD = "mixture_ID,source_1_path,source_1_gain,source_1_channel,source_2_path,source_2_gain"
@@ -56,3 +59,14 @@ def test_a_field_that_no_table_has(tmp_path):
     (tmp_path / "t.csv").write_text(f"{HEAD}\n{'x' * 140_000},a.wav,0.5,mono,b.wav,0.5\n")
     with pytest.raises(UserError, match="is not a CSV table"):
         read_table(tmp_path / "t.csv")
+
+
+def test_a_list_that_names_the_folder_itself(tmp_path):
+    """The path ``.`` has no parts."""
+    assert FileFinder(tmp_path / "spk1.scp", []).find(".") == "."
+
+
+def test_a_saved_conf_whose_section_is_a_text():
+    saved = load_conf(ROOT, "folder/ConvTasNet", []).as_dict() | {"training": "x"}
+    with pytest.raises(UserError, match="the config's section training does not fit"):
+        build_conf(saved)

@@ -37,7 +37,7 @@ class FileFinder:
 
     def _search(self, text: str) -> str:
         parts = PurePosixPath(text).parts
-        absolute = text.startswith("/") or parts[0].endswith(":")
+        absolute = text.startswith("/") or "".join(parts[:1]).endswith(":")  # a drive
         last = len(parts) - LEAST_PARTS if absolute else 0
         for start in range(int(absolute), last + 1):
             ending = "/".join(parts[start:])
