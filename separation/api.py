@@ -107,11 +107,9 @@ def separate_files(
         paths: recordings, and folders of them.
         out: a folder.
         model: as of :func:`separate`.
-        channel: of recordings of several: ``mean``, ``first``, a number from 1, or ``each``, which
-            separates every channel by itself.
+        channel: of several: ``mean``, ``first``, a number from 1, or ``each`` one by itself.
         bits: ``16``, ``24`` or ``float``, of the tracks.
-        mode: of two voices: ``conversation``, by turns; ``overlap``, the model's outputs as they
-            are, as :func:`separate` gives them; ``auto`` decides.
+        mode: ``conversation``, by turns; ``overlap``, as :func:`separate`; ``auto`` decides.
 
     Returns:
         the tracks, in order.
@@ -121,13 +119,13 @@ def separate_files(
             silent or too short, which it names.
     """
     check_choice("bits", bits, ("16", "24", "float"))
-    check_choice("mode", mode, ("auto", "conversation", "overlap"))
     from separation.files import check_writable
+    from separation.recordings import inputs
     from separation.recordings.files import separate_files as separate_all
-    from separation.recordings.inputs import check_channel
     from separation.recordings.job import Settings
 
-    check_channel(str(channel))
+    check_choice("mode", mode, inputs.MODES)
+    inputs.check_channel(str(channel))
     check_writable(Path(out), "choose another folder")
     module = _find_module(model)
     settings = Settings(
