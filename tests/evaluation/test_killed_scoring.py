@@ -1,6 +1,7 @@
 """Processes that are killed while they separate or score; mixtures that are too long at once."""
 
 import dataclasses
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,7 @@ from separation.evaluation.estimators import make_oracle_mask
 from separation.evaluation.runner import Scoring, evaluate_set, score_row
 from separation.evaluation.score_rows import read_scores
 from separation.evaluation.selfcheck import check_scorer
+from separation.metrics import perceptual
 from separation.mixtures.signals import Mixture
 from separation.mixtures.table import make_existing_row
 from separation.models import chunks, inference
@@ -49,6 +51,40 @@ def test_a_process_killed_by_pesq_costs_one_value_at_every_call(n_jobs, monkeypa
     again = Voices(5)
     second = evaluate_set(again, leak, tmp_path / "a.csv", scoring, "a", "key")
     assert second.rows == first.rows and again.asked == []
+
+
+CRASHES = {"pesq": {1, 3}, "stoi": {3}}  # mixtures at which a stand-in's C code reads address 0
+
+
+def crash(metric: str, reference: np.ndarray) -> float:
+    """A value; or what a fault of a metric's C code does: SIGSEGV, which no Python catches."""
+    victims = [Voices(5)[number].sources.astype(np.float64) for number in CRASHES[metric]]
+    if any(np.array_equal(reference, source) for sources in victims for source in sources):
+        faulthandler.disable()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return 2.0 if metric == "pesq" else 0.5
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_segmentation_fault_costs_the_metric_of_the_mixture_only(n_jobs, monkeypatch, tmp_path):
+    """Through the real scorer; every row has all that did not crash, at the second call too."""
+    monkeypatch.setattr(perceptual, "measure_pesq", lambda r, *_: crash("pesq", r))
+    monkeypatch.setattr(perceptual, "measure_stoi", lambda r, *_: crash("stoi", r))
+    scoring = Scoring(metrics=("si_sdr", "sdr", "stoi", "pesq"), n_jobs=n_jobs, n_checked=0)
+    first = evaluate_set(Voices(5), leak, tmp_path / "a.csv", scoring, "a", "key")
+    problems = [(), ("pesq-failed",), (), ("pesq-failed", "stoi-failed"), ()]
+    assert [row.problems for row in first.rows] == problems
+    for row in first.rows:
+        assert {"si_sdri", "sdri"} <= set(row.values) and row.error == ""
+        assert ("stoi" in row.values) == ("stoi-failed" not in row.problems)
+        assert ("pesq" in row.values) == ("pesq-failed" not in row.problems)
+    again = Voices(5)
+    assert evaluate_set(again, leak, tmp_path / "a.csv", scoring, "a", "key").rows == first.rows
+    assert again.asked == []
+    lost = tmp_path / "a.csv"  # an earlier version's journal, or one that was deleted
+    for path in tmp_path.glob(".*.rows"):
+        path.unlink()
+    assert evaluate_set(Voices(5), leak, lost, scoring, "a", "key").rows == first.rows
 
 
 def test_a_mixture_whose_scoring_died_is_tried_apart_and_does_not_end_the_next_call(
