@@ -1,5 +1,6 @@
 """``--save-estimates DIR``: what a model put out, as ``DIR/<model>/<set>/s<k>/<mixture>.wav``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import soundfile
 
 from separation.evaluation.estimators import Estimator
 from separation.evaluation.runner import Mixtures
+from separation.evaluation.score_rows import ScoreRow
 from separation.files import read_json, write_json, write_whole
 from separation.jobs import run_jobs
 from separation.mixtures.signals import Mixture
@@ -71,12 +73,17 @@ class ModelFolder:
             with write_whole(self.path(number, mixture.mixture_id)) as partial:
                 soundfile.write(partial, samples, mixture.sample_rate, "FLOAT", format="WAV")
 
-    def write_missing(self, mixtures: Mixtures, estimator: Estimator, label: str) -> None:
-        """Separate those that were scored by an earlier call, which did not save them."""
+    def write_missing(
+        self, mixtures: Mixtures, scores: Sequence[ScoreRow], estimator: Estimator, label: str
+    ) -> None:
+        """Separate those that were scored by an earlier call, which did not save them.
+
+        What has no scores could not be read or separated, or a run was killed at it.
+        """
         absent = [
             index
-            for index, row in enumerate(mixtures.rows)
-            if row.n_src and not self.path(row.n_src, row.mixture_id).is_file()
+            for index, (row, score) in enumerate(zip(mixtures.rows, scores, strict=True))
+            if score.is_scored and not self.path(row.n_src, row.mixture_id).is_file()
         ]
         save = self.wrap(estimator)
         bar = run_jobs(

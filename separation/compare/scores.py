@@ -282,7 +282,7 @@ def score_set(
             key=key,
         )
         if kept:
-            kept.write_missing(mixtures, estimator, label)
+            kept.write_missing(mixtures, evaluations[name].rows, estimator, label)
     return evaluations
 
 

@@ -8,7 +8,7 @@ ends nothing. Hidden files, such as the ``._a.wav`` that macOS leaves, are no mi
 
 import logging
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,7 @@ from pathlib import Path
 from separation.errors import MissingInputError, UserError
 from separation.files import read_rows
 from separation.mixtures.kinds import MIX_FOLDERS
-from separation.mixtures.table import MixtureRow, make_existing_row
-from separation.text import list_lines
+from separation.mixtures.table import MixtureRow, make_existing_row, make_faulty_row
 
 logger = logging.getLogger(__name__)
 
@@ -124,11 +123,11 @@ class _Listing:
 
 
 def list_mixtures(folder: Path, n_src: int, task: str) -> list[MixtureRow]:
-    """Rows of one split's folder, strictly: every part of every mixture must be there.
+    """Rows of one split's folder; a mixture that lacks a part is a row with its fault.
 
     Raises:
         MissingInputError: no folder of mixtures for the task.
-        UserError: another number of speakers, no files, or a list of files that are not there.
+        UserError: another number of speakers, or no files.
     """
     single = n_src == 1 and task == "sep_noisy"
     kinds = SINGLE_FOLDERS if single else TASK_FOLDERS[task]
@@ -136,16 +135,18 @@ def list_mixtures(folder: Path, n_src: int, task: str) -> list[MixtureRow]:
     n_found = len(listing.parts) - 1
     if n_found != n_src:
         raise UserError(
-            f"{folder}: holds {', '.join(listing.parts[1:])} where mixtures.n_src={n_src}; set "
+            f"{folder}: holds {', '.join(listing.parts[1:])} where mixtures.n_src={n_src}; add "
             f"--set mixtures.n_src={n_found}."
         )
-    faults = [f"{name}: is not there" for name in listing.absent] + _list_repeated(listing.names)
-    if faults:
-        raise UserError(
-            f"{list_lines(faults)}\n{folder}: {len(faults)} fault(s); the files of a mixture have "
-            "one name in all of its folders: make it whole, or remove what is too much."
-        )
-    return _make_rows(listing)
+    absent: dict[str, list[str]] = defaultdict(list)
+    for path in listing.absent:
+        absent[Path(path).name].append(f"{folder / path}: is not there")
+    faults = {name: "; ".join(texts) for name, texts in absent.items()}
+    faults |= _find_repeated(listing.names)
+    return [
+        make_faulty_row(row.mixture_id, faults[name]) if name in faults else row
+        for name, row in zip(listing.names, _make_rows(listing), strict=True)
+    ]
 
 
 def list_files(folder: Path, kind: str = "") -> list[MixtureRow]:
@@ -210,10 +211,11 @@ def _make_rows(listing: _Listing, noise: str = "") -> list[MixtureRow]:
     return rows
 
 
-def _list_repeated(names: Sequence[str]) -> list[str]:
+def _find_repeated(names: Sequence[str]) -> dict[str, str]:
     """Names that differ in their suffix only: nobody could tell their scores apart."""
     counts = Counter(Path(name).stem for name in names)
-    return [f"{stem}: is the name of {n} mixtures" for stem, n in counts.items() if n > 1]
+    repeated = [name for name in names if counts[Path(name).stem] > 1]
+    return {name: f"{name}: is the name of {counts[Path(name).stem]} mixtures" for name in repeated}
 
 
 def _add_stated(rows: list[MixtureRow], folder: Path) -> list[MixtureRow]:

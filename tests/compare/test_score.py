@@ -55,6 +55,26 @@ def score(call, references, *estimates, out: Path, more: tuple = ("--oracles", "
     return code, stdout, stderr, {path.stem: read_scores(path) for path in out.glob("*/*.csv")}
 
 
+def test_what_a_model_fails_at_is_not_saved_and_ends_nothing(
+    tmp_path, references, call, monkeypatch
+):
+    """It was separated once more for its files, outside of what keeps one failure to one row."""
+    lines = ["import numpy as np", "sample_rate = 8000", "def fail_at_first(samples, rate):"]
+    lines += ["    if fail_at_first.__dict__.setdefault('first', samples.sum()) == samples.sum():"]
+    lines += ["        raise ValueError('no')", "    return np.stack([samples, 0.5 * samples])"]
+    (tmp_path / "their_code.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    (references / "s1" / "m2.wav").write_bytes(b"")
+    words = ["compare", "--models", "their_code:fail_at_first", "--test-sets", references]
+    words += ["--oracles", "--worst", "0", "--out", tmp_path / "out"]
+    code, _, stderr = call(*words, "--save-estimates", tmp_path / "saved")
+    assert code == 1 and "m0 (no)" in stderr and "m2" in stderr
+    saved = sorted(
+        path.relative_to(tmp_path / "saved") for path in tmp_path.rglob("saved/**/*.wav")
+    )
+    assert [path.name for path in saved] == ["m1.wav"] * 2
+
+
 def test_saved_estimates_score_as_their_model_to_the_bit(tmp_path, references, call):
     model = save_small_model(tmp_path / "model.pth", n_steps=10)
     words = ["compare", "--models", model, "--test-sets", references, "--out", tmp_path / "out"]

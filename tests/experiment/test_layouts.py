@@ -110,6 +110,19 @@ def test_rows_that_cannot_be_used_are_left_out_with_skip_bad(plain, tmp_path, ca
     assert "mixture and sources differ in length" in caplog.text
 
 
+def test_our_own_layout_is_no_exception(plain, tmp_path, caplog):
+    """A file that was not there was refused with skip_bad too."""
+    caplog.set_level(logging.WARNING)
+    (plain / "test" / "s2" / "m1.wav").unlink()
+    shutil.copy(plain / "test" / "s1" / "m0.wav", plain / "test" / "s1" / "m9.wav")
+    with pytest.raises(UserError, match=r"(?s)s2/m1.wav: is not there.*2 of 4 .*skip_bad=true"):
+        run_metadata(open_in(tmp_path, name_splits(plain)))
+    experiment = open_in(tmp_path, name_splits(plain), "corpus.skip_bad=true")
+    run_metadata(experiment)
+    assert [row.mixture_id for row in open_split(experiment, "test").rows] == ["m0", "m2"]
+    assert "test: 2 of 4 mixtures are left out (corpus.skip_bad)" in caplog.text
+
+
 def test_what_is_no_set_of_mixtures_is_one_sentence(plain, tmp_path):
     gains = tmp_path / "gains.csv"
     gains.write_text(format_rows([dict(row) for row in read_reference_rows(2)[:2]]))
@@ -119,7 +132,7 @@ def test_what_is_no_set_of_mixtures_is_one_sentence(plain, tmp_path):
         (tmp_path / "nowhere", "no such folder or table"),
         (gains, "lists recordings that are to be mixed, and no audio"),
         (tmp_path / "speech", "Other layouts: mix/ s1/ s2/"),
-        (three, "set --set mixtures.n_src=3"),
+        (three, "add --set mixtures.n_src=3"),
         (LAYOUTS["CSV of SpeechBrain"](plain / "test", tmp_path / "x"), ""),
     ):
         corpora = [*name_splits(plain)[:2], f"test={path}"]

@@ -65,7 +65,7 @@ def _gather_tree(tree: Path, n_src: int, train: str) -> dict[str, Rows]:
 def list_split(path: Path, n_src: int, task: str) -> Rows:
     """Rows of one split: a folder of mixtures in any layout, or a table that names audio.
 
-    A mixture that lacks a part is a row with a fault; in our own layout it is an error.
+    A mixture that lacks a part is a row with a fault.
 
     Raises:
         MissingInputError: it is not there, or in no layout.
@@ -106,6 +106,6 @@ def _check_sources(rows: Rows, n_src: int, path: Path) -> Rows:
     if counts and counts != [n_src]:
         raise UserError(
             f"{path}: its mixtures have {', '.join(map(str, counts))} sources where "
-            f"mixtures.n_src={n_src}; set --set mixtures.n_src={counts[-1]}."
+            f"mixtures.n_src={n_src}; add --set mixtures.n_src={counts[-1]}."
         )
     return rows
