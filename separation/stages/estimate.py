@@ -108,7 +108,7 @@ class CostEstimate:
             return f"stage 2: {format_minutes(minutes)} to open at most {n_files} files"
         n_mixtures = sum(map(self.count_mixtures, experiment.listed_splits))
         decoded_s = n_mixtures * n_src * self.mixture_s
-        if experiment.conf.metadata.rules != "librimix":
+        if experiment.conf.metadata.rules == "teams":
             longest_s = experiment.conf.mixtures.max_utterance_s
             is_cut = 0 < longest_s < self.hours * 3600 / max(1, len(self.paths))
             decoded_s = self.hours * 3600 if is_cut else 0.0
