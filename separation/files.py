@@ -128,7 +128,7 @@ def stamp_file(path: Path) -> list[Any]:
     """A file's path, size and time of change; None in place of both where it is not there."""
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: of a null byte
         return [str(path), None]
     return [str(path), status.st_size, status.st_mtime_ns]
 

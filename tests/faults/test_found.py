@@ -1,6 +1,7 @@
 """What the mutation campaign brought to light, the smallest case of each."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from separation.cli.main import main
 from separation.config.load import build_conf, load_conf
 from separation.corpora.extract import extract_pieces
 from separation.errors import UserError
+from separation.files import stamp_file
 from separation.mixtures.gather.moved_files import FileFinder
 from separation.mixtures.gather.open import read_any_table
 from separation.mixtures.table import read_table
@@ -22,6 +24,10 @@ def test_a_null_byte_in_the_path_of_a_list(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps([{"id": "m0"} | record]))
     (row,) = read_any_table(tmp_path / "a.json")
     assert "source_1_path='b\\x00.wav' is no path of a file" in row.fault
+
+
+def test_a_null_byte_in_the_path_of_a_separated_file():
+    assert stamp_file(Path("a\0.wav")) == ["a\0.wav", None]
 
 
 def test_lists_in_which_a_mixture_lost_its_sources(tmp_path, capsys):
