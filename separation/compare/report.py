@@ -18,7 +18,7 @@ from separation.compare.summary import (
     figures_to_json,
 )
 from separation.config.schema import FLOOR, ORACLES
-from separation.evaluation.headline import Headline
+from separation.evaluation.headline import FEW_SPEAKERS, Headline
 from separation.evaluation.score_rows import ScoreRow
 from separation.evaluation.summary import N_NAMED, format_interval
 from separation.files import write_json, write_text
@@ -140,8 +140,10 @@ def say_pair(pair: ModelPair) -> str:
     """Two models beside each other, in a sentence that claims no more than the interval does."""
     if not pair.difference.n:
         return f"{pair.a} and {pair.b} have no mixture in common."
+    few = 0 < pair.headline.n_speakers < FEW_SPEAKERS
+    rough = f" (of only {pair.headline.n_speakers} speakers, so roughly)" if few else ""
     shown = f"{pair.a} − {pair.b} is {format_interval(pair.headline.interval)}"
-    return f"{describe_verdict(pair)}: {shown}, {WORDS.describe_drawn(pair.headline)}"
+    return f"{shown}: {describe_verdict(pair)}{rough}."
 
 
 def name_metric(metric: str) -> str:
