@@ -72,5 +72,8 @@ TOOL_COMMANDS = {
     "publish": Command(
         "separation.publish.command", "experiment -> model file and card for the Hub"
     ),
+    "export": Command(
+        "separation.export.command", "a model as one ONNX or TorchScript file for other programs"
+    ),
 }
 COMMANDS = STAGE_COMMANDS | TOOL_COMMANDS

@@ -170,7 +170,7 @@ class GlobalBlock(nn.Module):
 
     def forward(self, x: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
         """``(batch, frames, channels)`` to the same shape; ``distances`` of the lowest rate."""
-        n_lowest = (len(distances) + 1) // 2
+        n_lowest = (distances.shape[0] + 1) // 2  # a trace keeps len() as a number
         parts = x.unflatten(1, (n_lowest, -1))
         y = self.attention(parts.mean(2), distances)
         x = (parts + self.gate(parts) * y[:, :, None]).flatten(1, 2)
@@ -352,7 +352,9 @@ class SepReformer(BaseModel):  # type: ignore[misc]
     def encode(self, wav: torch.Tensor) -> torch.Tensor:
         """``(batch, time)`` to ``(batch, frames, n_filters)``, which cover every sample."""
         wav = wav.reshape(-1, 1, wav.shape[-1])
-        missing = max(self.sizes.kernel_size - wav.shape[-1], -wav.shape[-1] % self.sizes.stride)
+        missing = -wav.shape[-1] % self.sizes.stride
+        if not torch.jit.is_tracing():  # which would keep the larger of this one length
+            missing = max(self.sizes.kernel_size - wav.shape[-1], missing)
         return functional.gelu(self.encoder(pad(wav, (0, missing)))).transpose(1, 2)
 
     def decode(self, output: nn.Module, y: torch.Tensor, n_samples: int) -> torch.Tensor:

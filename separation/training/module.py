@@ -19,6 +19,7 @@ from separation.errors import UserError
 from separation.models.architecture import find_training_pass
 from separation.models.asteroid import describe_model
 from separation.models.checkpoint.load import open_model
+from separation.models.exported import OnnxModel
 from separation.models.fast.layers import FastForm, make_fast
 from separation.models.fast.time_major import find_obstacle
 from separation.models.inference import Separator
@@ -435,6 +436,11 @@ def load_initial_weights(model: nn.Module, path: str, sample_rate: int) -> None:
         loaded = open_model(str(path))
     except UserError as error:
         raise UserError(f"training.init_from={error}") from error
+    if isinstance(loaded.model, OnnxModel):
+        raise UserError(
+            f"training.init_from={path} is an ONNX file, which cannot be trained on; give the "
+            "checkpoint that it was exported from."
+        )
     difference = _find_difference(model, loaded.model)
     if difference:
         raise UserError(

@@ -27,7 +27,16 @@ LAYERS = [
     ),
     *("metrics", "models", "config", "audio", "corpora", "mixtures", "evaluation"),
     *("training", "experiment", "diagnosis", "reports", "stages", "datasets"),
-    *("recordings", "wav_trees", "compare", "mixture_checks", "publish", "overfit", "ablate"),
+    *(
+        "recordings",
+        "wav_trees",
+        "compare",
+        "mixture_checks",
+        "publish",
+        "export",
+        "overfit",
+        "ablate",
+    ),
     *("experiments", "diagnose"),
     *("api", "cli", "__main__"),
 ]

@@ -32,7 +32,18 @@ def describe_wrong_kind(path: Path) -> tuple[str, str] | None:
         return f"the beginning of one ({size} bytes, the end is missing)", again
     if start.startswith(b"PK") and (fault := _find_zip_fault(path)):
         return fault, again
+    if start.startswith(b"PK") and _holds_code(path):
+        return (
+            "a TorchScript archive, which is a program",
+            "give the checkpoint that it was exported from, or that as ONNX (`export`)",
+        )
     return None
+
+
+def _holds_code(path: Path) -> bool:
+    """Whether a zip archive is one of ``torch.jit.save``'s."""
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
 
 
 def _find_zip_fault(path: Path) -> str:

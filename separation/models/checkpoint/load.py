@@ -12,6 +12,7 @@ from separation.files import hash_file
 from separation.models.checkpoint.build import Package, build_package, make_package
 from separation.models.checkpoint.locate import find_checkpoint
 from separation.models.checkpoint.unpickle import read_file
+from separation.models.exported import SUFFIX, OnnxModel
 from separation.models.published import PublishedModel, find_by_path, find_by_sha256
 
 logger = logging.getLogger(__name__)
@@ -47,8 +48,9 @@ def open_model(text: str, *, trust: bool = False) -> LoadedModel:
     """Load the model that ``text`` names; nothing that the file says is run.
 
     Args:
-        text: ``shipped``; a file (Asteroid's ``.pth``, Lightning's ``.ckpt``); an experiment
-            folder; a Hub name ``user/name[@revision]``; a name of the published list; a URL.
+        text: ``shipped``; a file (Asteroid's ``.pth``, Lightning's ``.ckpt``, an ``.onnx`` of
+            ``export``); an experiment folder; a Hub name ``user/name[@revision]``; a name of
+            the published list; a URL.
         trust: unpickle freely, for those who know who made the file.
 
     Raises:
@@ -57,6 +59,8 @@ def open_model(text: str, *, trust: bool = False) -> LoadedModel:
     """
     source = find_checkpoint(text)
     sha256 = hash_file(source.path)
+    if source.path.suffix == SUFFIX:
+        return _open_onnx(source.path, sha256, text)
     package = make_package(read_file(source.path, text, trust=trust), source.path, text)
     published = source.published or find_by_sha256(sha256) or _find_published(source.path, package)
     rate, note = resolve_sample_rate(package, published)
@@ -76,6 +80,21 @@ def open_model(text: str, *, trust: bool = False) -> LoadedModel:
         n_src=_read_n_src(model, package, text),
         notes=notes,
         published=published,
+    )
+
+
+def _open_onnx(path: Path, sha256: str, text: str) -> LoadedModel:
+    """A file of the command ``export``, which onnxruntime runs."""
+    model = OnnxModel(path, text)
+    return LoadedModel(
+        model=model,
+        name=text,
+        path=path,
+        sha256=sha256,
+        sample_rate=model.sample_rate,
+        n_src=model.n_src,
+        notes=("an ONNX file, computed by onnxruntime on the CPU",),
+        published=None,
     )
 
 

@@ -26,7 +26,7 @@ from separation.models.published import (
 from separation.safe_paths import find_name_fault
 
 MODEL_FILES = ("best_model.pth", HUB_FILE, ZENODO_FILE)  # of a folder, the first that is there
-SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".th", ".safetensors")
+SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".th", ".safetensors", ".onnx")
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 HUB_URL = re.compile(
     r"https://(?:huggingface\.co|hf\.co)/(?P<name>[\w.-]+/[\w.-]+)/?"
