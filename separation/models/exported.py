@@ -201,7 +201,7 @@ class OnnxModel(nn.Module):
         self.sample_rate, self.n_src = _read_stated(stated, [i.name for i in session.get_inputs()])
         if not self.sample_rate or not self.n_src:
             raise UserError(
-                f"{name or path}: is no separation model that `python -m separation export` wrote: "
+                f"{name or path}: is no separation model that the command export wrote: "
                 "it states no sample_rate and n_src; export the checkpoint."
             )
 
