@@ -16,7 +16,7 @@ from separation.diagnosis.figures import (
     TrainingFigures,
     ValidationFigures,
 )
-from separation.diagnosis.published import TRAINING_SETS, TrainingSet
+from separation.diagnosis.published import TRAINING_SETS, TrainingSet, name_list
 from separation.diagnosis.scores import measure_baseline, measure_tests
 from separation.diagnosis.signals import measure_band, measure_sums
 from separation.errors import UserError
@@ -26,11 +26,6 @@ from separation.mixtures.table import MixtureRow, read_mixture_table
 
 AUDIT = "audit.json"  # of stage 1, beside the corpus table
 ENDLESS_MIN = 100000.0  # conf/default.yml's training.budget_min: epochs decide
-LISTS = {  # published training lists by data set and name
-    ("librimix", "train-100"): "Libri2Mix train-100",
-    ("librimix", "train-360"): "Libri2Mix train-360",
-    ("wsj0mix", "tr"): "WSJ0-2mix",
-}
 
 
 def collect_figures(
@@ -164,9 +159,8 @@ def _measure_speakers(experiment: Experiment) -> tuple[int | None, int | None, f
 def _find_published(experiment: Experiment) -> TrainingSet | None:
     """The published set that a recipe trains on, while nothing of it was read."""
     mix, conf = experiment.recipe.split("/")[0], experiment.conf
-    name = LISTS.get((mix, conf.metadata.train), "") if experiment.origin == "published" else ""
-    if mix == "aishell3mix" and experiment.origin == "drawn":
-        name = "AISHELL-3-mix v1"
+    origin = experiment.origin
+    name = name_list(mix, conf.metadata.train if origin == "published" else origin)
     return next((own for own in TRAINING_SETS if own.name == name), None)
 
 

@@ -5,16 +5,14 @@ from separation.diagnosis.figures import DataFigures, Figures, ModelFigures, Tes
 from separation.diagnosis.model import SMALL_PARAMETERS
 from separation.diagnosis.published import (
     BEST,
-    LIBRI,
     SCORES,
     SMALL,
-    WSJ0,
     PublishedScore,
+    name_list,
 )
 
 SAME_DB = 0.06  # two figures rounded to a tenth
 OURS_DB = 0.006  # two figures rounded to a hundredth
-TEST_SET_OF = {"librimix": LIBRI, "wsj0mix": WSJ0}  # where a data set's lists are published ones
 
 
 def check_comparison(figures: Figures, train: str = "") -> Draft | None:
@@ -100,7 +98,7 @@ def list_differences(
 ) -> list[Shown]:
     """What of a published score and a run is not alike."""
     shown = []
-    ours = TEST_SET_OF.get(data.mix, "") if data.origin == "published" else ""
+    ours = name_list(data.mix, "test") if data.origin == "published" else ""
     if ours != score.test_set:
         values = {"theirs": score.test_set, "ours": ours or data.mix}
         shown.append(Shown(code="other_set", values=values))

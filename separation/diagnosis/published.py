@@ -1,6 +1,9 @@
 """Training sets and scores that were published, to set a run beside."""
 
+import tomllib
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 PAPER = "Luo and Mesgarani 2019"
 PAPER_H = 2200  # of mixtures: 100 epochs of 20,000 of 4 s
@@ -155,3 +158,18 @@ SCORES = (
         system="SepReformer-T", source=TABLES, model="SepReformer", test_set=WSJ0, si_sdri_db=22.4
     ),
 )
+
+
+@cache
+def _read_lists() -> dict[str, dict[str, str]]:
+    path = Path(__file__).with_name("published_lists.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def name_list(mix: str, part: str) -> str:
+    """What the field calls a data set's list, or its set ``drawn`` from a corpus; empty: nothing.
+
+    >>> name_list("librimix", "train-100"), name_list("folder", "test")
+    ('Libri2Mix train-100', '')
+    """
+    return _read_lists().get(mix, {}).get(part, "")
