@@ -137,7 +137,10 @@ def _type_plainly(value: Any) -> Any:
         return [_type_plainly(part) for part in value]
     if not isinstance(value, str) or not PLAIN.fullmatch(value):
         return value
-    typed = json.loads(value)
+    try:
+        typed = json.loads(value)
+    except ValueError:  # 010
+        return value
     return typed if json.dumps(typed) == value else value
 
 

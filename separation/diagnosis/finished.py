@@ -13,7 +13,8 @@ from separation.experiment.folder import DataFolder, ExperimentFolder
 from separation.experiment.inputs import Origin
 from separation.experiment.open import name_data
 from separation.experiment.roots import CorpusRoots
-from separation.files import hash_text_file, read_rows
+from separation.files import hash_text_file
+from separation.mixtures.table import read_first_audio
 from separation.options import DATA, EXP
 
 
@@ -97,4 +98,4 @@ def _guess(conf: Conf) -> str:
 def _holds_audio(data: Path) -> bool:
     """Whether the mixture tables name audio of mixtures, not recordings to be mixed."""
     table = data / "metadata" / "dev.csv"
-    return table.is_file() and bool(next(iter(read_rows(table)), {}).get("mixture_path"))
+    return table.is_file() and bool(read_first_audio(table))

@@ -11,7 +11,8 @@ from separation.corpora.table import read_table
 from separation.diagnosis.figures import BandFigures, SumFigures
 from separation.errors import UserError
 from separation.experiment.experiment import Experiment
-from separation.files import locate_recording, read_rows
+from separation.files import locate_recording
+from separation.mixtures.table import read_first_audio
 
 N_RECORDINGS = 24
 N_MIXTURES = 8
@@ -134,8 +135,8 @@ def _list_likenesses(experiment: Experiment, split: str) -> Iterator[float]:
 
 def _can_be_read(table: Path) -> bool:
     """Whether the audio of a table's first mixture is there."""
-    first = next(iter(read_rows(table)), {})
-    return Path(first.get("mixture_path") or "/nowhere").is_file()
+    audio = read_first_audio(table)
+    return bool(audio) and Path(audio).is_file()
 
 
 def correlate(first: np.ndarray, second: np.ndarray) -> float:

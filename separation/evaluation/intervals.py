@@ -132,7 +132,8 @@ def speaker_interval(rows: Sequence[ScoreRow], metric: str, n_draws: int = N_DRA
     ``n`` counts speakers; no interval where a mixture's speakers are unknown or fewer than four.
     """
     values = pick_values(rows, metric)
-    teams = [row.known_speakers for row in rows if row.mixture_id in values]
+    speakers = {row.mixture_id: row.known_speakers for row in rows}  # wsj0-mix repeats mixtures
+    teams = [speakers[mixture_id] for mixture_id in values]
     names = sorted({name for team in teams for name in team})
     numbers = np.array(list(values.values()))
     mean = float(numbers.mean()) if len(numbers) else None

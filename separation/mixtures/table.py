@@ -450,6 +450,16 @@ def read_mixture_table(path: Path, *, allow_repeats: bool = False) -> list[Mixtu
     return rows
 
 
+def read_first_audio(path: Path) -> str:
+    """The audio of a table's first mixture; empty where mixtures are rendered, or there is none.
+
+    Raises:
+        UserError: it is no CSV table.
+    """
+    first = next(iter(read_rows(path)), {})
+    return first.get("mixture_path") or ""
+
+
 def _read_lines(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise MissingInputError(f"{path}: no such mixture table; check the path.")

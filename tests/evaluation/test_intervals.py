@@ -94,6 +94,16 @@ def test_speaker_interval_is_the_wider_where_speakers_differ():
     assert by_speaker.high - by_speaker.low > 2 * (by_mixture.high - by_mixture.low)
 
 
+def test_a_mixture_that_a_list_repeats_counts_once():
+    """As wsj0-mix's lists do; the mean counts it once, and so does the interval."""
+    pairs = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "a")]
+    rows = [
+        ScoreRow(mixture_id=f"m{n}", speakers=pair, values={"si_sdri": float(n)})
+        for n, pair in enumerate(pairs)
+    ]
+    assert speaker_interval([*rows, rows[1]], "si_sdri") == speaker_interval(rows, "si_sdri")
+
+
 def test_speaker_interval_needs_speakers():
     unknown = make_rows([1.0, 2.0], speakers=[("a", "b"), ("", "c")])
     assert speaker_interval(unknown, "si_sdri").low is None
