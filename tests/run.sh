@@ -23,6 +23,8 @@ fi
 
 ruff format --check .
 ruff check .
-mypy
+mypy & # beside the tests' collection, which keeps one core busy
+types=$!
 shellcheck run.sh bootstrap.sh .ci/run tests/run.sh tests/faults/run.sh local/*.sh egs/*/*/run.sh benchmarks/gpu/*.sh
-exec "$python" -m pytest -n 2 --dist loadfile
+"$python" -m pytest -n 2 --dist loadfile || { wait "$types" || true; exit 1; }
+wait "$types" || { echo "mypy found faults: its lines stand before the tests" >&2; exit 1; }

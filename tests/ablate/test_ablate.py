@@ -301,6 +301,7 @@ def test_a_finished_rung_never_runs_again(climbed, speech_folder):
     assert "stage 4 train: done already" in (out / "logs" / "b-seed0.txt").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_rung_that_fails_is_named_and_the_others_go_on(tmp_path, speech_folder):
     rungs = {"a": {"set": {"training.init_from": "/no/such.pth"}}, "b": {"from": ""}}

@@ -73,6 +73,7 @@ def run_stage(call, house: Path, stage: str, *options: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_stages_0_to_3_on_a_corpus_of_one_file(call, house, site, monkeypatch):
     site.files["/tones.zip"] = pack_corpus()

@@ -374,6 +374,7 @@ def test_nothing_at_all(tmp_path):
     assert find_root(tmp_path) == tmp_path
 
 
+@pytest.mark.long
 def test_recipe_takes_a_table(call, speech_folder, tmp_path):
     """The folder recipe through its own run.sh, as far as the mixture tables."""
     root = tmp_path / "corpus"

@@ -53,6 +53,7 @@ def call(house: Path, *words: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=house, capture_output=True, text=True, timeout=500)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "precision",

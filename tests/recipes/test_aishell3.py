@@ -243,6 +243,7 @@ def test_original_plans_variants_ask_for_their_numbers():
     assert (large.mixtures.n_train, large.mixtures.train_length_s) == (10000, 4.0)
 
 
+@pytest.mark.long
 def test_variant_with_its_own_data_keeps_the_tests_of_its_recipe(call, corpus, tmp_path):
     few = {"splits.n_train_speakers": 6, "mixtures.n_train": 20}
     own = stage(call, corpus, tmp_path, 2, recipe=f"{RECIPE}/800x2s", **few)
@@ -256,6 +257,7 @@ def test_variant_with_its_own_data_keeps_the_tests_of_its_recipe(call, corpus, t
     assert "going on after 120 files" in common  # the corpus is measured once for all variants
 
 
+@pytest.mark.long
 def test_three_speakers_with_any_noise_folder(call, corpus, tmp_path):
     noise = tmp_path / "noise"
     noise.mkdir()

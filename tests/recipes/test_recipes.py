@@ -273,6 +273,7 @@ def test_noisy_dynamic_mixing(corpora, call, tmp_path):
     assert list((tmp_path / "data/librimix").rglob("packed_8000/noise/*.i16"))
 
 
+@pytest.mark.long
 def test_drawn_librimix_is_the_same_again(corpora, call, tmp_path):
     recipe = ["bash", "run.sh", "--recipe", "librimix/ConvTasNet_small", "--stop-stage", "2"]
     changes = sets(**{"metadata.draw": "true", "mixtures.n_dev": 4, "mixtures.n_test": 4})

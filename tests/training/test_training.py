@@ -682,7 +682,7 @@ def test_contradictions_are_refused(changes, named):
 
 
 # our own launcher: the next test
-@pytest.mark.parametrize("launcher", ["torchrun", "SLURM"])
+@pytest.mark.parametrize("launcher", ["torchrun", pytest.param("SLURM", marks=pytest.mark.long)])
 @pytest.mark.slow
 def test_two_processes_train_what_one_does(launcher, tmp_path):
     """Seven steps of Adam on the same global batches; three dev mixtures, so shares differ."""
