@@ -152,6 +152,7 @@ def test_recipe_goes_the_whole_way_past_bad_files_and_learns(call, tmp_path):
     assert "rendered audio at 8000 Hz: test `" in results
 
 
+@pytest.mark.long
 def test_another_file_order_and_worker_count_give_the_same_lists(call, corpus, tmp_path):
     """Copied in another order, into another folder, with one process in place of two."""
     other = tmp_path / "copy"
@@ -190,6 +191,7 @@ def test_lists_have_librimixs_columns_and_the_loudness_they_ask_for(call, corpus
     assert Counter(speakers.values()) == {"F": 2, "M": 2}
 
 
+@pytest.mark.long
 def test_fixed_length_level_difference_and_few_speakers(call, corpus, tmp_path):
     """The plan of the original analysis: pieces of 3 s, of 6 speakers with 4 utterances each."""
     changes = {

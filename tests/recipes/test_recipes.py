@@ -198,6 +198,7 @@ def test_other_models_train_are_scored_and_reported(model, librimix_run, corpora
     assert "STFTMask" in told if model != "STFTMask" else "difference" not in told
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_existing_audio_gives_the_same_scores_as_mixing_on_the_fly(
     librimix_run, corpora, call, tmp_path
@@ -245,6 +246,7 @@ def test_folders_of_mixtures_serve_any_recipe(call, tmp_path):
     assert done.returncode == 2 and "1.wav" in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_noisy_three_speakers_from_a_fixed_list_and_an_exact_pack(corpora, call, tmp_path):
     changes = {

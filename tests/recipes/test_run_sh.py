@@ -182,6 +182,7 @@ def test_another_machine_is_no_other_training(finished, speech_folder, call):
     assert done.returncode == 0 and done.stdout.count("done already") == 5, done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_training_that_ended_goes_on_with_more_epochs(finished, speech_folder, call):
     stage = ["--stage", "4", "--stop-stage", "4", "--tag", "longer"]

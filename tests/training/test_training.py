@@ -704,6 +704,7 @@ def test_two_processes_train_what_one_does(launcher, tmp_path):
     assert len(list((tmp_path / "two" / "tensorboard").iterdir())) == 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_processes_stop_and_go_on_with_the_same_bits(tmp_path):
     """In pieces, with a step that is not finite in one process, and SIGTERM to that process."""
