@@ -200,6 +200,16 @@ def add_device(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_tag(parser: argparse._ActionsContainer) -> None:
+    """``--tag``."""
+    parser.add_argument(
+        "--tag",
+        type=kept_if(check_tag),
+        metavar="NAME",
+        help="the experiment: exp/MIX/MODEL/NAME (default, or the variant's name)",
+    )
+
+
 def add_out(parser: argparse._ActionsContainer, text: str, *, required: bool = False) -> None:
     """``--out``."""
     parser.add_argument("--out", type=Path, required=required, metavar="DIR", help=text)

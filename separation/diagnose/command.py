@@ -14,8 +14,7 @@ from separation.options import (
     add_data,
     add_out,
     add_overrides,
-    check_tag,
-    kept_if,
+    add_tag,
     number_from,
     one_of,
 )
@@ -76,12 +75,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--recipe", metavar="MIX/MODEL", help="folder under egs/, or MIX/MODEL/VARIANT"
     )
     add_overrides(recipe)
-    recipe.add_argument(
-        "--tag",
-        type=kept_if(check_tag),
-        metavar="NAME",
-        help="the experiment: exp/MIX/MODEL/NAME (default, or the variant's name)",
-    )
+    add_tag(recipe)
     add_corpora(recipe, "where a corpus lies")
     add_data(recipe, "folder of tables and packed audio")
     recipe.add_argument("--exp", type=Path, metavar="DIR", help="folder of experiments (exp)")

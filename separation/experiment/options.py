@@ -16,8 +16,7 @@ from separation.options import (
     add_device,
     add_jobs,
     add_recipe,
-    check_tag,
-    kept_if,
+    add_tag,
 )
 
 if TYPE_CHECKING:
@@ -91,12 +90,7 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of :class:`RecipeOptions`."""
     recipe = parser.add_argument_group("recipe and experiment")
     add_recipe(recipe)
-    recipe.add_argument(
-        "--tag",
-        type=kept_if(check_tag),
-        metavar="NAME",
-        help="the experiment: exp/MIX/MODEL/NAME (default, or the variant's name)",
-    )
+    add_tag(recipe)
     add_corpora(recipe, CORPUS_HELP)
     add_data(recipe, "folder of tables and packed audio")
     recipe.add_argument("--exp", type=Path, metavar="DIR", help="folder of experiments (exp)")
