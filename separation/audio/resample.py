@@ -53,9 +53,7 @@ def resample_blocks(
     if rate_in == rate_out:
         yield from blocks
         return
-    factor = math.gcd(rate_in, rate_out)
-    up, down = rate_out // factor, rate_in // factor
-    reach = (-(-RESAMPLE_HALF_LENGTH * max(up, down) // up) // down + 2) * down
+    up, down, reach = find_reach(rate_in, rate_out)
     size = -(-RESAMPLE_BLOCK // down) * down
     held: np.ndarray | None = None
     before = 0  # held samples whose results were given: the surroundings of the next
@@ -68,6 +66,57 @@ def resample_blocks(
             held, before = held[..., dropped:], before + size - dropped
     if held is not None:
         yield resample(held, rate_in, rate_out)[..., before // down * up :]
+
+
+def find_reach(rate_in: int, rate_out: int) -> tuple[int, int, int]:
+    """Factors up and down of a resampling, and the input samples around one that the result needs.
+
+    >>> find_reach(16000, 8000)
+    (1, 2, 24)
+    """
+    factor = math.gcd(rate_in, rate_out)
+    up, down = rate_out // factor, rate_in // factor
+    reach = (-(-RESAMPLE_HALF_LENGTH * max(up, down) // up) // down + 2) * down
+    return up, down, reach
+
+
+class StreamResampler:
+    """:func:`resample` of a signal that comes bit by bit along the last axis, as soon as may be.
+
+    What it gives, joined, is what the whole signal gives; it is behind by its filter's reach.
+
+    Attributes:
+        latency_s: seconds from a sample's coming to the result that it belongs to.
+    """
+
+    def __init__(self, rate_in: int, rate_out: int) -> None:
+        self.rates = rate_in, rate_out
+        self.up, self.down, self.reach = find_reach(rate_in, rate_out)
+        self.latency_s = 0.0 if rate_in == rate_out else (self.reach + self.down) / rate_in
+        self.held: np.ndarray | None = None
+        self.n_before = 0  # held samples whose results were given
+
+    def feed(self, block: np.ndarray) -> np.ndarray:
+        """``(..., time)``, any number of samples, to the results that are known now."""
+        if not self.latency_s:
+            return block
+        held = block if self.held is None else np.concatenate([self.held, block], axis=-1)
+        n_known = (held.shape[-1] - self.n_before - self.reach) // self.down * self.down
+        self.held = held
+        if n_known <= 0:
+            return held[..., :0]
+        end = self.n_before + n_known
+        known = self._resample(held[..., : end + self.reach])[..., : n_known // self.down * self.up]
+        dropped = max(0, end - self.reach)
+        self.held, self.n_before = held[..., dropped:], end - dropped
+        return known
+
+    def finish(self) -> np.ndarray | None:
+        """The rest of the results; None where nothing is missing."""
+        return None if self.held is None else self._resample(self.held)
+
+    def _resample(self, samples: np.ndarray) -> np.ndarray:
+        return resample(samples, *self.rates)[..., self.n_before // self.down * self.up :]
 
 
 def _decimate(samples: np.ndarray, down: int, taps: np.ndarray) -> np.ndarray:

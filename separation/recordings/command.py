@@ -6,14 +6,29 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from separation.errors import MissingInputError, UserError
+from separation.errors import MissingInputError, UnscoredError, UserError
 from separation.files import check_writable
 from separation.models import shipped
-from separation.options import add_device, add_model, add_out, add_trust, kept_if, one_of
+from separation.options import (
+    add_device,
+    add_model,
+    add_out,
+    add_trust,
+    kept_if,
+    number_from,
+    one_of,
+    whole_number,
+)
 from separation.recordings.inputs import MODES, STREAM, check_channel
 
+if TYPE_CHECKING:
+    from separation.recordings.job import Settings
+
 logger = logging.getLogger(__name__)
+
+BLOCK_MS = 100.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +43,9 @@ class Options:
         channel: ``mean``, ``first``, ``each``, or a number from 1.
         bits: ``16``, ``24`` or ``float``, of the tracks.
         mode: ``auto``, ``conversation`` or ``overlap``.
+        stream: by blocks, through a causal model, as they come.
+        block_ms: milliseconds of a block of a stream.
+        raw: Hz of samples without a header, from stdin; 0: it is WAV.
         trust: unpickle the model's file freely.
         device: ``auto``, ``cpu`` or ``cuda``.
     """
@@ -38,6 +56,9 @@ class Options:
     channel: str = "mean"
     bits: str = "16"
     mode: str = "auto"
+    stream: bool = False
+    block_ms: float = BLOCK_MS
+    raw: int = 0
     trust: bool = False
     device: str = "auto"
 
@@ -68,8 +89,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="|".join(MODES),
         help="of two voices: by turns, or as the model's outputs are; auto decides (auto)",
     )
+    _add_streaming(parser)
     add_trust(parser)
     add_device(parser)
+
+
+def _add_streaming(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--stream",
+        action="store_true",
+        help="block by block, as the recording or stdin comes in; needs a causal model",
+    )
+    add(
+        "--block-ms",
+        type=number_from(0, above=True),
+        metavar="MS",
+        help=f"length of a block of --stream, which is its latency ({BLOCK_MS:g})",
+    )
+    add(
+        "--raw",
+        type=whole_number(1000),
+        metavar="HZ",
+        help="stdin of --stream holds 16-bit samples of one channel at this rate, no header",
+    )
 
 
 def run(options: Options) -> None:
@@ -80,6 +123,7 @@ def run(options: Options) -> None:
         UnscoredError: some recordings could not be separated; the others are.
     """
     streams = [path for path in options.files if str(path) == STREAM]
+    _check_streaming(options, from_stdin=bool(streams))
     if streams and len(options.files) > 1:
         raise UserError("-: stdin stands alone; separate files in another call.")
     for path in options.files:
@@ -90,14 +134,36 @@ def run(options: Options) -> None:
     about = shipped.describe_shipped() if options.model == shipped.NAME else options.model
     if options.model == shipped.NAME:
         logger.info("model: %s", about)
-    _separate(options, about, from_stdin=bool(streams))
+    settings = _open_settings(options, about)
+    if not streams:
+        _separate_files(settings, options.files)
+    elif options.stream:
+        from separation.recordings.stream import stream_pipe
+
+        stream_pipe(settings, sys.stdin.buffer, sys.stdout.buffer, options.raw)
+    else:
+        from separation.recordings.files import separate_stream
+
+        separate_stream(settings, sys.stdin.buffer, sys.stdout.buffer)
 
 
-def _separate(options: Options, about: str, *, from_stdin: bool) -> None:
+def _check_streaming(options: Options, *, from_stdin: bool) -> None:
+    if options.raw and not (options.stream and from_stdin):
+        raise UserError("--raw: is of --stream from stdin; write it as --stream --raw HZ -.")
+    if options.stream and options.mode == "conversation":
+        raise UserError(
+            "--mode conversation: looks at the whole recording, which --stream cannot; leave one "
+            "of them out."
+        )
+    if options.stream and options.channel == "each":
+        raise UserError("--channel each: --stream takes one channel; choose a number.")
+
+
+def _open_settings(options: Options, about: str) -> "Settings":
+    """The model, and how recordings go through it."""
     from separation.device import choose_device
-    from separation.errors import UnscoredError
     from separation.models.checkpoint.load import open_model
-    from separation.recordings.files import separate_files, separate_stream
+    from separation.models.streaming import refuse_lookahead
     from separation.recordings.job import Settings
 
     device = choose_device(options.device)
@@ -105,7 +171,9 @@ def _separate(options: Options, about: str, *, from_stdin: bool) -> None:
         model = open_model(options.model, trust=options.trust).model.to(device)
     except UserError as error:
         raise UserError(f"--model {error}") from error
-    settings = Settings(
+    if options.stream:
+        refuse_lookahead(model)
+    return Settings(
         model=model,
         device=device,
         out=options.out,
@@ -113,13 +181,17 @@ def _separate(options: Options, about: str, *, from_stdin: bool) -> None:
         bits=options.bits,
         mode=options.mode,
         about=about,
+        block_s=options.block_ms / 1000 if options.stream else 0.0,
     )
-    if from_stdin:
-        separate_stream(settings, sys.stdin.buffer, sys.stdout.buffer)
-        return
+
+
+def _separate_files(settings: "Settings", files: Sequence[Path]) -> None:
+    """Print the tracks; raises :class:`UnscoredError` at the end where some could not be made."""
+    from separation.recordings.files import separate_files
+
     fault: UnscoredError | None = None
     try:
-        paths = separate_files(settings, options.files)
+        paths = separate_files(settings, files)
     except UnscoredError as error:
         paths, fault = error.outputs, error
     for path in paths:

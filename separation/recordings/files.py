@@ -12,6 +12,7 @@ from separation.recordings.decode import open_audio
 from separation.recordings.inputs import Recording, find_recordings
 from separation.recordings.job import Job, Settings, separate_stored
 from separation.recordings.record import find_name, read_record
+from separation.recordings.stream import StreamJob
 from separation.recordings.tracks import write_tracks
 from separation.text import explain_error, list_first
 
@@ -86,7 +87,7 @@ def separate_recording(
         if record is not None and record.fits(recording.path, described, folder):
             logger.info("%s: is done already (%s)", recording.path, place)
         else:
-            job = Job(
+            job = (StreamJob if settings.block_s else Job)(
                 settings=settings,
                 described=described,
                 path=recording.path,

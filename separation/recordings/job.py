@@ -50,6 +50,7 @@ class Settings:
         bits: ``16``, ``24`` or ``float``.
         mode: of :data:`separation.recordings.inputs.MODES`.
         about: what is said of the model, in one line.
+        block_s: seconds of a block where recordings are streamed; 0: they are not.
     """
 
     model: nn.Module
@@ -59,6 +60,7 @@ class Settings:
     bits: str = "16"
     mode: str = "auto"
     about: str = ""
+    block_s: float = 0.0
 
     @property
     def rate(self) -> int:
@@ -73,6 +75,8 @@ class Settings:
     @functools.cached_property
     def way(self) -> str:
         """The mode that is possible with this model, and what is installed here."""
+        if self.block_s:
+            return "stream"
         reason = explain_mode(self.mode, self.n_src)
         if reason:
             logger.warning("--mode %s: %s", self.mode, reason)
