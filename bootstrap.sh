@@ -3,10 +3,12 @@
 # already stays, an interrupted installation goes on. An active virtual environment is used as it
 # is. run.sh and tests/run.sh do all this by themselves.
 #
-# Usage: bash bootstrap.sh [--help]
+# Usage: bash bootstrap.sh [--hashed] [--help]
+#   bash bootstrap.sh --hashed            only files whose sha256 stands in requirements/hashed*.txt
 #   PYTHON=python3.13 bash bootstrap.sh   for another Python than python3 (3.11 to 3.14)
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+nodeps=("$root"/requirements-{nodeps,voices}.txt) # to be installed without what their own lists ask for
 
 fail() {
   echo "error: $*" >&2
@@ -89,14 +91,25 @@ pip_install() {
   trap - INT TERM
 }
 
+# Whether pip would install a CPU build of torch, as where PIP_FIND_LINKS has one.
+takes_cpu_torch() {
+  "$python" -m pip install --quiet --dry-run --ignore-installed --no-deps --report - \
+    "$(grep '^torch==' "$root/requirements.txt")" | grep -q '+cpu'
+}
+
 # install_requirements STAMP FILE...: all that the files name, Asteroid, and the project itself.
 install_requirements() {
-  local stamp=$1 file options=()
+  local stamp=$1 file options=() bare=()
   shift
   for file in "$@"; do options+=(-r "$file"); done
+  for file in "${nodeps[@]}"; do bare+=(-r "$file"); done
+  if [[ "$1" == */hashed.txt ]]; then
+    takes_cpu_torch || options+=(-r "$root/requirements/hashed-cuda.txt")
+    options+=(--require-hashes --only-binary :all:)
+  fi
   echo "installing pinned requirements into $root/.venv (once; a minute or a few)"
   pip_install "${options[@]}"
-  pip_install --quiet --no-deps -r "$root/requirements-nodeps.txt" -r "$root/requirements-voices.txt"
+  pip_install --quiet --no-deps "${bare[@]}"
   # torch brought setuptools: nothing is downloaded to build the link to this folder
   pip_install --quiet --no-deps --no-build-isolation -e "$root"
   touch "$stamp"
@@ -110,7 +123,7 @@ ensure_environment() {
   fi
   local venv="$root/.venv" stamp
   python="$venv/bin/python"
-  stamp="$venv/.installed-$(cat "$@" "$root"/{requirements-nodeps.txt,requirements-voices.txt,pyproject.toml} | sha256sum | cut -c1-16)"
+  stamp="$venv/.installed-$(cat "$@" "${nodeps[@]}" "$root/pyproject.toml" | sha256sum | cut -c1-16)"
   if [[ ! -f "$stamp" ]] || was_moved "$venv" || ! is_supported "$python"; then
     exec 9<"$root" # of two calls at a time one installs, the other waits
     flock -n 9 || { echo "waiting for another installation into $venv" && flock 9; }
@@ -137,16 +150,21 @@ for name in sys.argv[1:]:
 }
 
 install_project() {
+  local requirements="$root/requirements.txt"
   case ${1:-} in
     "") ;;
+    --hashed)
+      requirements="$root/requirements/hashed.txt"
+      nodeps=("$root/requirements/hashed-nodeps.txt")
+      ;;
     --help | -h)
       sed -n '2,/^$/{/^$/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
       return
       ;;
-    *) fail "unknown option $1; bash bootstrap.sh takes none but --help." ;;
+    *) fail "unknown option $1; bash bootstrap.sh takes none but --hashed and --help." ;;
   esac
   local missing command=.venv/bin/python
-  ensure_environment "$root/requirements.txt"
+  ensure_environment "$requirements"
   if uses_active_environment; then
     command=python
     missing=$(list_missing)

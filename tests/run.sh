@@ -25,6 +25,6 @@ ruff format --check .
 ruff check .
 mypy & # beside the tests' collection, which keeps one core busy
 types=$!
-shellcheck run.sh bootstrap.sh .ci/run tests/run.sh tests/faults/run.sh local/*.sh egs/*/*/run.sh benchmarks/gpu/*.sh
+shellcheck run.sh bootstrap.sh .ci/run tests/run.sh tests/faults/run.sh requirements/lock.sh local/*.sh egs/*/*/run.sh benchmarks/gpu/*.sh
 "$python" -m pytest -n 2 --dist loadfile || { wait "$types" || true; exit 1; }
 wait "$types" || { echo "mypy found faults: its lines stand before the tests" >&2; exit 1; }

@@ -12,13 +12,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from separation import __version__, environment
-from tests.conftest import ROOT
+from tests.conftest import ROOT, make_voice
 
 INSTALLED = (
     *("bootstrap.sh", "pyproject.toml"),
     *("requirements.txt", "requirements-nodeps.txt", "requirements-voices.txt"),
+    *(f"requirements/hashed{part}.txt" for part in ("", "-cuda", "-nodeps")),
 )
 # PRETEND_* say how it behaves; every call is a line of $PRETEND_CALLS.
 PRETENDING_PYTHON = """#!/usr/bin/env bash
@@ -56,7 +58,8 @@ class Clone:
         self.root = folder / "the clone"
         self.root.mkdir()
         for name in INSTALLED:
-            shutil.copy(ROOT / name, self.root)
+            (self.root / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, self.root / name)
         self.programs = folder / "bin"
         self.programs.mkdir()
         for name in ("python3", "python3.11", "python3.12", "python3.13", "python3.14"):
@@ -212,6 +215,54 @@ def test_every_requirement_is_pinned():
         name = f"requirements{name}.txt"
         lines = [line for line in (ROOT / name).read_text().splitlines() if line[0] != "#"]
         assert lines and all(re.fullmatch(r"[\w-]+==[\w.]+(; .+)?", line) for line in lines)
+
+
+def read_pins(*names: str) -> dict[str, str]:
+    """Versions by the name of the package, as indexes write it."""
+    lines = [line for name in names for line in (ROOT / name).read_text().splitlines()]
+    pins = [re.match(r"([\w-]+)==([\w.]+)", line) for line in lines]
+    return {pin[1].lower().replace("_", "-"): pin[2] for pin in pins if pin}
+
+
+def test_hashed_requirements_are_those_that_are_pinned():
+    """A version that changed needs ``bash requirements/lock.sh`` again."""
+    folder = "requirements/hashed"
+    pinned, hashed = read_pins("requirements.txt"), read_pins(f"{folder}.txt", f"{folder}-cuda.txt")
+    assert pinned.items() <= hashed.items()
+    bare = read_pins("requirements-nodeps.txt", "requirements-voices.txt")
+    assert read_pins(f"{folder}-nodeps.txt") == bare
+    for part in ("", "-cuda", "-nodeps"):
+        text = (ROOT / f"{folder}{part}.txt").read_text()
+        packages = re.split(r"^(?=\w)", text, flags=re.M)[1:]
+        assert packages and all(re.search(r"--hash=sha256:[0-9a-f]{64}\b", p) for p in packages)
+
+
+def test_of_hashed_requirements_nothing_else_is_installed(clone):
+    done = clone.run("--hashed")
+    assert done.returncode == 0, done.stderr
+    asked, *rest = [line for line in clone.calls.read_text().splitlines() if "pip install" in line]
+    assert "--dry-run" in asked and "torch==" in asked  # which build pip would take
+    folder = clone.root / "requirements"
+    assert f"-r {folder}/hashed.txt -r {folder}/hashed-cuda.txt --require-hashes" in rest[0]
+    assert "--only-binary :all:" in rest[0]
+    assert f"--no-deps -r {folder}/hashed-nodeps.txt" in rest[1] and len(rest) == 3
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("python", ["python3.11", "python3.12"])
+def test_hashed_requirements_are_installed_into_an_empty_environment(python, tmp_path):
+    """Needs the network, and for PyPI's torch 6 GB."""
+    if subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
+        pytest.skip(f"{python} is not there")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+    known = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    words = ["bash", clone / "bootstrap.sh", "--hashed"]
+    subprocess.run(words, check=True, env=known | {"PYTHON": python})
+    soundfile.write(tmp_path / "a.wav", make_voice(1, 120, 2, 8000), 8000)
+    words = [clone / ".venv/bin/python", "-m", "separation", "separate", tmp_path / "a.wav"]
+    subprocess.run([*words, "--out", tmp_path / "out", "--mode", "overlap"], cwd=clone, check=True)
+    assert len(list((tmp_path / "out").glob("*.wav"))) == 2
 
 
 @pytest.fixture(scope="module")
