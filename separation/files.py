@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from separation.errors import UserError
 
@@ -71,16 +71,53 @@ def hold_folder(folder: Path, name: str) -> Iterator[bool]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f".{name}.lock", "a", encoding="utf-8") as handle:
-        waited = False
+        yield _wait_for_lock(handle, f"{folder}: another process works there ({name}); waiting")
+
+
+@contextlib.contextmanager
+def hold_name(folder: Path, name: str) -> Iterator[None]:
+    """Let one process at a time make the files of a name; others wait, and say so.
+
+    As :func:`hold_folder`, for a folder in which many names are made side by side; the lock's file
+    goes with the work.
+
+    Args:
+        folder: made if absent.
+        name: of the files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f".{name}.lock"
+    with contextlib.ExitStack() as stack:
+        while True:
+            handle = stack.enter_context(open(path, "a", encoding="utf-8"))
+            _wait_for_lock(handle, f"{folder}: another process makes {name}; waiting")
+            if _is_file_of(handle, path):
+                break
+            handle.close()  # the one that was waited for has removed it: that lock holds nobody
         try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            waited = True
-            print(f"{folder}: another process works there ({name}); waiting", file=sys.stderr)
-            fcntl.lockf(handle, fcntl.LOCK_EX)
-        except OSError:
-            pass
-        yield waited
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _wait_for_lock(handle: TextIO, line: str) -> bool:
+    """Lock an open file, and say a line where another process holds it; whether one did."""
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        print(line, file=sys.stderr)
+        fcntl.lockf(handle, fcntl.LOCK_EX)
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _is_file_of(handle: TextIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from separation.errors import UnscoredError, UserError
 from separation.recordings.decode import open_audio
 from separation.recordings.inputs import Recording, find_recordings
 from separation.recordings.job import Job, Settings, separate_stored
-from separation.recordings.record import find_name, read_record
+from separation.recordings.record import Record, hold_free_name, read_record
 from separation.recordings.stream import StreamJob
 from separation.recordings.tracks import write_tracks
 from separation.text import explain_error, list_first
@@ -76,17 +76,13 @@ def separate_recording(
     n_channels = _count_channels(recording.path) if settings.channel == "each" else 0
     for channel in range(1, n_channels + 1) if n_channels > 1 else (0,):
         folder = settings.out / recording.below
-        name = find_name(folder, recording.list_names(channel), recording.path, channel)
-        if not name:
-            raise UserError(
-                f"{recording.path}: {folder} holds files of its tracks' names that this command "
-                "did not write; choose another --out."
-            )
-        place = folder / f"{name}.json"
-        record = read_record(place)
-        if record is not None and record.fits(recording.path, described, folder):
-            logger.info("%s: is done already (%s)", recording.path, place)
-        else:
+        names = recording.list_names(channel)
+        with hold_free_name(folder, names, recording.path, channel) as name:
+            if not name:
+                raise UserError(
+                    f"{recording.path}: {folder} holds files of its tracks' names that this "
+                    "command did not write; choose another --out."
+                )
             job = (StreamJob if settings.block_s else Job)(
                 settings=settings,
                 described=described,
@@ -95,8 +91,18 @@ def separate_recording(
                 folder=folder,
                 name=name,
             )
-            record = job.run(f"{label} channel {channel}" if channel else label)
+            record = _run_unless_done(job, f"{label} channel {channel}" if channel else label)
         yield [folder / track for track in record.outputs if track.endswith(".wav")]
+
+
+def _run_unless_done(job: Job, label: str) -> Record:
+    """The record of what an earlier call did, or of this one."""
+    place = job.folder / f"{job.name}.json"
+    record = read_record(place)
+    if record is None or not record.fits(job.path, job.described, job.folder):
+        return job.run(label)
+    logger.info("%s: is done already (%s)", job.path, place)
+    return record
 
 
 def _count_channels(path: Path) -> int:

@@ -4,15 +4,16 @@ It says which files this command wrote: only those are ever replaced, and a reco
 still fits is not separated again.
 """
 
+import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from separation.files import hash_file, read_json
+from separation.files import hash_file, hold_name, read_json
 from separation.safe_paths import find_name_fault
 
 PROGRAM = "separation separate"
@@ -116,8 +117,14 @@ def list_written(folder: Path) -> set[str]:
     return {name for record in records if record for name in record.outputs}
 
 
-def find_name(folder: Path, names: Iterable[str], recording: Path, channel: int) -> str:
+@contextlib.contextmanager
+def hold_free_name(
+    folder: Path, names: Iterable[str], recording: Path, channel: int
+) -> Iterator[str]:
     """The first name under which a recording's tracks replace nothing but its own earlier ones.
+
+    No other process takes it, or one before it, meanwhile: of two calls for one recording, or for
+    two of the same name, the second waits.
 
     Args:
         folder: of the tracks.
@@ -125,11 +132,17 @@ def find_name(folder: Path, names: Iterable[str], recording: Path, channel: int)
         recording: its path.
         channel: from 1, or 0.
 
-    Returns:
+    Yields:
         the name; empty where every one is taken.
     """
     owner = (str(recording.resolve()), channel)
-    return next((name for name in names if _is_free(folder, name, owner)), "")
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            stack.enter_context(hold_name(folder, name))
+            if _is_free(folder, name, owner):
+                yield name
+                return
+        yield ""
 
 
 def _is_free(folder: Path, name: str, owner: tuple[str, int]) -> bool:

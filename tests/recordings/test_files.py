@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import nn
 
 from separation.cli.main import main
 from separation.errors import MissingInputError, UnscoredError, UserError
+from separation.files import hold_name
 from separation.recordings import chunks
 from separation.recordings.files import separate_files, separate_stream
 from separation.recordings.inputs import check_channel
@@ -228,6 +230,28 @@ def test_a_pipe_on_the_command_line(tmp_path):
 
 class Killed(BaseException):
     """Stands for a signal that ends the process."""
+
+
+def test_of_two_calls_for_one_recording_the_second_waits_and_finds_it_done(tmp_path, capfd):
+    """Each began the other's half-done work anew."""
+    recording, out = put_voice(tmp_path / "call.wav"), tmp_path / "out"
+    children = []
+    with hold_name(out, "call"):  # or the first might have ended when the second begins
+        for _ in range(2):
+            child = os.fork()
+            if not child:
+                status, own = 250, settings(out)
+                try:
+                    separate_files(own, [recording])
+                    status = own.model.n_calls
+                finally:
+                    os._exit(status)
+            children.append(child)
+        while capfd.readouterr().err.count("another process makes call; waiting") < 1:
+            time.sleep(0.01)
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert 0 == min(statuses) < max(statuses) < 250
+    assert list_names(out) == {"call_s1.wav", "call_s2.wav", "call.rttm", "call.json"}
 
 
 def test_a_killed_call_goes_on_to_the_same_result(tmp_path, monkeypatch):
