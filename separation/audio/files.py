@@ -34,6 +34,7 @@ NO_LENGTH = "states no length, as FLAC written to a pipe does; encode it into a 
 UNKNOWN_SIZE_BYTES = 0x7FFFF000
 MP3_SLACK_SAMPLES = 4 * 1152  # frames that decoders skip or add at the ends
 UNKNOWN_FRAMES = 1 << 62  # libsndfile's count for a FLAC file that states none is above
+MOST_PER_BYTE = 8192  # samples: FLAC has 65,535 equal ones in a frame of 14 bytes
 PLAIN_SUBTYPES = ("PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
 PLAIN_WAV = re.compile(  # PCM, float, and the extensible form of either
     r"Format +: 0x(?:1|3|FFFE) .*?Channels +: (\d+).*?Block Align +: (\d+).*?Bit Width +: (\d+)",
@@ -115,6 +116,8 @@ def _decode(path: Path) -> tuple[np.ndarray, int, str]:
         return (np.asarray(pcm, np.float32) / 32768)[:, None], 16000, ""
     raw = {"format": "RAW", "subtype": "GSM610", "samplerate": 8000, "channels": 1}
     with soundfile.SoundFile(path, **(raw if suffix == ".gsm" else {})) as file:
+        if MOST_PER_BYTE * path.stat().st_size < file.frames < UNKNOWN_FRAMES:
+            raise ValueError(f"states {file.frames} samples, more than its bytes can hold")
         frames = -1 if file.seekable() else file.frames  # raw GSM cannot be sought in
         samples = file.read(frames, dtype="float32", always_2d=True)
         if is_mp3_of_unknown_length(path) and len(samples) == file.frames:

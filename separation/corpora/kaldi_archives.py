@@ -7,9 +7,11 @@ objects are refused, since a data file must not act by itself.
 """
 
 import io
+import math
 import os
 import re
 import tempfile
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +29,14 @@ COMPRESSED = {"CM": ("u1", 65535), "CM2": ("<u2", 65535), "CM3": ("u1", 255)}
 LARGEST_FRACTION = 8.0  # peaks above are of samples as 16-bit numbers, Kaldi's habit
 FULL_SCALE = np.float32(32768)
 CUT = "ends before its entry does; write the archive again"
+NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+BAD_ARRAY = (  # what NumPy and Python's own parser say of a header
+    *(ValueError, KeyError, TypeError, SyntaxError, tokenize.TokenError, RecursionError),
+    MemoryError,
+)
 INT32 = b"\4"  # the size of a number in bytes
 LONGEST_TEXT = 1 << 28  # bytes of a matrix that is written as text
 
@@ -89,7 +99,7 @@ def _read_entry(handle: BinaryIO, place: Place, matrix_rate: int) -> tuple[np.nd
         data = _read_exactly(handle, n_bytes, place)
         if head == b"AUDIO":
             return decode_bytes(data, str(place))
-        return _load(io.BytesIO(data), place, matrix_rate)
+        return _scale(_load(data, place), place, matrix_rate)
     if head[:2] == b"\0B":
         handle.seek(place.offset + 2)
         return _scale(_read_numbers(handle, place), place, matrix_rate)
@@ -103,10 +113,10 @@ def _read_entry(handle: BinaryIO, place: Place, matrix_rate: int) -> tuple[np.nd
 
 
 def _read_exactly(handle: BinaryIO, n_bytes: int, place: Place) -> bytes:
-    data = handle.read(n_bytes)
-    if len(data) < n_bytes:
+    """So many bytes; a length that the file cannot hold is not asked of the memory."""
+    if not 0 <= n_bytes <= os.fstat(handle.fileno()).st_size - handle.tell():
         raise UserError(f"{place}: {CUT}")
-    return data
+    return handle.read(n_bytes)
 
 
 def _read_riff(handle: BinaryIO, place: Place) -> bytes:
@@ -161,10 +171,15 @@ def decode_bytes(data: bytes, name: str) -> tuple[np.ndarray, int]:
             raise UserError(str(error).replace(str(path), name)) from error
 
 
-def _load(data: io.BytesIO, place: Place, matrix_rate: int) -> tuple[np.ndarray, int]:
+def _load(data: bytes, place: Place) -> np.ndarray:
+    """A NumPy array, no longer than its bytes, and without Python objects."""
+    stream = io.BytesIO(data)
     try:
-        return _scale(np.load(data, allow_pickle=False), place, matrix_rate)
-    except ValueError as error:
+        read_header = NPY_HEADERS[np.lib.format.read_magic(stream)]
+        shape, is_fortran, dtype = read_header(stream)
+        numbers = np.frombuffer(data, dtype, math.prod(shape), stream.tell())
+        return numbers.reshape(shape, order="F" if is_fortran else "C")
+    except BAD_ARRAY as error:
         raise UserError(
             f"{place}: holds no array of samples ({error}); write audio files"
         ) from error
@@ -186,7 +201,14 @@ def _read_numbers(handle: BinaryIO, place: Place) -> np.ndarray:
         raise UserError(f"{place}: holds no audio ({name!r}); check wav.scp")
     dtype, n_axes = FLOATS[name]
     shape = [_read_int(_read_exactly(handle, 5, place)[1:]) for _ in range(n_axes)]
-    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return _read_array(handle, dtype, shape, place)
+
+
+def _read_array(handle: BinaryIO, dtype: str, shape: list[int], place: Place) -> np.ndarray:
+    """Numbers one behind the other, of a shape that the entry states."""
+    if min(shape) < 0:
+        raise UserError(f"{place}: states the shape {shape}; write the archive again")
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
     return np.frombuffer(_read_exactly(handle, n_bytes, place), dtype).reshape(shape)
 
 
@@ -200,15 +222,15 @@ def _decompress(handle: BinaryIO, name: str, place: Place) -> np.ndarray:
     head = _read_exactly(handle, 16, place)
     low, span = np.frombuffer(head, "<f4", 2)
     n_rows, n_columns = _read_int(head[8:12]), _read_int(head[12:])
-    percentiles = np.empty(0, np.float32)
-    if name == "CM":
-        numbers = np.frombuffer(_read_exactly(handle, 8 * n_columns, place), "<u2")
-        percentiles = low + span * np.float32(1 / 65535) * numbers.astype(np.float32)
-    n_bytes = n_rows * n_columns * np.dtype(dtype).itemsize
-    numbers = np.frombuffer(_read_exactly(handle, n_bytes, place), dtype).astype(np.float32)
     if name != "CM":
-        return low + span * np.float32(1 / steps) * numbers.reshape(n_rows, n_columns)
-    columns = zip(percentiles.reshape(-1, 4), numbers.reshape(n_columns, n_rows), strict=True)
+        numbers = _read_array(handle, dtype, [n_rows, n_columns], place).astype(np.float32)
+        return low + span * np.float32(1 / steps) * numbers
+    numbers = _read_array(handle, "<u2", [n_columns, 4], place).astype(np.float32)
+    percentiles = low + span * np.float32(1 / 65535) * numbers
+    numbers = _read_array(handle, dtype, [n_columns, n_rows], place).astype(np.float32)
+    columns = zip(percentiles, numbers, strict=True)
+    if not n_columns:
+        return numbers
     return np.stack([np.interp(own, (0, 64, 192, 255), points) for points, own in columns], axis=1)
 
 

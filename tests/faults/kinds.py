@@ -29,6 +29,7 @@ from separation.recordings.waveform import separate_waveform
 from separation.training.checkpoint import read_checkpoint
 from separation.yaml_files import read_yaml
 from tests.conftest import ROOT, make_voice
+from tests.faults.archive_kinds import PACKED
 from tests.faults.mutate import Kind
 from tests.support.small_models import build_small
 
@@ -416,4 +417,5 @@ KINDS = [
     *CORPORA,
     *SETTINGS,
     KEPT,
+    *PACKED,
 ]
