@@ -72,6 +72,7 @@ TOOL_COMMANDS = {
     "publish": Command(
         "separation.publish.command", "experiment -> model file and card for the Hub"
     ),
+    "demo": Command("separation.demo.command", "a page on this machine to try separation with"),
     "export": Command(
         "separation.export.command", "a model as one ONNX or TorchScript file for other programs"
     ),

@@ -38,7 +38,7 @@ LAYERS = [
         "ablate",
     ),
     *("experiments", "diagnose"),
-    *("api", "cli", "__main__"),
+    *("api", "demo", "cli", "__main__"),
 ]
 GROUND = LAYERS[: LAYERS.index("config")]
 TOOLS = LAYERS[LAYERS.index("recordings") : LAYERS.index("api")]

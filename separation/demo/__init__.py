@@ -1,0 +1,1 @@
+"""The command ``demo``: a page in the browser, on this machine alone, to try separation."""

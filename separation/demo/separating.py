@@ -1,0 +1,150 @@
+"""One visitor's recording: looked at, separated, and what is said of it; no framework in here."""
+
+import functools
+import html
+import logging
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from separation.errors import UserError
+from separation.models import shipped
+from separation.models.checkpoint.load import LoadedModel, open_model
+from separation.models.published import find_cached, read_published
+from separation.recordings.decode import open_audio
+from separation.recordings.files import separate_files
+from separation.recordings.job import Settings
+from separation.recordings.record import read_record
+
+logger = logging.getLogger(__name__)
+
+MOST_VOICES = 4  # players of the page
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What the page takes.
+
+    Attributes:
+        longest_s: seconds of a recording.
+        largest_mb: megabytes of its file.
+    """
+
+    longest_s: float
+    largest_mb: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A recording that was separated.
+
+    Attributes:
+        tracks: WAV files, one a voice.
+        summary: HTML: who speaks how long, and what looks wrong.
+    """
+
+    tracks: list[Path]
+    summary: str
+
+
+class Models:
+    """Models by the names that a visitor chooses from, each loaded when it is first asked for."""
+
+    def __init__(self, names: Sequence[str], device: torch.device) -> None:
+        self.names, self.device = list(dict.fromkeys(names)), device
+        self.open = functools.cache(self._open)
+
+    def _open(self, name: str) -> LoadedModel:
+        if name not in self.names:
+            raise UserError(f"{name}: is no model of this page; choose one of the list.")
+        loaded = open_model(name)
+        if loaded.n_src > MOST_VOICES:
+            raise UserError(f"{name}: has {loaded.n_src} outputs; the page shows {MOST_VOICES}.")
+        loaded.model.to(self.device)
+        return loaded
+
+
+def open_models(named: Sequence[str], device: torch.device) -> Models:
+    """The shipped model, those that were named, and the published ones that are cached here.
+
+    Raises:
+        UserError: one that was named cannot be used.
+    """
+    cached = [entry.name for entry in read_published() if find_cached(entry)]
+    models = Models([*named, shipped.NAME, *cached], device)
+    for name in named:
+        try:
+            models.open(name)
+        except UserError as error:
+            raise UserError(f"--model {error}") from error
+    return models
+
+
+def check_upload(path: Path, name: str, limits: Limits) -> None:
+    """Refuse what is too large, too long, or no audio.
+
+    Raises:
+        UserError: one sentence for the visitor, with the file's name.
+    """
+    size_mb = path.stat().st_size / 1e6
+    if size_mb > limits.largest_mb:
+        raise UserError(
+            f"{name}: has {size_mb:.0f} MB; {limits.largest_mb} MB are the most here. Cut it, or "
+            "use the command separate, which takes hours."
+        )
+    with tempfile.TemporaryDirectory() as folder, open_audio(path, Path(folder)) as file:
+        seconds = file.frames / file.samplerate
+    if seconds > limits.longest_s:
+        raise UserError(
+            f"{name}: is {seconds:.0f} s long; {limits.longest_s:g} s are the most here. Cut it, "
+            "or use the command separate, which takes hours."
+        )
+
+
+def separate_upload(models: Models, model: str, path: Path, out: Path, limits: Limits) -> Outcome:
+    """Separate one recording into a folder.
+
+    Args:
+        models: of the page.
+        model: one of their names.
+        path: of the recording.
+        out: folder of the tracks, the visitor's own.
+        limits: of the page.
+
+    Raises:
+        UserError: one sentence for the visitor, which names the file as he knows it.
+    """
+    try:
+        check_upload(path, path.name, limits)
+        loaded = models.open(model)
+        about = shipped.describe_shipped() if model == shipped.NAME else model
+        settings = Settings(model=loaded.model, device=models.device, out=out, about=about)
+        tracks = separate_files(settings, [path])
+    except UserError as error:
+        raise UserError(str(error).replace(str(path), path.name)) from error
+    record = read_record(out / tracks[0].name.replace("_s1.wav", ".json"))
+    return Outcome(tracks=tracks, summary=summarise(record.measured if record else {}))
+
+
+def summarise(measured: dict[str, Any]) -> str:
+    """HTML of what ``separate`` measured: a row a voice, and its remarks."""
+    rows = "".join(
+        f"<tr><th scope='row'>Voice {number}</th><td>{voice['speech_s']:.1f} s</td>"
+        f"<td>{voice['n_turns']}</td><td>{voice['level_db']:.1f} dB</td></tr>"
+        for number, voice in enumerate(measured.get("voices", ()), 1)
+    )
+    remarks = "".join(f"<li>{html.escape(text)}</li>" for text in measured.get("remarks", ()))
+    said = f"<ul>{remarks}</ul>" if remarks else "<p>Nothing looks wrong; that is no proof.</p>"
+    head = (
+        "<th></th><th scope='col'>speaks</th><th scope='col'>turns</th><th scope='col'>level</th>"
+    )
+    return (
+        f"<table class='voices'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{said}"
+        f"<p>Model: {html.escape(str(measured.get('model', '')))}. "
+        f"{measured.get('seconds_taken', 0):.1f} s for {measured.get('duration_s', 0):.1f} s of "
+        "audio.</p>"
+    )
