@@ -3,6 +3,7 @@
 What a program needs is here, and explained in docs/python.md:
 
 - :func:`separate` and :func:`separate_files`: a recording, or files of them, -> a signal a speaker;
+- :func:`report_recording`: what was separated -> a page on how its voices came out;
 - :func:`open_model`: a path, a published name, a Hub name or a URL -> a model for both;
 - :func:`open_dataset`: a mixture table, a folder of audio, ``MIX:split`` -> rows and signals;
 - :func:`score` and :func:`summarise`: estimates and references -> SI-SDR, SDR; their means;
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         open_dataset,
         open_model,
         render,
+        report_recording,
         score,
         separate,
         separate_files,
@@ -43,6 +45,7 @@ __all__ = [
     "open_dataset",
     "open_model",
     "render",
+    "report_recording",
     "score",
     "separate",
     "separate_files",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # each function imports what it needs: scores need no torch
 
 Corpora = Mapping[str, str | PathLike[str]]
 LOWEST_HZ, HIGHEST_HZ = 1000, 384000
+LANGUAGES = ("en", "zh")  # of pages
 
 
 def open_model(
@@ -96,6 +97,7 @@ def separate_files(
     channel: str | int = "mean",
     bits: str = "16",
     mode: str = "auto",
+    report: str | None = None,
 ) -> list[Path]:
     """Separate recordings of any format into ``out/<name>_s<k>.wav``, one WAV file a speaker.
 
@@ -110,9 +112,11 @@ def separate_files(
         channel: of several: ``mean``, ``first``, a number from 1, or ``each`` one by itself.
         bits: ``16``, ``24`` or ``float``, of the tracks.
         mode: ``conversation``, by turns; ``overlap``, as :func:`separate`; ``auto`` decides.
+        report: language of a page on each recording, ``en`` or ``zh``, as
+            :func:`report_recording` writes it; None: no page.
 
     Returns:
-        the tracks, in order.
+        the tracks, in order, and after those of a recording its page.
 
     Raises:
         UserError: a file that is missing; or, when all others are done, files that are corrupt,
@@ -125,6 +129,8 @@ def separate_files(
     from separation.recordings.job import Settings
 
     check_choice("mode", mode, inputs.MODES)
+    if report is not None:
+        check_choice("report", report, LANGUAGES)
     inputs.check_channel(str(channel))
     check_writable(Path(out), "choose another folder")
     module = _find_module(model)
@@ -136,8 +142,35 @@ def separate_files(
         bits=bits,
         mode=mode,
         about=_describe_model(model),
+        report=report or "",
     )
     return separate_all(settings, [Path(path) for path in paths])
+
+
+def report_recording(
+    record: str | PathLike[str], page: str | PathLike[str] | None = None, *, language: str = "en"
+) -> Path:
+    """Write a page on a recording that was separated: what went wrong, what is hard, what to do.
+
+    It needs no references: every voice beside the recording, DNSMOS, seconds in which voices may
+    have changed places or be in one track, and what in the recording makes it hard. One file, in
+    which everything is.
+
+    Args:
+        record: the ``<name>.json`` that :func:`separate_files` wrote beside the tracks.
+        page: file of the page; None: ``<name>.html`` beside the tracks.
+        language: ``en`` or ``zh``.
+
+    Returns:
+        the page.
+
+    Raises:
+        UserError: record, recording or tracks are not there, or have changed since.
+    """
+    check_choice("language", language, LANGUAGES)
+    from separation.recordings.report.write import write_report
+
+    return write_report(Path(record), None if page is None else Path(page), language)
 
 
 def open_dataset(

@@ -48,6 +48,8 @@ class Options:
         raw: Hz of samples without a header, from stdin; 0: it is WAV.
         trust: unpickle the model's file freely.
         device: ``auto``, ``cpu`` or ``cuda``.
+        report: write a page on each recording beside its tracks, ``NAME.html``.
+        language: of the page, ``en`` or ``zh``.
     """
 
     files: Sequence[Path]
@@ -61,6 +63,8 @@ class Options:
     raw: int = 0
     trust: bool = False
     device: str = "auto"
+    report: bool = False
+    language: str = "en"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +94,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="of two voices: by turns, or as the model's outputs are; auto decides (auto)",
     )
     _add_streaming(parser)
+    _add_report(parser)
     add_trust(parser)
     add_device(parser)
 
@@ -115,8 +120,19 @@ def _add_streaming(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="a page on each recording, NAME.html: what went wrong, what in it is hard, what to do",
+    )
+    parser.add_argument(
+        "--language", type=one_of("en", "zh"), metavar="en|zh", help="of the page (en)"
+    )
+
+
 def run(options: Options) -> None:
-    """Separate every recording; prints the paths of the tracks.
+    """Separate every recording; prints the paths of the tracks, and of pages.
 
     Raises:
         UserError: a file or model that cannot be used.
@@ -126,6 +142,8 @@ def run(options: Options) -> None:
     _check_streaming(options, from_stdin=bool(streams))
     if streams and len(options.files) > 1:
         raise UserError("-: stdin stands alone; separate files in another call.")
+    if streams and options.report:
+        raise UserError("--report: is of recordings on disk; name a file in place of -.")
     for path in options.files:
         if not streams and not path.exists():
             raise MissingInputError(f"{path}: is not there; check the path.")
@@ -182,6 +200,7 @@ def _open_settings(options: Options, about: str) -> "Settings":
         mode=options.mode,
         about=about,
         block_s=options.block_ms / 1000 if options.stream else 0.0,
+        report=options.language if options.report else "",
     )
 
 

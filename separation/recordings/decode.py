@@ -156,7 +156,7 @@ def store_channel(
     if fault := find_rate_fault(file):
         raise UserError(f"{name}: {fault}; fetch it again, or correct its header.")
     meter = _Meter()
-    blocks = meter.pass_on(_read_channel(file, channel, name), name)
+    blocks = meter.pass_on(read_channel(file, channel, name), name)
     with open(target, "wb") as handle:
         for block in resample_blocks(blocks, file.samplerate, rate):
             handle.write(np.ascontiguousarray(block, np.float32).data)
@@ -168,7 +168,12 @@ def store_channel(
     return level
 
 
-def _read_channel(file: soundfile.SoundFile, channel: str, name: str) -> Iterator[np.ndarray]:
+def read_channel(file: soundfile.SoundFile, channel: str, name: str) -> Iterator[np.ndarray]:
+    """Blocks ``(time,)`` of one channel of an open recording, or of their mean.
+
+    Raises:
+        UserError: it cannot be decoded to its end.
+    """
     n_frames = max(1, BLOCK_SAMPLES // file.channels)
     while True:
         try:

@@ -25,6 +25,7 @@ def separate_files(settings: Settings, paths: Sequence[Path]) -> list[Path]:
     """Separate files, and all audio of folders; returns the tracks, in order.
 
     A recording whose tracks are there already, as this command wrote them, is not separated again.
+    Where pages are asked for, that of a recording follows its tracks.
 
     Raises:
         MissingInputError: there is no such file or folder.
@@ -65,7 +66,7 @@ def _count_faults(faults: list[str], n_all: int) -> str:
 def separate_recording(
     settings: Settings, described: dict[str, str], recording: Recording, label: str
 ) -> Iterator[list[Path]]:
-    """Yield the tracks of a recording, of each channel by itself where that is asked for.
+    """Yield tracks and page of a recording, of each channel by itself where that is asked for.
 
     Args:
         settings: model and forms.
@@ -92,7 +93,12 @@ def separate_recording(
                 name=name,
             )
             record = _run_unless_done(job, f"{label} channel {channel}" if channel else label)
-        yield [folder / track for track in record.outputs if track.endswith(".wav")]
+        written = [folder / track for track in record.outputs if track.endswith(".wav")]
+        if settings.report:
+            from separation.recordings.report.write import write_report
+
+            written.append(write_report(folder / f"{name}.json", language=settings.report))
+        yield written
 
 
 def _run_unless_done(job: Job, label: str) -> Record:

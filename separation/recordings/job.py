@@ -51,6 +51,7 @@ class Settings:
         mode: of :data:`separation.recordings.inputs.MODES`.
         about: what is said of the model, in one line.
         block_s: seconds of a block where recordings are streamed; 0: they are not.
+        report: language of a page on each recording; empty: none.
     """
 
     model: nn.Module
@@ -61,6 +62,7 @@ class Settings:
     mode: str = "auto"
     about: str = ""
     block_s: float = 0.0
+    report: str = ""
 
     @property
     def rate(self) -> int:

@@ -97,11 +97,27 @@ function startPlayer(box) {
   }
   button.addEventListener("click", () => (now.audio.paused ? play() : now.audio.pause()));
   slider.addEventListener("input", () => seek(parseFloat(slider.value)));
+  box.addEventListener("jump", (event) => {
+    now.audio.pause();
+    now = signals[event.detail.signal] ?? now;
+    now.radio.checked = true;
+    seek(Math.min(event.detail.second, length));
+    play();
+    box.scrollIntoView({ block: "nearest" });
+  });
   box.classList.add("ready");
   show(0);
   label();
 }
 document.querySelectorAll(".player").forEach(startPlayer);
+
+for (const button of document.querySelectorAll("[data-seek]")) {
+  const { seek, signal } = button.dataset;
+  const detail = { second: parseFloat(seek), signal: parseInt(signal, 10) };
+  button.addEventListener("click", () => {
+    document.querySelector(".player").dispatchEvent(new CustomEvent("jump", { detail }));
+  });
+}
 
 for (const link of document.querySelectorAll("a[data-opens]")) {
   link.addEventListener("click", (event) => {

@@ -17,6 +17,7 @@ N_FRAMES, N_BINS = 320, 96  # of the picture of a spectrogram
 AUDIO_BYTES = 1_700_000  # of all players of a page, in base64
 FLAC_SHARE = 0.62  # of the bytes of 16-bit samples, for speech; rather more than less
 LONGEST_S, LEAST_S = 15.0, 2.0
+LOSSLESS_S = 60.0  # longer signals are MP3, a tenth of the size
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,12 @@ def list_signals(mixture: Mixture, estimates: np.ndarray, words: Words) -> list[
 
 
 def show_signals(
-    title: str, signals: Sequence[Signal], rate: int, longest_s: float, words: Words
+    title: str,
+    signals: Sequence[Signal],
+    rate: int,
+    longest_s: float,
+    words: Words,
+    n_frames: int = N_FRAMES,
 ) -> str:
     """Spectrogram and player of each signal, as HTML; one position in time for all.
 
@@ -68,6 +74,7 @@ def show_signals(
             recording that was separated there are no references; its tracks do.
         rate: Hz.
         longest_s: no more than the beginning of this many seconds.
+        n_frames: of each spectrogram's picture.
     """
     n_all = len(signals[0].samples)
     n_shown = min(n_all, round(longest_s * rate))
@@ -76,7 +83,7 @@ def show_signals(
     top = max(float(levels[0].max()), -100.0)
     group = f"player-{abs(hash_name(title))}"
     items = "".join(
-        _show_signal(own, level, top, rate, _Place(group=group, number=number, words=words))
+        _show_signal(own, level, top, rate, _Place(group, number, words, n_frames))
         for number, (own, level) in enumerate(zip(cut, levels, strict=True))
     )
     seconds = max(n_shown / rate, 0.01)
@@ -106,15 +113,17 @@ class _Place:
     group: str
     number: int
     words: Words
+    n_frames: int = N_FRAMES
 
 
 def _show_signal(signal: Signal, level: np.ndarray, top: float, rate: int, place: _Place) -> str:
     described = place.words.say("signal.spectrogram", name=signal.name)
     checked, audio = "" if place.number else " checked", encode_audio(signal.samples, rate)
+    picture = encode_spectrogram(level, top, place.n_frames)
     return (
         f'<label class="signal"><span class="name"><input type="radio" name="{place.group}" '
         f'value="{place.number}"{checked}>{escape(signal.name)}</span><span class="picture">'
-        f'<img alt="{escape(described)}" src="{encode_spectrogram(level, top)}"><i></i></span>'
+        f'<img alt="{escape(described)}" src="{picture}"><i></i></span>'
         f'<audio controls preload="none" src="{audio}"></audio></label>'
     )
 
@@ -130,18 +139,20 @@ def measure_spectrogram(samples: np.ndarray, rate: int) -> np.ndarray:
     return 20 * np.log10(np.abs(spectrum) + 1e-10)
 
 
-def encode_spectrogram(level: np.ndarray, top: float) -> str:
+def encode_spectrogram(level: np.ndarray, top: float, n_frames: int = N_FRAMES) -> str:
     """A picture of levels within :data:`RANGE_DB` below ``top``, in a ``data:`` URI.
 
     Args:
         level: ``(bin, frame)`` in dB.
+        top: of the scale, dB.
+        n_frames: width of the picture.
     """
     import matplotlib
     from PIL import Image
 
     scaled = np.clip((level - top + RANGE_DB) / RANGE_DB, 0, 1)[::-1]
     colours = matplotlib.colormaps["magma"](scaled, bytes=True)[..., :3]
-    size = (min(N_FRAMES, max(2, level.shape[1])), N_BINS)
+    size = (min(n_frames, max(2, level.shape[1])), N_BINS)
     image = Image.fromarray(np.ascontiguousarray(colours)).resize(size, Image.Resampling.BOX)
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=55, method=4)
@@ -149,9 +160,12 @@ def encode_spectrogram(level: np.ndarray, top: float) -> str:
 
 
 def encode_audio(samples: np.ndarray, rate: int) -> str:
-    """``(time,)`` as 16 bits in a lossless FLAC file, in a ``data:`` URI."""
+    """``(time,)`` as 16 bits in a FLAC file, beyond a minute as MP3, in a ``data:`` URI."""
     import soundfile
 
     buffer = io.BytesIO()
+    if len(samples) > LOSSLESS_S * rate:
+        soundfile.write(buffer, samples, rate, format="MP3", subtype="MPEG_LAYER_III")
+        return "data:audio/mpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
     soundfile.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
     return "data:audio/flac;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,1 @@
+"""Is what a recording's page says of it true: recordings whose truth is known."""

@@ -1,0 +1,160 @@
+"""Everything that is measured of a separated recording without references."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from separation.recordings.evidence import TICK_S
+from separation.recordings.record import Record
+from separation.recordings.report.conditions import Conditions, measure_conditions
+from separation.recordings.report.dnsmos import Quality, choose_windows, load_quality
+from separation.recordings.report.signals import (
+    Clipping,
+    Separated,
+    list_track_files,
+    measure_levels,
+)
+from separation.recordings.report.streams import describe_streams
+from separation.recordings.report.suspicions import (
+    Span,
+    Suspicion,
+    join_ticks,
+    list_suspicions,
+    trace_voices,
+)
+from separation.recordings.speech_networks import load_encoder
+from separation.recordings.turns import load_turns
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackReport:
+    """One track.
+
+    Attributes:
+        file: its name.
+        spans: seconds in which its voice speaks, from the RTTM.
+        level_db: of its speech, full scale at 0; None: it does not speak.
+        before: DNSMOS of the recording where this voice speaks; None: not measured.
+        after: of the track in the same seconds.
+    """
+
+    file: str
+    spans: tuple[Span, ...]
+    level_db: float | None
+    before: Quality | None
+    after: Quality | None
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds of speech."""
+        return sum(stop - start for start, stop in self.spans)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """What was measured of a recording and its tracks.
+
+    Attributes:
+        record: what ``separate`` wrote.
+        duration_s: of the recording.
+        conditions: what in it is hard.
+        clipping: of its samples.
+        tracks: in their order.
+        overlap: seconds in which several voices speak.
+        suspicions: of what went wrong.
+        consistency: of each track ``(second, likeness with its voice less that with the other)``.
+        has_encoder, has_detector, has_quality: whether the networks that know voices, speech and
+            quality are installed.
+    """
+
+    record: Record
+    duration_s: float
+    conditions: Conditions
+    clipping: Clipping
+    tracks: tuple[TrackReport, ...]
+    overlap: tuple[Span, ...]
+    suspicions: tuple[Suspicion, ...]
+    consistency: tuple[tuple[tuple[float, float], ...], ...]
+    has_encoder: bool
+    has_detector: bool
+    has_quality: bool
+
+    @property
+    def n_voices(self) -> int | None:
+        """Voices that ``separate`` counted; None: it did not, or could not say."""
+        count = self.record.measured["count"]
+        return int(count["n_voices"]) if count and count["is_known"] else None
+
+    @property
+    def level_gap_db(self) -> float:
+        """Between the loudest and the faintest voice of those that speak for 1 s and more."""
+        levels = [
+            own.level_db for own in self.tracks if own.level_db is not None and own.speech_s >= 1
+        ]
+        return max(levels) - min(levels) if len(levels) > 1 else 0.0
+
+
+def assess(place: Path, separated: Separated) -> Assessment:
+    """Measure a recording and its tracks.
+
+    Args:
+        place: of its NAME.json.
+        separated: its signals.
+    """
+    record, speech = separated.record, separated.speech
+    n_ticks = len(speech)
+    spoken = read_rttm(place.with_suffix(".rttm"), len(separated.tracks), n_ticks)
+    encoder = load_encoder()
+    streams = describe_streams(
+        separated.recording, separated.tracks, speech, encoder, load_turns()[0]
+    )
+    is_split = len(separated.tracks) > 1 and record.measured["way"] != "one voice"
+    return Assessment(
+        record=record,
+        duration_s=float(record.measured["duration_s"]),
+        conditions=measure_conditions(separated.recording, speech),
+        clipping=separated.clipping,
+        tracks=tuple(
+            _assess_track(name, separated, k, spoken[:, k])
+            for k, name in enumerate(list_track_files(record))
+        ),
+        overlap=join_ticks(spoken.sum(axis=1) > 1),
+        suspicions=tuple(list_suspicions(streams)) if is_split else (),
+        consistency=trace_voices(streams) if is_split else (),
+        has_encoder=encoder is not None,
+        has_detector=separated.has_detector,
+        has_quality=load_quality() is not None,
+    )
+
+
+def _assess_track(file: str, separated: Separated, number: int, spoken: np.ndarray) -> TrackReport:
+    network = load_quality()
+    track = separated.tracks[number]
+    starts = choose_windows(spoken, TICK_S)
+    is_rated = network is not None and len(starts) > 0
+    return TrackReport(
+        file=file,
+        spans=join_ticks(spoken),
+        level_db=measure_speech_level(track, spoken),
+        before=network.rate(separated.recording, starts) if is_rated and network else None,
+        after=network.rate(track, starts) if is_rated and network else None,
+    )
+
+
+def measure_speech_level(track: np.ndarray, spoken: np.ndarray) -> float | None:
+    """Mean level in dB of the ticks in which a voice speaks; None: in none."""
+    levels = measure_levels(track)[: len(spoken)]
+    heard = levels[spoken[: len(levels)]]
+    return round(float(10 * np.log10(np.mean(10 ** (heard / 10)))), 1) if len(heard) else None
+
+
+def read_rttm(path: Path, n_src: int, n_ticks: int) -> np.ndarray:
+    """Who speaks when, bool ``(n_ticks, n_src)``, of the RTTM file that ``separate`` wrote."""
+    spoken = np.zeros((n_ticks, n_src), bool)
+    for line in path.read_text(encoding="utf-8").splitlines():
+        fields = line.split()
+        start, length = float(fields[3]), float(fields[4])
+        first, last = round(start / TICK_S), round((start + length) / TICK_S)
+        spoken[first : max(last, first + 1), int(fields[7][1:]) - 1] = True
+    return spoken

@@ -1,0 +1,46 @@
+"""Words of a recording's page in the language that is asked for."""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from separation.errors import check_choice
+
+LANGUAGES = ("en", "zh")
+
+
+@cache
+def read_sentences(language: str) -> dict[str, Any]:
+    """Texts by section and key.
+
+    Raises:
+        UserError: there is no such language.
+    """
+    check_choice("language", language, LANGUAGES)
+    path = Path(__file__).with_name(f"sentences_{language}.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+class Sentences:
+    """Texts of one language, by section and key.
+
+    Args:
+        language: ``en`` or ``zh``.
+    """
+
+    def __init__(self, language: str = "en") -> None:
+        self.language = language
+        self._texts = read_sentences(language)
+
+    def say(self, section: str, key: str, /, **values: object) -> str:
+        """A text, filled.
+
+        >>> Sentences().say("page", "track", k=2)
+        'voice 2'
+        """
+        return self._texts[section][key].format(**values)
+
+    def say_finding(self, code: str, part: str, /, **values: object) -> str:
+        """``title``, ``explanation`` or ``change`` of a finding."""
+        return self._texts["findings"][code][part].format(**values)
