@@ -112,27 +112,21 @@ def separate_files(
         channel: of several: ``mean``, ``first``, a number from 1, or ``each`` one by itself.
         bits: ``16``, ``24`` or ``float``, of the tracks.
         mode: ``conversation``, by turns; ``overlap``, as :func:`separate`; ``auto`` decides.
-        report: language of a page on each recording, ``en`` or ``zh``, as
-            :func:`report_recording` writes it; None: no page.
+        report: language of a page on each (:func:`report_recording`): ``en``, ``zh``, or None.
 
     Returns:
-        the tracks, in order, and after those of a recording its page.
+        the tracks, in order, and behind each recording's its page.
 
     Raises:
         UserError: a file that is missing; or, when all others are done, files that are corrupt,
             silent or too short, which it names.
     """
     check_choice("bits", bits, ("16", "24", "float"))
-    from separation.files import check_writable
-    from separation.recordings import inputs
+    check_choice("report", report or "en", LANGUAGES)
+    _check_recordings(str(channel), mode, Path(out))
     from separation.recordings.files import separate_files as separate_all
     from separation.recordings.job import Settings
 
-    check_choice("mode", mode, inputs.MODES)
-    if report is not None:
-        check_choice("report", report, LANGUAGES)
-    inputs.check_channel(str(channel))
-    check_writable(Path(out), "choose another folder")
     module = _find_module(model)
     settings = Settings(
         model=module,
@@ -145,6 +139,16 @@ def separate_files(
         report=report or "",
     )
     return separate_all(settings, [Path(path) for path in paths])
+
+
+def _check_recordings(channel: str, mode: str, out: Path) -> None:
+    """Raise :class:`UserError` for what recordings cannot be separated by, or into."""
+    from separation.files import check_writable
+    from separation.recordings import inputs
+
+    check_choice("mode", mode, inputs.MODES)
+    inputs.check_channel(channel)
+    check_writable(out, "choose another folder")
 
 
 def report_recording(
