@@ -15,7 +15,7 @@ import sys
 import tempfile
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,50 +115,55 @@ def build_page(visits: Visits) -> Any:
         gradio.Markdown(INTRODUCTION)
         with gradio.Row():
             with gradio.Column():
-                recording = gradio.Audio(
-                    sources=["upload", "microphone"],
-                    type="filepath",
-                    label=f"Recording, at most {visits.limits.longest_s:g} s",
-                    buttons=["download"],  # without the one that shares it on the network
-                )
-                names = visits.models.names
-                model = gradio.Dropdown(choices=names, value=names[0], label="Model")
+                given = _place_inputs(gradio, visits)
                 button = gradio.Button("Separate", variant="primary")
             with gradio.Column():
-                message = gradio.HTML(elem_classes="message")
-                voices = [
-                    gradio.Audio(
-                        label=f"Voice {number}",
-                        visible=False,
-                        interactive=False,
-                        buttons=["download"],
-                    )
-                    for number in range(1, MOST_VOICES + 1)
-                ]
-        summary = gradio.HTML()
-
-        def separate(
-            path: str | None,
-            name: str,
-            request: gradio.Request,  # type: ignore[name-defined]
-        ) -> Iterator[Any]:
-            for said, *rest in visits.separate(path, name, request.session_hash or ""):
-                tracks, about = rest[:-1], rest[-1]
-                shown = [gradio.update(value=own, visible=own is not None) for own in tracks]
-                yield said, *shown, about
-
-        def forget(request: gradio.Request) -> None:  # type: ignore[name-defined]
-            visits.forget(request.session_hash or "")
-
-        button.click(
-            separate,
-            [recording, model],
-            [message, *voices, summary],
-            concurrency_limit=1,
-            api_visibility="private",
-        )
+                shown = _place_outputs(gradio)
+        shown.append(gradio.HTML())
+        separate, forget = _make_handlers(gradio, visits)
+        button.click(separate, given, shown, concurrency_limit=1, api_visibility="private")
         page.unload(forget)
     return page
+
+
+def _place_inputs(gradio: Any, visits: Visits) -> list[Any]:
+    recording = gradio.Audio(
+        sources=["upload", "microphone"],
+        type="filepath",
+        label=f"Recording, at most {visits.limits.longest_s:g} s",
+        buttons=["download"],  # without the one that shares it on the network
+    )
+    names = visits.models.names
+    return [recording, gradio.Dropdown(choices=names, value=names[0], label="Model")]
+
+
+def _place_outputs(gradio: Any) -> list[Any]:
+    voices = range(1, MOST_VOICES + 1)
+    return [
+        gradio.HTML(elem_classes="message"),
+        *(
+            gradio.Audio(label=f"Voice {k}", visible=False, interactive=False, buttons=["download"])
+            for k in voices
+        ),
+    ]
+
+
+def _make_handlers(gradio: Any, visits: Visits) -> tuple[Callable, Callable]:
+    """What a click calls, and what the end of a visit does."""
+
+    def separate(
+        path: str | None,
+        name: str,
+        request: gradio.Request,  # type: ignore[name-defined]
+    ) -> Iterator[Any]:
+        for said, *tracks, about in visits.separate(path, name, request.session_hash or ""):
+            shown = [gradio.update(value=own, visible=own is not None) for own in tracks]
+            yield said, *shown, about
+
+    def forget(request: gradio.Request) -> None:  # type: ignore[name-defined]
+        visits.forget(request.session_hash or "")
+
+    return separate, forget
 
 
 def start(models: Models, limits: Limits, folder: Path, *, port: int, waiting: int) -> Any:
