@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.rendering import read_cpu
+from benchmarks.machine import read_cpu
 from separation.config.load import load_conf
 from separation.files import read_json, write_json, write_text
 from separation.models.fast.layers import make_fast

@@ -20,7 +20,9 @@ import io
 import json
 import logging
 import os
+import sys
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,7 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
-from benchmarks.gpu.material import import_librimix
-from benchmarks.gpu.timing import find_commit
-from benchmarks.rendering import read_cpu
-from benchmarks.training import RESULTS, read_flags
+from benchmarks.machine import RESULTS, find_commit, read_cpu, read_flags
 from separation.config.schema import Conf
 from separation.experiment.experiment import Experiment
 from separation.experiment.mixtures import open_split, open_training
@@ -47,6 +46,17 @@ from separation.training.module import SeparationModule
 N_WAVS = 6000  # mixtures of 2 s; stock comes to some 4,500 in ten minutes
 HALVE_AFTER = 5  # epochs, of Asteroid's recipe
 WORKERS = 1  # of its loader: there are two cores; its recipe has 4
+
+
+def import_librimix() -> Any:
+    """``asteroid.data.LibriMix``; librosa, which only its video data set uses, may be absent."""
+    try:
+        return import_asteroid("data").LibriMix
+    except ModuleNotFoundError as error:
+        if error.name != "librosa":
+            raise
+        sys.modules["librosa"] = types.ModuleType("librosa")
+        return import_asteroid("data").LibriMix
 
 
 def open_mini(data: Path, exp: Path, minutes: float) -> Experiment:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from benchmarks.rendering import read_cpu
+from benchmarks.machine import read_cpu
 from separation.config.load import load_conf
 from separation.corpora.pack import STEP, PackedAudio, PackedUtterance
 from separation.files import format_rows, write_json

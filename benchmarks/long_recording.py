@@ -21,9 +21,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.gpu.timing import find_commit
-from benchmarks.rendering import read_cpu
-from benchmarks.training import read_flags
+from benchmarks.machine import find_commit, read_cpu, read_flags
 from separation.audio.resample import resample
 from separation.files import write_json
 

@@ -20,8 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.timing import find_commit
-from benchmarks.rendering import read_cpu
+from benchmarks.machine import find_commit, read_cpu
 from separation.files import read_rows, write_json
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from benchmarks.rendering import read_cpu
+from benchmarks.machine import read_cpu
 from separation.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -27,6 +27,7 @@ import miniaudio
 import numpy as np
 import soundfile
 
+from benchmarks.machine import read_cpu
 from separation.audio.loudness import measure_loudness_lufs
 from separation.config.load import load_conf
 from separation.corpora.pack import ExactPack, ListedClip, PackedAudio, pack_speakers
@@ -250,12 +251,6 @@ def main() -> None:
 def length_min(row: dict[str, str], work: Path) -> float:
     paths = [work / "speech" / row[f"source_{k}_path"] for k in (1, 2)]
     return min(soundfile.info(path).duration for path in paths)
-
-
-def read_cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "?")
-    return f"{model}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":

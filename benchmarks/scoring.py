@@ -31,8 +31,7 @@ import scipy
 import soundfile
 from scipy.signal import lfilter, resample_poly
 
-from benchmarks.gpu.timing import find_commit
-from benchmarks.rendering import read_cpu
+from benchmarks.machine import find_commit, read_cpu
 from separation.evaluation.selfcheck import define_si_sdr_db, score_with_references
 from separation.files import write_json
 from separation.jobs import run_jobs

@@ -20,9 +20,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.timing import find_commit
-from benchmarks.rendering import read_cpu
-from benchmarks.training import read_flags
+from benchmarks.machine import find_commit, read_cpu, read_flags
 from separation.config.load import load_conf
 from separation.files import write_json
 from separation.jobs import keep_freed_memory

@@ -16,13 +16,11 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.gpu.timing import find_commit
-from benchmarks.rendering import read_cpu
+from benchmarks.machine import RESULTS, ROOT, describe_cpu, read_flags
 from separation.config.load import load_conf
 from separation.files import write_json
 from separation.models.asteroid import import_asteroid
@@ -31,11 +29,8 @@ from separation.training.distributed import Distributed
 from separation.training.module import SeparationModule
 from separation.training.step import TrainStep
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 BATCH, SEGMENT_S, RATE = 4, 3.0, 8000
 STEPS = 4
-FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "fma")
 TARGETS = {"float32, times stock": 2.5, "bf16 where the CPU has it, times stock": 2.8}
 
 
@@ -93,13 +88,6 @@ def measure_steps(turns: int) -> dict[str, list[float]]:
     return rates
 
 
-def read_flags() -> list[str]:
-    """Of :data:`FLAGS` those that the CPU has."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    have = next((line.split() for line in lines if line.startswith("flags")), [])
-    return [flag for flag in FLAGS if flag in have]
-
-
 def summarise(rates: dict[str, list[float]]) -> dict[str, Any]:
     """Median and range of each, and its ratio to stock within a turn."""
     stock = rates["stock"]
@@ -124,14 +112,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    about = {
-        "cpu": read_cpu(),
-        "flags": read_flags(),
-        "threads": args.threads,
-        "torch": torch.__version__,
-        "commit": find_commit(),
-    }
-    result = about | {"targets": TARGETS, "steps": summarise(measure_steps(args.turns))}
+    result = describe_cpu() | {"targets": TARGETS, "steps": summarise(measure_steps(args.turns))}
     write_json(RESULTS / "training.json", result)
     print(json.dumps(result, indent=1))
 

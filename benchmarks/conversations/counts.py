@@ -20,7 +20,7 @@ from benchmarks.conversations.cases import Case, separate_case
 from benchmarks.conversations.recordings import draw_recordings
 from benchmarks.conversations.run import read_whole
 from benchmarks.conversations.score import score_tracks
-from benchmarks.gpu.timing import find_commit
+from benchmarks.machine import find_commit
 from separation.files import write_json
 from separation.models.checkpoint.load import open_model
 from separation.recordings.activity import survey

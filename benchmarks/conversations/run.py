@@ -27,7 +27,7 @@ from benchmarks.conversations.cases import CPU, Case, read_evidence, separate_ca
 from benchmarks.conversations.draw import draw_conversation, draw_pairs
 from benchmarks.conversations.score import TrackScore, score_tracks
 from benchmarks.conversations.speech import list_speakers
-from benchmarks.gpu.timing import find_commit
+from benchmarks.machine import find_commit
 from separation.files import read_json, write_json
 from separation.models.checkpoint.load import open_model
 from separation.models.inference import Separator, match_level

@@ -15,16 +15,9 @@ from torch._dynamo.utils import counters
 
 from benchmarks.gpu.floor import count_floor_bytes
 from benchmarks.gpu.host import measure_phases
-from benchmarks.gpu.loops import (
-    measure_loader,
-    measure_loop,
-    measure_training,
-    open_device_batches,
-)
 from benchmarks.gpu.material import Material
 from benchmarks.gpu.measures import MEASURES, Measure, list_names
 from benchmarks.gpu.profiles import profile_step
-from benchmarks.gpu.quality import compare_quality
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.steps import (
     ProductStep,
@@ -94,12 +87,6 @@ def list_cases(settings: Settings) -> Iterator[Case]:
     for conf in ("best", "small"):
         yield Case(f"stock_{conf}", functools.partial(_step, kind="stock", conf=conf), 15)
         yield Case(f"ours_{conf}", functools.partial(_step, kind="ours", conf=conf), 12, COMPILE_S)
-    yield Case("quality_small", compare_quality, 60)
-    for name in ("stock", "packed", "device"):
-        yield Case(f"loader_{name}", functools.partial(_loader, source=name), 15)
-    yield Case("loop_stock_best", functools.partial(_loop, kind="stock", source="stock"), 25)
-    yield Case("loop_ours_best", functools.partial(_loop, kind="ours", source="packed"), 25)
-    yield Case("loop_device_best", functools.partial(_loop, kind="ours", source="device"), 25)
     yield Case("profile_ours_best", functools.partial(_profile, kind="ours"), 25)
     yield Case("profile_stock_best", functools.partial(_profile, kind="stock"), 15)
     yield Case("profile_btc_best", functools.partial(_profile, kind="btc"), 25)
@@ -117,7 +104,6 @@ def list_cases(settings: Settings) -> Iterator[Case]:
             _step, kind=kind, conf="sepreformer", batch=settings.sepreformer_batch
         )
         yield Case(f"{kind}_sepreformer", step, 20, compile_s)
-    yield Case("training_small", functools.partial(measure_training, conf_name="small"), 40)
     yield Case("stock_best_again", functools.partial(_step, kind="stock", conf="best"), 15)
 
 
@@ -228,30 +214,3 @@ def _profile(bench: Bench, kind: str) -> dict[str, Any]:
     else:
         step = make_step(bench, kind, "best")
     return profile_step(step, batches, bench.settings.profiled_steps, bench.device, path)
-
-
-def _open_batches(bench: Bench, source: str) -> Any:
-    settings = bench.settings
-    sizes = (settings.batch, settings.loader_batches)
-    if source == "device":
-        return open_device_batches(bench.material, *sizes, bench.device)
-    material = bench.material
-    open_loader = material.open_stock_loader if source == "stock" else material.open_packed_loader
-    return open_loader(*sizes)
-
-
-def _loader(bench: Bench, source: str) -> dict[str, Any]:
-    """Batches alone, without a model."""
-    settings = bench.settings
-    batches = _open_batches(bench, source)
-    return measure_loader(batches, settings.batch * settings.segment_s, bench.device)
-
-
-def _loop(bench: Bench, kind: str, source: str) -> dict[str, Any]:
-    """A loader and a step together, as an epoch runs."""
-    batches, settings = _open_batches(bench, source), bench.settings
-    step = make_step(bench, kind, "best")
-    first = bench.material.make_batches(settings.batch, bench.device)
-    for _ in range(settings.warm_up):
-        step.run(next(first))
-    return measure_loop(step, batches, settings.batch * settings.segment_s, bench.device)

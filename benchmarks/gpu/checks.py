@@ -1,12 +1,11 @@
 """A first look at a CUDA device: what fails, what waits for the device, what is slow.
 
-    python3 -m benchmarks.gpu.checks [--parts facts,kernels,...] [--recipe MIX/MODEL] [--tiny]
+    python3 -m benchmarks.gpu.checks [--parts facts,mixing,...] [--recipe MIX/MODEL] [--tiny]
 
 One line a finding; a part that fails costs no other and makes the exit code 1. ``--tiny``: toy
-sizes, on any device. Parts: ``facts`` device, versions and what compiling needs; ``kernels``
-the layers' alternatives; ``mixing`` batches mixed on the device against the host's; ``step``
-compilation, speed, memory and waits of a training step (``step_btc``: with training.layout=btc);
-``validation`` of one mixture at a time; ``resume`` with another Adam.
+sizes, on any device. Parts: ``facts`` device, versions and what compiling needs; ``mixing`` batches
+mixed on the device against the host's; ``step`` compilation, speed, memory and waits of a training
+step; ``validation`` of one mixture at a time; ``resume`` with another Adam.
 """
 
 import argparse
@@ -30,8 +29,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.host import measure_launch_us, measure_phases
-from benchmarks.gpu.kernels import compare_kernels
+from benchmarks.gpu.host import measure_phases
 from benchmarks.gpu.material import Material
 from benchmarks.gpu.settings import TINY, load_settings
 from benchmarks.gpu.steps import Batch, ProductStep, make_product_step
@@ -112,18 +110,11 @@ def check_facts(checks: Checks) -> None:
     report("present of git, ffmpeg, nvidia-smi", " ".join(present) or "none")
 
 
-def check_kernels(checks: Checks) -> None:
-    """Forms of the layers that take the time: the global norm, products, encoder and decoder."""
-    report("launch of a small kernel", f"{measure_launch_us(checks.device):.1f} us of the host")
-    for name, text in compare_kernels(checks.device, checks.batch, tiny=checks.tiny):
-        report(name, text)
-
-
 def check_mixing(checks: Checks) -> None:
     """Batches mixed on the device against the host's, and whether the host waits for them."""
     size = 4
     with tempfile.TemporaryDirectory() as folder:
-        mixtures = Material(load_settings(smoke=True), Path(folder)).open_training(0)
+        mixtures = Material(load_settings(smoke=True), Path(folder)).training
         mixer = DeviceMixer(mixtures, size, checks.device)
         ((mixed, _),) = mixer.batches(3, 1)
         expected = torch.stack([mixtures[3 * size + k][0] for k in range(size)])
@@ -135,12 +126,12 @@ def check_mixing(checks: Checks) -> None:
             report_waits(checks, "host waits while mixing", lambda: list(batches))
 
 
-def check_step(checks: Checks, **changes: Any) -> None:
+def check_step(checks: Checks) -> None:
     """A training step: compiled or not (the log above says so), speed, memory, waits, guard."""
     if checks.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
-    step, batch = checks.make_step(**changes), checks.make_batch()
+    step, batch = checks.make_step(), checks.make_batch()
     step.run(batch)
     wait_for(checks.device)
     report("until the first step", f"{time.perf_counter() - began:.1f} s")
@@ -170,11 +161,6 @@ def _check_guard(step: ProductStep, batch: Batch) -> None:
     report("a NaN batch changes no weight", f"{same}; skipped steps {step.train_step.n_skipped}")
 
 
-def check_step_btc(checks: Checks) -> None:
-    """The step with ``training.layout=btc``."""
-    check_step(checks, layout="btc")
-
-
 def check_validation(checks: Checks) -> None:
     """Milliseconds of one dev mixture of five seconds, of lengths new and seen."""
     n_samples, n_mixtures = (2000, 3) if checks.tiny else (40000, 20)
@@ -202,10 +188,8 @@ def check_resume(checks: Checks) -> None:
 
 PARTS: dict[str, Callable[[Checks], None]] = {
     "facts": check_facts,
-    "kernels": check_kernels,
     "mixing": check_mixing,
     "step": check_step,
-    "step_btc": check_step_btc,
     "validation": check_validation,
     "resume": check_resume,
 }
@@ -226,7 +210,7 @@ def run_parts(checks: Checks, names: list[str]) -> Iterator[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 1: a part failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--parts", default="facts,kernels,mixing,step,validation,resume")
+    parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--recipe", default="librimix/ConvTasNet", metavar="MIX/MODEL")
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--tiny", action="store_true", help="toy sizes")

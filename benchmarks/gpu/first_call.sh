@@ -75,7 +75,6 @@ checks() { # SECONDS PARTS
 
 recipe 90 --only prepare & # the work of CPUs, while the first checks want the device
 checks 45 facts,mixing
-checks 40 kernels
 wait
 TORCH_LOGS=graph_breaks,recompiles checks 150 step
 checks 60 validation,resume
@@ -86,7 +85,7 @@ measured=$((end - SECONDS - recipe_s)) # what the recipe leaves
 ((measured < 180)) || measured=180
 part $((measured + 10)) throughput.txt python3 -m benchmarks.gpu.throughput --out "$out" "${smoke[@]}" \
   --minutes "$(awk -v s="$measured" 'BEGIN {print s / 60}')" \
-  --only bandwidth,stock_best,ours_best,btc_own_graphs,profile_ours_best,profile_btc_best,validation_best,ours_small,stock_small,training_small
+  --only bandwidth,stock_best,ours_best,btc_own_graphs,profile_ours_best,profile_btc_best,validation_best,ours_small,stock_small
 again=prepare, # which does nothing where it is done, but takes seconds for that
 grep -q "^ok *prepare" "$out/recipe.txt" && again=
 recipe $((end - SECONDS - 15)) --only "${again}kill,stop,finish,evaluate,compare,separate,graphs,fp32,overfit,pieces"

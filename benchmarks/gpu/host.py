@@ -14,8 +14,6 @@ from benchmarks.gpu.steps import Batch, ProductStep
 from benchmarks.gpu.timing import wait_for
 from separation.training import step as training_step
 
-LAUNCHES = 500
-
 
 def measure_phases(
     step: ProductStep, batches: Iterator[Batch], device: torch.device, repeats: int = 5
@@ -26,19 +24,6 @@ def measure_phases(
         for _ in range(repeats):
             step.run(next(batches))
     return {name: 1000 * statistics.median(values) for name, values in clock.seconds.items()}
-
-
-def measure_launch_us(device: torch.device) -> float:
-    """Microseconds of the host to launch one small kernel through PyTorch."""
-    x = torch.zeros(1, device=device)
-    for _ in range(2):
-        wait_for(device)
-        began = time.perf_counter()
-        for _ in range(LAUNCHES):
-            x.add_(1)
-        seconds = time.perf_counter() - began
-    wait_for(device)
-    return 1e6 * seconds / LAUNCHES
 
 
 class _PhaseClock:

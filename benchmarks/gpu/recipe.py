@@ -24,7 +24,7 @@ import soundfile
 import torch
 
 from benchmarks.gpu.product_run import POLL_S, ProductRun, StepFailed, cut_end, find_number
-from benchmarks.gpu.voices import mix_recordings, write_voices
+from benchmarks.voices import mix_recordings, write_voices
 from separation import open_model, separate
 from separation.files import read_rows
 

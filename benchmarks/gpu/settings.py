@@ -40,7 +40,7 @@ class Settings:
     sepreformer_batch: int = 8
     segment_s: float = 3.0
     sample_rate: int = 8000
-    seed: int = 0  # of weights and batches; quality has further ones
+    seed: int = 0  # of weights and batches
     learning_rate: float = 1e-3
     clip: float = 5.0
     warm_up: int = 5
@@ -53,13 +53,6 @@ class Settings:
     n_speakers: int = 40
     n_utterances: int = 12
     utterance_s: float = 5.0
-    n_wavs: int = 480
-    loader_batches: int = 150
-    num_workers: int = 4
-    quality_steps: int = 400
-    quality_dev: int = 96
-    quality_seeds: tuple[int, ...] = (0, 1, 2)
-    train_steps: int = 200
     profiled_steps: int = 3
     validated: int = 40  # dev mixtures
     confs: dict[str, Conf] = field(default_factory=dict)
@@ -69,19 +62,16 @@ class Settings:
         return round(self.segment_s * self.sample_rate)
 
 
-def load_settings(*, smoke: bool, num_workers: int | None = None) -> Settings:
+def load_settings(*, smoke: bool) -> Settings:
     """Full sizes, or those of ``--smoke``: the same cases within seconds on a CPU."""
     settings = Settings()
     if smoke:
         settings = Settings(
             *(True, 2, 2, 0.25),
             warm_up=1, repeats=2, repeat_s=0.01, n_buffers=2, bandwidth_bytes=1 << 22,
-            growth=(2,), n_speakers=8, n_utterances=3, utterance_s=1.5, n_wavs=6,
-            loader_batches=4, num_workers=1, quality_steps=4, quality_dev=4, train_steps=3,
-            profiled_steps=1, validated=3,
+            growth=(2,), n_speakers=8, n_utterances=3, utterance_s=1.5, profiled_steps=1,
+            validated=3,
         )  # fmt: skip
-    if num_workers is not None:
-        settings = dataclasses.replace(settings, num_workers=num_workers)
     confs = {name: _load(recipe, settings, TINY) for name, recipe in RECIPES.items()}
     confs["sepreformer"] = _load(SEPREFORMER, settings, TINY_SEPREFORMER)
     return dataclasses.replace(settings, confs=confs)
@@ -91,7 +81,6 @@ def _load(recipe: str, settings: Settings, tiny: dict[str, int]) -> Conf:
     sets: dict[str, Any] = {
         "training.batch_size": settings.batch,
         "training.segment_s": settings.segment_s,
-        "training.num_workers": settings.num_workers,
         "training.lr": settings.learning_rate,
         "training.clip": settings.clip,
     }

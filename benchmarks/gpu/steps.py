@@ -12,9 +12,11 @@ from separation.models.asteroid import import_asteroid
 from separation.models.registry import build_model
 from separation.training.distributed import Distributed
 from separation.training.module import SeparationModule
+from separation.training.schedule import scale_lr
 from separation.training.step import TrainStep
 
 Batch = tuple[torch.Tensor, torch.Tensor]
+NEVER = 10**9  # steps: the end of a schedule that nothing ends
 
 
 class Step(Protocol):
@@ -69,11 +71,12 @@ class ProductStep:
         self.model = module.model
         self.bytes_per_value = 2 if module.use_bf16 else 4
         self.train_step = TrainStep(module, conf.training, Distributed(conf.training, device))
-        self._lr, self._number = conf.training.lr, 0
+        self._conf, self._number = conf.training, 0
 
     def run(self, batch: Batch) -> torch.Tensor:
         """See :class:`Step`."""
-        self.train_step.run(self._number, *batch, self._lr)
+        factor = scale_lr(self._conf, self._number, NEVER, 0.0)
+        self.train_step.run(self._number, *batch, self._conf.lr * factor)
         self._number += 1
         return self.train_step.loss.detach()
 

@@ -52,7 +52,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add("--compile-first", action="store_true", help="all models at once, before the first case")
     add("--resume", type=Path, metavar="FILE", help="an earlier result to complete")
-    add("--workers", type=int, metavar="N", help="of the loaders (4, as Asteroid's recipe)")
     add("--smoke", action="store_true", help="every case at toy size, on the CPU")
     add("--table", type=Path, metavar="FILE", help="print a result as Markdown, and stop")
     return parser.parse_args(arguments)
@@ -72,7 +71,7 @@ def run_cases(
     """
     device = describe_device(bench.device)
     result = {"device": device, "smoke": bench.settings.smoke, "cases": bench.done}
-    names = ("batch", "segment_s", "sample_rate", "repeats", "num_workers", "n_wavs", "seed")
+    names = ("batch", "segment_s", "sample_rate", "repeats", "seed")
     result["settings"] = {name: getattr(bench.settings, name) for name in names}
     for case in cases:
         if bench.done.get(case.name, {}).get("status") == "ok":
@@ -211,7 +210,7 @@ def _measure(args: argparse.Namespace, deadline: float) -> None:
     if args.speech is not None and not args.speech.is_dir():
         raise MissingInputError(f"--speech {args.speech}: no such folder; check the path.")
     done = _read_earlier(args.resume, device)
-    settings = load_settings(smoke=args.smoke, num_workers=args.workers)
+    settings = load_settings(smoke=args.smoke)
     cases = choose_cases(list(list_cases(settings)), args.only)
     path = args.out / name_result(device, args.smoke)
     keep_freed_memory()

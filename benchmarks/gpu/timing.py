@@ -8,12 +8,12 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.machine import find_commit
+
 GIB = 1 << 30
 
 
@@ -91,17 +91,6 @@ def read_peak_gib(device: torch.device) -> float | None:
     if device.type != "cuda":
         return None
     return round(torch.cuda.max_memory_allocated(device) / GIB, 3)
-
-
-def find_commit() -> str:
-    """The commit measured: git's word, or $COMMIT on a machine that holds only a copy."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    named = os.environ.get("COMMIT", "")
-    if shutil.which("git") is None or named:
-        return named or "unknown"
-    return (
-        subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-    )
 
 
 def find_driver() -> str:

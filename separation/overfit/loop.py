@@ -50,6 +50,7 @@ BATCH_SIZE = 2  # at most: many small steps overfit sooner than few large ones
 NEVER = 10**9  # steps: the end of a schedule that only the clock ends
 WATCHED_STEPS = 20  # after so many, every parameter must have changed
 SCORE_EVERY_S = 10.0
+SCORING_SHARE = 0.1  # of the time, that scoring takes at most
 SILENT_RMS = 1e-4  # a source below this has nothing to separate
 
 
@@ -228,6 +229,7 @@ class _Progress:
         self.watch = ParameterWatch(model, self.mixtures[:1])
         self.losses: list[float] = []
         self.scores: list[tuple[float, float]] = []  # seconds, dB
+        self.scoring_s = 0.0  # of the last score
         self.start(0.0)
 
     def start(self, limit_s: float) -> None:
@@ -265,9 +267,12 @@ class _Progress:
         """Score where it is time to, and at the end."""
         by_loss = self.by_loss_db
         since_s = self.elapsed_s - (self.scores[-1][0] if self.scores else 0.0)
-        if not (self.is_over or since_s >= SCORE_EVERY_S or by_loss > TARGET_DB):
+        is_due = since_s >= max(SCORE_EVERY_S, self.scoring_s / SCORING_SHARE)
+        if not (self.is_over or is_due or by_loss > TARGET_DB):
             return
+        began = time.monotonic()
         score = self._score()
+        self.scoring_s = time.monotonic() - began
         self.scores.append((self.elapsed_s, score))
         logger.info("step %d: SI-SDR %.2f dB (by the loss %.2f)", self.steps, score, by_loss)
 

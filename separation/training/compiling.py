@@ -7,6 +7,7 @@ import sys
 import sysconfig
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -76,6 +77,20 @@ def find_inner_error(error: BaseException) -> BaseException:
     """The error that Dynamo's and Inductor's own errors were raised for."""
     inner = getattr(error, "inner_exception", None) or error.__cause__
     return find_inner_error(inner) if isinstance(inner, BaseException) else error
+
+
+def let_bare_split_errors_be_caught() -> None:
+    """What SepReformer needs to be compiled for CUDA by torch 2.11, and what changes no other.
+
+    Inductor asks whether loops can run as one kernel by trying to, and takes ``CantSplit`` for no.
+    In one of three places that version raises it without its two arguments, so that a TypeError
+    ends the compilation (pytorch issue 178676; PR 178886 put it right). Now they have defaults.
+    """
+    from torch._inductor.codegen.simd import CantSplit
+
+    initialise: Any = CantSplit.__init__
+    if not initialise.__defaults__ and initialise.__code__.co_argcount == 3:
+        initialise.__defaults__ = ("a size", "the ranges")
 
 
 def count_graph_skips() -> int:

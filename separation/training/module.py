@@ -31,6 +31,7 @@ from separation.training.compiling import (
     count_graph_skips,
     explain_compile_error,
     find_missing_tool,
+    let_bare_split_errors_be_caught,
 )
 from separation.training.loss import compile_loss, make_early_loss, make_pit_loss
 
@@ -210,6 +211,8 @@ class SeparationModule(pl.LightningModule):
             dynamic=False,
             mode="reduce-overhead" if self.use_graphs else None,
         )
+        if self.device.type == "cuda":
+            let_bare_split_errors_be_caught()
         noise = torch.randn(self.conf.forward_items, self.n_samples, device=self.device)
         free_memory()
         n_skips = count_graph_skips()

@@ -88,10 +88,9 @@ def test_cases_without_time_are_dropped_and_named(tmp_path):
 
 def test_only_takes_whole_names_before_beginnings_in_its_order():
     cases = list(list_cases(load_settings(smoke=False)))
-    chosen = throughput.choose_cases(cases, "ours_best,loader,stock_best_x2,bandwidth")
-    assert [case.name for case in chosen] == [
-        "ours_best", "loader_stock", "loader_packed", "loader_device", "stock_best_x2", "bandwidth",
-    ]  # fmt: skip
+    chosen = throughput.choose_cases(cases, "ours_best,validation,stock_best_x2,bandwidth")
+    names = ["ours_best", "validation_best", "validation_small", "stock_best_x2", "bandwidth"]
+    assert [case.name for case in chosen] == names
     assert throughput.choose_cases(cases, "") == cases
 
 
@@ -116,18 +115,6 @@ def test_every_case_of_the_throughput_smoke_run_succeeds(measured):
         case = cases[name]
         assert case["ms"]["low"] <= case["ms"]["median"] <= case["ms"]["high"]
         assert case["floor_share"] == pytest.approx(case["floor_ms"] / case["ms"]["median"])
-
-
-@pytest.mark.long
-@pytest.mark.slow
-def test_stock_and_ours_start_equal_and_learn_from_the_same_batches(measured):
-    """Four steps in float32 from the same weights end within rounding of one another."""
-    quality = measured["cases"]["quality_small"]
-    assert quality["ours"]["dev_si_sdr"] == pytest.approx(
-        quality["stock"]["0"]["dev_si_sdr"], abs=0.5
-    )
-    others = [quality["stock"][seed]["before"] for seed in ("1", "2")]
-    assert quality["stock"]["0"]["before"] not in others
 
 
 @pytest.mark.long
@@ -193,18 +180,15 @@ def test_split_speech_comes_together_again(call, tmp_path):
     assert call(*script, "--join", tmp_path, tmp_path / "no").returncode == 2
 
 
-def test_gpu_modules_import_without_librosa_and_stay_small():
-    """The GPU machine has no librosa; files stay readable."""
-    from benchmarks.gpu.material import import_librimix
-
-    assert import_librimix().__name__ == "LibriMix" and "librosa" in sys.modules
+def test_gpu_modules_stay_small():
+    """So that they are read before an hour of a GPU is spent on them."""
     for path in (ROOT / "benchmarks" / "gpu").glob("*.py"):
         assert len(path.read_text().splitlines()) <= 300, path
 
 
 @pytest.mark.slow
 def test_checks_find_nothing_wrong_on_a_cpu(capsys):
-    assert checks.main(["--tiny", "--parts", "facts,kernels,mixing,step,validation,resume"]) == 0
+    assert checks.main(["--tiny", "--parts", "facts,mixing,step,validation,resume"]) == 0
     text = capsys.readouterr().out
     assert "FAILED" not in text
     assert "a NaN batch changes no weight        True; skipped steps 1" in text
@@ -214,11 +198,11 @@ def test_a_check_that_fails_is_named_and_costs_no_other(monkeypatch, capsys):
     def fail(checks):
         raise RuntimeError("no kernel image")
 
-    monkeypatch.setitem(checks.PARTS, "kernels", fail)
-    assert checks.main(["--tiny", "--parts", "kernels,facts"]) == 1
+    monkeypatch.setitem(checks.PARTS, "mixing", fail)
+    assert checks.main(["--tiny", "--parts", "mixing,facts"]) == 1
     text = capsys.readouterr().out
     assert "RuntimeError: no kernel image" in text
-    assert text.index("kernels FAILED") < text.index("-- facts")
+    assert text.index("mixing FAILED") < text.index("-- facts")
 
 
 @pytest.mark.long

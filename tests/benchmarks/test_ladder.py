@@ -11,9 +11,9 @@ import pytest
 import soundfile
 import torch
 
-from benchmarks.gpu.voices import make_voice, write_voices
 from benchmarks.ladder import collect, page
 from benchmarks.ladder.prepare import TOY, main, prepare
+from benchmarks.voices import make_voice, write_voices
 from separation.ablate.ladder import read_ladder
 from separation.ablate.options import Options
 from separation.ablate.plan import Run, plan_runs

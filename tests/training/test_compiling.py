@@ -1,6 +1,7 @@
 """Compilation: what is missing is named, what failed is explained, CUDA graphs are not claimed."""
 
 import logging
+import pickle
 import sysconfig
 
 import pytest
@@ -10,7 +11,11 @@ from torch._dynamo.utils import counters
 from torch._inductor.compile_worker.subproc_pool import SubprocException
 
 from separation.training import compiling
-from separation.training.compiling import explain_compile_error, find_missing_tool
+from separation.training.compiling import (
+    explain_compile_error,
+    find_missing_tool,
+    let_bare_split_errors_be_caught,
+)
 from separation.training.module import GRAPH_RUNS, SeparationModule, make_model
 from tests.support.training_case import N_SAMPLES, make_conf
 
@@ -76,6 +81,20 @@ def prepare(monkeypatch, *errors: Exception | None, **changes) -> SeparationModu
     module.prepare(N_SAMPLES)
     assert not waiting
     return module
+
+
+def test_an_error_that_inductor_raises_without_its_arguments_is_caught():
+    """Bug of torch 2.11: SepReformer was not compiled on CUDA, for "CantSplit.__init__() missing
+    2 required positional arguments"; the error is pickled by Inductor's workers, too."""
+    from torch._inductor.codegen.simd import CantSplit
+
+    let_bare_split_errors_be_caught()
+    let_bare_split_errors_be_caught()
+    with pytest.raises(CantSplit, match="a size not divisible by the ranges"):
+        raise CantSplit
+    with pytest.raises(CantSplit, match="7 not divisible by 2"):
+        raise CantSplit(7, 2)
+    assert isinstance(pickle.loads(pickle.dumps(CantSplit(7, 2))), CantSplit)
 
 
 def test_tools_are_named_with_their_packages(monkeypatch, tmp_path):
