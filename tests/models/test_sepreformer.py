@@ -11,7 +11,12 @@ from separation.config.load import load_conf
 from separation.models.architecture import find_training_pass
 from separation.models.recompute import keep_buffers
 from separation.models.registry import build_model
-from separation.models.sepreformer_network import FrameAttention, SepReformer, shift_rows
+from separation.models.sepreformer_network import (
+    FrameAttention,
+    SepReformer,
+    convolve,
+    shift_rows,
+)
 from tests.conftest import ROOT
 from tests.support.small_models import build_small
 
@@ -89,6 +94,14 @@ def test_16_khz_has_as_many_frames_in_a_second():
     )
     assert (low.kernel_size, low.stride) == (16, 4)
     assert (high.kernel_size, high.stride) == (32, 8)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (65, 1), (5, 2)])
+def test_a_convolution_as_a_cpu_likes_it_is_that_convolution(kernel, stride):
+    conv = torch.nn.Conv1d(8, 8, kernel, stride, kernel // 2, groups=8)
+    x = torch.randn(2, 101, 8)
+    assert torch.allclose(convolve(conv, x), conv(x.mT).mT, atol=1e-6)
+    assert convolve(conv, x).is_contiguous()
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
