@@ -122,6 +122,7 @@ def shorten(conf: Conf, minutes: float, n_items: int) -> Conf:
         segment_s=min(SEGMENT_S, conf.training.segment_s),
         batch_size=max(size for size in range(1, largest + 1) if n_items % size == 0),
         lr=LEARNING_RATE,
+        loss_ceiling=0.0,  # which perfect estimates and the target may lie above
         micro_batch=0,
         devices=1,
         num_nodes=1,
