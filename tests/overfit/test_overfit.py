@@ -198,6 +198,12 @@ def test_loss_check_passes_the_real_loss(graphs):
     assert check_loss(SeparationModule, [Voices()[0], Voices()[1]], conf.training) == ""
 
 
+def test_a_loss_with_a_ceiling_is_right_too():
+    """Bug: of SepReformer's recipes, whose loss ends at 30 dB, the loss was said to be wrong."""
+    conf = make_conf("training.loss_ceiling=30")
+    assert check_loss(SeparationModule, [Voices()[0], Voices()[1]], conf.training) == ""
+
+
 def test_silent_items_are_passed_over():
     class Pauses(Voices):
         silent = (0,)
