@@ -1,11 +1,12 @@
 """The first steps of SepReformer-T and of two Conv-TasNets, on real speech on a CPU.
 
     bash run.sh --recipe folder/SepReformer --corpus speech=DIR --stop-stage 3
-    OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.early_curves --corpus speech=DIR [--minutes 12]
+    OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.early_curves --corpus speech=DIR \\
+        [--minutes 12] [--segment 1] [--compile off] [--set KEY=VALUE ...]
 
-Each as its recipe trains it, but batches of 2 mixtures of 1 s and 50 steps of warm-up: the same
-mixtures of the training speakers in the same order from the same seed. SI-SDRi of 32 beginnings of
-dev mixtures, other speakers, after every 25 steps and more; minutes are CPU time of the steps.
+Each as its recipe trains it, but batches of 2 short mixtures, 50 steps of warm-up, float32: the
+same mixtures of the training speakers in the same order from the same seed. SI-SDRi of 32
+beginnings of dev mixtures, other speakers; minutes are CPU time of the steps.
 Writes results/early_curves/MODEL.json after every point, and draws results/early_curves.png and the
 tables of docs/sepreformer.md from those files: --draw does that alone.
 """
@@ -29,7 +30,7 @@ from separation.files import read_json, write_json, write_text
 FOLDER = RESULTS / "early_curves"
 PAGE = ROOT / "docs" / "sepreformer.md"
 BEGIN, END = "<!-- early curves -->\n", "<!-- end of early curves -->"
-BATCH, SEGMENT_S, WARM_UP, N_DEV = 2, 1.0, 50, 32
+BATCH, WARM_UP, N_DEV = 2, 50, 32
 EVERY = (25, 25, 50, 100)  # steps until the next score; the last for ever
 MODELS = {  # recipe, and whose model it gets
     "SepReformer-T": ("folder/SepReformer", ""),
@@ -50,9 +51,10 @@ class Point(TypedDict):
 def open_model(name: str, args: argparse.Namespace) -> Experiment:
     """The recipe with the batches of this comparison."""
     recipe, other = MODELS[name]
-    sets: dict[str, Any] = {"batch_size": BATCH, "segment_s": SEGMENT_S, "warmup_steps": WARM_UP}
-    sets |= {"seed": args.seed, "num_workers": 0, "compile": args.compile}
+    sets: dict[str, Any] = {"batch_size": BATCH, "segment_s": args.segment, "num_workers": 0}
+    sets |= {"warmup_steps": WARM_UP, "seed": args.seed, "precision": "fp32"}
     words = [f"training.{key}={value}" for key, value in sets.items()]
+    words += [f"training.compile={args.compile}", *args.overrides]
     if other:
         model = load_conf(ROOT, other, []).as_dict()["model"]
         words += [f"model.{key}={value}" for key, value in model.items()]
@@ -64,13 +66,12 @@ def train(name: str, args: argparse.Namespace) -> None:
     experiment, device = open_model(name, args), torch.device("cpu")
     step = make_product_step(experiment.conf, device, args.seed)
     learner = Learner(step, open_training(experiment), BATCH, device)
-    dev = cut_dev(experiment, N_DEV, SEGMENT_S)
+    dev = cut_dev(experiment, N_DEV, args.segment)
     points: list[Point] = []
-    result = describe_cpu() | {"seed": args.seed, "batch": BATCH, "segment_s": SEGMENT_S}
+    result = describe_cpu() | {"seed": args.seed, "batch": BATCH, "segment_s": args.segment}
     result |= {
         "model": name,
         "compiled": step.module.is_compiled,
-        "bf16": step.module.use_bf16,
         "dev_mixtures": len(dev),
         "parameters": sum(value.numel() for value in step.model.parameters()),
         "points": points,
@@ -168,7 +169,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="of run.sh")
     parser.add_argument("--minutes", type=float, default=12.0, help="CPU minutes of each model")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--segment", type=float, default=1.0, metavar="SECONDS")
     parser.add_argument("--compile", default="auto", help="training.compile")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="K=V")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--draw", action="store_true", help="from the files that are there")

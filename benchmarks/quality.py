@@ -44,7 +44,7 @@ def open_form(form: str, seed: int, args: argparse.Namespace) -> Experiment:
     """The recipe with a form's keys and this comparison's batches."""
     sets: dict[str, Any] = {"batch_size": args.batch, "segment_s": args.segment, "seed": seed}
     sets |= {"num_workers": 0, "compile": args.compile} | FORMS[form]
-    words = [f"training.{key}={value}" for key, value in sets.items()]
+    words = [*(f"training.{key}={value}" for key, value in sets.items()), *args.overrides]
     return open_experiment(RECIPE, words, corpora=args.corpus, data=args.data.resolve())
 
 
@@ -101,10 +101,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--segment", type=float, default=1.0, metavar="SECONDS")
     parser.add_argument("--compile", default="auto", help="training.compile")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="K=V")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     path = args.out / f"quality_{args.device}.json"
-    sizes = {name: getattr(args, name) for name in ("reference", "steps", "batch", "segment")}
+    sizes = {
+        name: getattr(args, name) for name in ("reference", "steps", "batch", "segment", "compile")
+    }
     earlier = read_json(path) or {}
     same = all(earlier.get(name) == value for name, value in sizes.items())
     runs = earlier["runs"] if same else {}
