@@ -209,7 +209,7 @@ def test_a_check_that_fails_is_named_and_costs_no_other(monkeypatch, capsys):
 @pytest.mark.slow
 def test_recipe_goes_on_after_each_signal(tmp_path, capsys):
     """Toy sizes: SIGKILL, then SIGTERM within the training, and a step that cannot do its work."""
-    options = ["--tiny", "--work", str(tmp_path), "--nj", "2", "--device", "cpu"]
+    options = ["--tiny", "--work", str(tmp_path), "--nj", "2", "--device", "cpu", "--minutes", "9"]
     assert recipe.main([*options, "--only", "evaluate"]) == 1
     assert "FAILED evaluate" in capsys.readouterr().out
     assert recipe.main([*options, "--only", "prepare,kill,stop,finish,separate"]) == 0

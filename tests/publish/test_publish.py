@@ -13,12 +13,16 @@ import yaml
 from huggingface_hub import ModelCard
 
 from separation.__main__ import main
+from separation.config.load import load_conf
+from separation.config.schema import Conf
 from separation.files import hash_file, read_json, write_json
 from separation.models.asteroid import import_asteroid, save_model
 from separation.models.checkpoint.load import open_model
 from separation.models.published import read_published
 from separation.training.module import make_model
-from tests.conftest import make_voice
+from tests.conftest import ROOT, make_voice
+from tests.support.mixture_folders import write_folder
+from tests.support.small_models import list_small
 from tests.support.training_case import make_conf
 
 
@@ -39,22 +43,26 @@ def score_sets(*sets: str) -> dict:
     }
 
 
-@pytest.fixture
-def experiment(tmp_path) -> Path:
-    """An experiment folder after stage 5."""
-    folder = tmp_path / "exp" / "mini" / "ConvTasNet" / "mine"
-    conf = make_conf()
+def write_experiment(folder: Path, conf: Conf, recipe: str) -> Path:
+    """An experiment folder after stage 5, with random weights."""
     folder.mkdir(parents=True)
     save_model(make_model(conf), folder / "best_model.pth")
     (folder / "conf.yml").write_text(yaml.safe_dump(conf.as_dict(), sort_keys=False))
     (folder / "curves.csv").write_text("epoch,step,elapsed_s\n0,10,30\n1,20,90\n")
-    run = {"recipe": "mini/ConvTasNet", "commit": "abc", "device": "CPU", "seed": 0}
+    run = {"recipe": recipe, "commit": "abc", "device": "CPU", "seed": 0}
     run |= {"versions": {"torch": "2.13", "g722": ""}, "fingerprints": {"dev": "d1", "test": "t1"}}
     write_json(folder / "run.json", run | {"conf_fingerprint": "c1"})
     about = {"checkpoint_sha256": hash_file(folder / "best_model.pth")[:16], "audio_test": "a1"}
     summary = {"about": about, "scores": score_sets("test_seen", "test_unseen")}
     write_json(folder / "evaluation" / "summary.json", summary)
     return folder
+
+
+@pytest.fixture
+def experiment(tmp_path) -> Path:
+    """Of Conv-TasNet."""
+    folder = tmp_path / "exp" / "mini" / "ConvTasNet" / "mine"
+    return write_experiment(folder, make_conf(), "mini/ConvTasNet")
 
 
 @dataclass
@@ -100,6 +108,27 @@ def test_published_folder_loads_in_asteroid_and_here(call, experiment, tmp_path)
     assert package["infos"]["scores"]["test_seen"]["sdr_imp"] == 5.25
     assert package["infos"]["training_config"]["audio"]["sample_rate"] == 4000
     assert package["infos"]["recipe_name"] == "mini/ConvTasNet"
+
+
+@pytest.mark.parametrize("name", ["SepReformer", "STFTMask"])
+def test_models_of_our_own_are_published_compared_and_loaded_by_asteroid(name, call, tmp_path):
+    """Published, the folder is a model as any other; Asteroid has been told the class."""
+    conf = load_conf(ROOT, f"folder/{name}", list_small(name))
+    own = write_experiment(tmp_path / "exp", conf, f"folder/{name}")
+    done = publish(call, own, tmp_path / "out", "--name", "me/model", "--author", "A B")
+    assert done.returncode == 0, done.stdout
+    path = tmp_path / "out" / "pytorch_model.bin"
+    theirs = import_asteroid("models").BaseModel.from_pretrained(str(path)).eval()
+    mixture = torch.randn(1, 4001)
+    with torch.no_grad():
+        assert torch.equal(theirs(mixture), open_model(str(own)).model(mixture))
+    write_folder(tmp_path / "mixtures", 2)
+    words = ["compare", "--models", tmp_path / "out", "--test-sets", tmp_path / "mixtures"]
+    words += ["--metrics", "si_sdr", "--oracles", "--nj", 1, "--device", "cpu"]
+    done = call(*words, "--out", tmp_path / "compared")
+    assert done.returncode == 0, done.stdout
+    (scored,) = [path for path in tmp_path.glob("compared/**/*.csv") if path.stem != "mixture"]
+    assert len(scored.read_text().splitlines()) == 3
 
 
 def test_upload_command_is_one_for_a_shell(call, experiment, tmp_path):
