@@ -12,16 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from separation.audio.flac import holds_more_flac
+
 OGG_HEAD_BYTES, OGG_LAST = 27, 4  # of a page's head; the flag of a stream's last page
 HEAD_BYTES = 1 << 12
 NOT_STATED = {0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}
 MIRRORED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 NIST_HEAD_BYTES = 1024  # of nearly every file, as are these where a header lacks one of them
 NIST_FIELDS = {"sample_count": 0, "channel_count": 1, "sample_n_bytes": 2}
-SPARE_MP3_FRAMES = 3  # what encoders add at the ends, and decoders take off
 SPARE_BYTES = 1 << 10
 TAGS = (b"ID3", b"TAG", b"APETAGEX")
 TRUNCATED, DAMAGED = "is truncated", "is damaged in the middle"
+HOLDS_MORE = "states fewer samples than it holds"
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 
 
@@ -50,6 +52,8 @@ def holds_more(path: Path, container: str) -> bool:
         path: of the file.
         container: libsndfile's name of it.
     """
+    if container == "FLAC":
+        return holds_more_flac(path)
     if container not in ("WAV", "WAVEX", "AU", "NIST"):
         return False
     size = path.stat().st_size
@@ -78,43 +82,6 @@ def _find_end_of_wav(handle: BinaryIO, size: int) -> int:
         seen = seen or head[:4] == b"data"
         place += 8 + n_bytes + n_bytes % 2
     return place if seen else 0
-
-
-def is_mp3_of_unknown_length(path: Path) -> bool:
-    """Whether an MP3 file has no header with its number of frames, so that it can only be guessed.
-
-    The first frame holds it as Xing, Info or VBRI; an ID3 tag may lie before that.
-    """
-    if path.suffix.lower() != ".mp3" or not path.is_file():
-        return False
-    head = _read_mp3_head(path)
-    return not any(name in head for name in (b"Xing", b"Info", b"VBRI"))
-
-
-def count_mp3_samples(path: Path) -> int:
-    """Samples that an MP3 file states at least, by its number of frames; 0 where it states none.
-
-    Decoders stop at a frame that cannot be, and count only those before it.
-    """
-    head = _read_mp3_head(path)
-    place = max(head.find(b"Xing"), head.find(b"Info"))
-    if place < 2 or not head[place + 7 : place + 8] or not head[place + 7] & 1:
-        return 0
-    per_frame = 1152 if head[1] >> 3 & 3 == 3 else 576  # MPEG 1, or 2 and 2.5
-    n_frames = int.from_bytes(head[place + 8 : place + 12], "big")
-    return max(0, n_frames - SPARE_MP3_FRAMES) * per_frame
-
-
-def _read_mp3_head(path: Path) -> bytes:
-    """The first frames of an MP3 file, behind an ID3 tag."""
-    with open(path, "rb") as handle:
-        tag = handle.read(10)
-        n_bytes = 0
-        if tag[:3] == b"ID3":
-            for seven_bits in tag[6:10]:
-                n_bytes = n_bytes << 7 | seven_bits
-        handle.seek(n_bytes + len(tag) if n_bytes else 0)
-        return handle.read(HEAD_BYTES)
 
 
 def find_ogg_fault(path: Path) -> str:

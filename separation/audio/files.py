@@ -16,13 +16,13 @@ except ImportError:  # pragma: no cover
     miniaudio = None
 
 from separation.audio.containers import (
+    HOLDS_MORE,
     TRUNCATED,
-    count_mp3_samples,
     find_ogg_fault,
     holds_more,
     is_cut_off,
-    is_mp3_of_unknown_length,
 )
+from separation.audio.mp3 import find_mp3_fault, is_mp3_of_unknown_length
 from separation.errors import MissingInputError, UserError
 from separation.files import locate_recording
 
@@ -178,14 +178,14 @@ def find_missing_samples(file: soundfile.SoundFile) -> str:
     stated = STATED_SIZE.search(remarks) if "should be" in remarks else None
     if stated and int(stated[2]) < int(stated[1]) < UNKNOWN_SIZE_BYTES:
         return TRUNCATED
-    if file.format == "MP3" and file.frames < count_mp3_samples(Path(file.name)):
-        return TRUNCATED
+    if file.format == "MP3" and (fault := find_mp3_fault(Path(file.name), file.frames)):
+        return fault
     if file.format == "OGG":
         return find_ogg_fault(Path(file.name))
     if file.subtype in PLAIN_SUBTYPES and _contradicts_itself(remarks):
         return "has a header that contradicts itself"
     if holds_more(Path(file.name), file.format):
-        return "states fewer samples than it holds"
+        return HOLDS_MORE
     return TRUNCATED if is_cut_off(Path(file.name), file.format) else ""
 
 

@@ -242,6 +242,8 @@ def _parse_source(columns: Mapping[str, str], number: int, existing: bool) -> So
     n_samples = _parse_count(columns, f"{name}_n_samples")
     if start is not None and n_samples is None:
         raise UserError(f"{name}_start without {name}_n_samples")
+    if n_samples == 0:
+        raise UserError(f"{name}_n_samples=0 holds no samples")
     paths = (path,) if start is None else tuple(path.split(JOINT))
     if not existing:
         _check_inside(f"{name}_path", path, paths)

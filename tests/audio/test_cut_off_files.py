@@ -7,9 +7,9 @@ import pytest
 import soundfile
 
 from separation.audio.clips import open_clip
-from separation.audio.containers import is_mp3_of_unknown_length
 from separation.audio.files import TRUNCATED, read_mono
 from separation.audio.headers import read_header
+from separation.audio.mp3 import is_mp3_of_unknown_length
 from separation.corpora.plugin import Recording
 from separation.corpora.table import scan_recordings
 from separation.errors import UserError
@@ -127,6 +127,36 @@ def test_mp3_that_a_decoder_leaves_half_way(tmp_path):
     path.write_bytes(data[: len(data) // 2] + bytes(len(data) // 2))
     assert read_header(path).fault == "is truncated"
     with pytest.raises(UserError, match=REASONS):
+        read_mono(path)
+
+
+@pytest.mark.parametrize("n_stated", [0, 5, 40])
+def test_mp3_that_holds_more_frames_than_it_states(n_stated, tmp_path):
+    """Its decoder stops at the header's number."""
+    path = write(tmp_path, "MP3")
+    data = path.read_bytes()
+    tag = max(data.find(b"Xing"), data.find(b"Info"))
+    path.write_bytes(data[: tag + 8] + n_stated.to_bytes(4, "big") + data[tag + 12 :])
+    assert read_header(path).fault == "states fewer samples than it holds"
+
+
+def test_mp3_whose_tag_with_the_number_of_frames_is_damaged(tmp_path):
+    """It was taken for a file without one, of which the length is guessed."""
+    path = write(tmp_path, "MP3")
+    path.write_bytes(path.read_bytes().replace(b"Xing", b"Xin\xe7").replace(b"Info", b"Inf\xef"))
+    with pytest.raises(UserError, match="is damaged in the middle"):
+        read_mono(path)
+
+
+@pytest.mark.parametrize("n_stated", [100, 3 * RATE - 1])
+def test_flac_that_holds_more_samples_than_it_states(n_stated, tmp_path):
+    """Its last frame has a number and a length of its own."""
+    path = write(tmp_path, "FLAC")
+    data = path.read_bytes()
+    assert int.from_bytes(data[22:26], "big") == 3 * RATE and not read_header(path).fault
+    path.write_bytes(data[:22] + n_stated.to_bytes(4, "big") + data[26:])
+    assert read_header(path).fault == "states fewer samples than it holds"
+    with pytest.raises(UserError, match="than it holds"):
         read_mono(path)
 
 

@@ -61,6 +61,13 @@ def test_a_column_of_a_table_that_is_off(cells, fault, tmp_path):
     assert faults == [f"line 2: {fault}"]
 
 
+def test_a_piece_without_samples(tmp_path):
+    columns = "source_1_start,source_1_n_samples"
+    (tmp_path / "t.csv").write_text(f"{HEAD},{columns}\nm0,a.wav,1,mono,b.wav,1,5,0\n")
+    _, faults = read_table(tmp_path / "t.csv")
+    assert faults == ["line 2: source_1_n_samples=0 holds no samples"]
+
+
 def test_a_field_that_no_table_has(tmp_path):
     (tmp_path / "t.csv").write_text(f"{HEAD}\n{'x' * 140_000},a.wav,0.5,mono,b.wav,0.5\n")
     with pytest.raises(UserError, match="is not a CSV table"):
