@@ -97,6 +97,12 @@ takes_cpu_torch() {
     "$(grep '^torch==' "$root/requirements.txt")" | grep -q '+cpu'
 }
 
+# A wheel at hand states no hash, so pip would prefer the index's build; what is installed it keeps.
+install_cpu_torch() {
+  awk '/^[a-z]/ { is_torch = /^torch==/ } is_torch' "$root/requirements/hashed.txt" >"$root/.venv/torch.txt"
+  pip_install --no-index --no-deps --require-hashes -r "$root/.venv/torch.txt"
+}
+
 # install_requirements STAMP FILE...: all that the files name, Asteroid, and the project itself.
 install_requirements() {
   local stamp=$1 file options=() bare=()
@@ -104,7 +110,11 @@ install_requirements() {
   for file in "$@"; do options+=(-r "$file"); done
   for file in "${nodeps[@]}"; do bare+=(-r "$file"); done
   if [[ "$1" == */hashed.txt ]]; then
-    takes_cpu_torch || options+=(-r "$root/requirements/hashed-cuda.txt")
+    if takes_cpu_torch; then
+      install_cpu_torch
+    else
+      options+=(-r "$root/requirements/hashed-cuda.txt")
+    fi
     options+=(--require-hashes --only-binary :all:)
   fi
   echo "installing pinned requirements into $root/.venv (once; a minute or a few)"
