@@ -20,7 +20,7 @@ NOT_STATED = {0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}
 MIRRORED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 NIST_HEAD_BYTES = 1024  # of nearly every file, as are these where a header lacks one of them
 NIST_FIELDS = {"sample_count": 0, "channel_count": 1, "sample_n_bytes": 2}
-SPARE_BYTES = 1 << 10
+SPARE_BYTES, PADDING_BYTES = 1 << 10, 16
 TAGS = (b"ID3", b"TAG", b"APETAGEX")
 TRUNCATED, DAMAGED = "is truncated", "is damaged in the middle"
 HOLDS_MORE = "states fewer samples than it holds"
@@ -45,8 +45,8 @@ def is_cut_off(path: Path, container: str) -> bool:
 def holds_more(path: Path, container: str) -> bool:
     """Whether far more bytes lie behind the samples that a header states than belong there.
 
-    Of WAV other chunks and tags may follow; zeros, and about a hundredth of the samples, are let
-    pass. AU and NIST sphere end with their samples.
+    Of WAV other chunks and tags may follow; there a hundredth of the samples is let pass. AU and
+    NIST sphere end with their samples. Zeros may follow everywhere.
 
     Args:
         path: of the file.
@@ -59,10 +59,11 @@ def holds_more(path: Path, container: str) -> bool:
     size = path.stat().st_size
     with open(path, "rb") as handle:
         if container in FIND_END:
-            end = FIND_END[container](handle.read(HEAD_BYTES))
+            end, n_spare = FIND_END[container](handle.read(HEAD_BYTES)), PADDING_BYTES
         else:
             end = _find_end_of_wav(handle, size)
-        if not end or size - end <= SPARE_BYTES + end // 100:
+            n_spare = SPARE_BYTES + end // 100
+        if not end or size - end <= n_spare:
             return False
         handle.seek(end)
         rest = handle.read(HEAD_BYTES)

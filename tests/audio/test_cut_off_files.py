@@ -160,6 +160,15 @@ def test_flac_that_holds_more_samples_than_it_states(n_stated, tmp_path):
         read_mono(path)
 
 
+def test_au_that_states_a_little_less_than_it_holds(tmp_path):
+    """A hundredth of the samples and 1,024 bytes were let pass."""
+    path = write(tmp_path, "AU")
+    data = bytearray(path.read_bytes())
+    data[8:12] = (2 * (3 * RATE - 200)).to_bytes(4, "big")
+    path.write_bytes(data)
+    assert read_header(path).fault == "states fewer samples than it holds"
+
+
 BEHIND = {
     "zeros": bytes(9000),
     "tag": b"ID3\3" + bytes(5000) + b"x" * 9000,
