@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from separation.errors import UserError
 from separation.files import write_whole
+from separation.models.traceable import follow_length
 
 Format = Literal["onnx", "torchscript"]
 TOLERANCE = 1e-4  # of the largest output
@@ -121,7 +122,7 @@ def _import(package: str) -> Any:
 def _write_onnx(model: nn.Module, sample_rate: int, path: Path) -> None:
     onnx = _import("onnx")
     traced, example = _prepare(model, sample_rate)
-    with _quietly(), torch.no_grad():
+    with _quietly(), follow_length(), torch.no_grad():
         n_src = model(example).shape[1]
         try:
             torch.onnx.export(

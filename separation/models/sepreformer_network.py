@@ -90,7 +90,7 @@ class BatchNorm(nn.BatchNorm1d):
     """Batch normalisation of ``(batch, frames, channels)``."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return super().forward(x.flatten(0, 1)).view_as(x)  # a trace keeps shapes as numbers
 
 
 class FeedForward(nn.Module):
