@@ -14,6 +14,11 @@ def has_fast_bf16(device: torch.device) -> bool:
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
+def has_amx() -> bool:
+    """Whether the CPU multiplies bfloat16 matrices in tiles (AMX)."""
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
 def in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: a function computes in float32, whatever the autocast around it.
 

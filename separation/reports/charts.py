@@ -131,11 +131,15 @@ def format_tick(value: float) -> str:
     """A value of an axis, as short as can be.
 
     >>> format_tick(2.0), format_tick(0.0004), format_tick(20000.0), format_tick(-1.5)
-    ('2', '0.0004', '20k', '−1.5')
+    ('2', '4e−4', '20k', '−1.5')
     """
+    text = f"{value:g}"
     if abs(value) >= 10000:
-        return f"{value / 1000:g}k".replace("-", "−")
-    return f"{value:g}".replace("-", "−")
+        text = f"{value / 1000:g}k"
+    elif 0 < abs(value) < 0.001:
+        mantissa, exponent = f"{value:.3e}".split("e")
+        text = f"{float(mantissa):g}e{int(exponent)}"
+    return text.replace("-", "−")
 
 
 def draw_legend(names: Sequence[str]) -> str:

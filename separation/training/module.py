@@ -23,7 +23,7 @@ from separation.models.exported import OnnxModel
 from separation.models.fast.layers import FastForm, make_fast
 from separation.models.fast.time_major import find_obstacle
 from separation.models.inference import Separator
-from separation.models.precision import allow_tf32, has_fast_bf16
+from separation.models.precision import allow_tf32, has_amx, has_fast_bf16
 from separation.models.recompute import keep_buffers
 from separation.models.registry import build_model, find_architecture
 from separation.text import explain_briefly
@@ -85,10 +85,9 @@ class SeparationModule(pl.LightningModule):
             UserError: ``training.precision=bf16``, which the network does not work in.
         """
         norms = self.conf.fused_norm and self.architecture.fused
-        self.layout = self._choose_layout()
         allow_tf32(self.device)
         # uncompiled, btc takes more memory and is not known to be faster
-        layout = self.layout if self.conf.layout == "btc" else "bct"
+        layout = self._choose_layout() if self.conf.layout == "btc" else "bct"
         plain = make_fast(self.model, FastForm(norms=norms, layout=layout))
         self._forms = {"train": self._find_pass(plain), "eval": plain}
         precision = self.conf.precision
@@ -109,6 +108,7 @@ class SeparationModule(pl.LightningModule):
         if obstacle:
             logger.warning("no bf16, which the model does not work in: %s", obstacle)
             self.use_bf16 = False
+        self.layout = layout if self.conf.layout == "btc" else self._choose_layout()
         # a GPU's float32 is as fast, as TF32
         narrow = self.use_bf16 and self.device.type == "cpu"
         self.separator = Separator(self.model, self.device, plain, may_join=norms, bf16=narrow)
@@ -265,9 +265,10 @@ class SeparationModule(pl.LightningModule):
         return "bct" if obstacle else "btc"
 
     def _suits_btc(self) -> bool:
-        """Whether the layout was measured to pay: compiled, on CUDA."""
+        """Whether the layout was measured to pay: compiled, on CUDA or in AMX's bf16."""
         replaces = self.conf.fused_norm and self.conf.fused_depthwise
-        return self.device.type == "cuda" and self.conf.compile != "off" and replaces
+        suits = self.device.type == "cuda" or (self.use_bf16 and has_amx())
+        return suits and self.conf.compile != "off" and replaces
 
     def _writes_gradients(self) -> bool:
         """Whether the compiled form has its gradients written out.
@@ -280,7 +281,7 @@ class SeparationModule(pl.LightningModule):
                 "training.own_gradients=on works in float32 only: set training.precision=fp32, or "
                 "training.layout=btc."
             )
-        pays = self.layout == "btc" if self.device.type == "cuda" else not self.use_bf16
+        pays = self.layout == "btc" or (self.device.type == "cpu" and not self.use_bf16)
         return {"on": True, "off": False, "auto": pays}[self.conf.own_gradients]
 
     def _can_use_graphs(self) -> bool:

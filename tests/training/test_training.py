@@ -29,6 +29,7 @@ from separation.mixtures.dynamic.host import DynamicMixtures, ListedSegments
 from separation.models.asteroid import import_asteroid
 from separation.models.checkpoint.load import load_model
 from separation.training import distributed as distributed_module
+from separation.training import module as training_module
 from separation.training.compiling import can_compile
 from separation.training.data import open_batches, open_dev, open_mixer
 from separation.training.distributed import Distributed, SignalWatch
@@ -318,10 +319,29 @@ def test_layout_and_gradients_that_auto_picks(changes, device, layout, written, 
     assert (module.layout, module._writes_gradients()) == (layout, written)
 
 
-def test_gradients_written_out_in_bf16_need_layout_btc_which_auto_is_not_on_a_cpu():
+@pytest.mark.parametrize(
+    ("has_amx", "changes", "layout", "written"),
+    [
+        (True, {}, "btc", True),
+        (False, {}, "bct", False),
+        (True, {"compile": "off"}, "bct", False),
+        (True, {"own_gradients": "off"}, "btc", False),
+    ],
+)
+def test_auto_in_bf16_on_a_cpu(has_amx, changes, layout, written, monkeypatch):
+    """Layout btc with gradients written out was the fastest in AMX's bfloat16."""
+    monkeypatch.setattr(training_module, "has_amx", lambda: has_amx)
+    conf = make_conf(**({"compile": "auto", "precision": "bf16"} | changes))
+    module = SeparationModule(make_model(conf), conf.training)
+    module.prepare_eager()
+    assert (module.layout, module._writes_gradients()) == (layout, written)
+
+
+def test_gradients_written_out_in_bf16_need_layout_btc(monkeypatch):
+    monkeypatch.setattr(training_module, "has_amx", lambda: False)
     conf = make_conf(own_gradients="on", precision="bf16", compile="auto")
     module = SeparationModule(make_model(conf), conf.training)
-    module.layout, module.use_bf16 = module._choose_layout(), True
+    module.prepare_eager()
     with pytest.raises(UserError, match=r"own_gradients=on.*layout=btc"):
         module._writes_gradients()
 
