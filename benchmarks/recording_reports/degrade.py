@@ -83,6 +83,19 @@ def make_room(rt60_s: float, rng: np.random.Generator) -> np.ndarray:
     return response / np.abs(response).max()
 
 
+def draw_tail(rt60_s: float, rng: np.random.Generator) -> np.ndarray:
+    """Impulse response of a room as statistics have it (Polack 1988): noise that dies away.
+
+    The direct sound is 0 to 4 dB below the rest.
+    """
+    time = np.arange(round(1.2 * rt60_s * RATE)) / RATE
+    tail = rng.standard_normal(len(time)) * np.exp(-3 * np.log(10) / rt60_s * time)
+    tail[: round(0.003 * RATE)] = 0
+    tail /= np.sqrt(np.square(tail).sum())
+    tail[0] = 10 ** (-rng.uniform(0, 4) / 20)
+    return tail
+
+
 def measure_rt60(response: np.ndarray) -> float:
     """Time in s for 60 dB, from the fall from -5 to -25 dB of Schroeder's integral."""
     energy = np.cumsum(np.square(response[::-1]))[::-1]
@@ -93,13 +106,16 @@ def measure_rt60(response: np.ndarray) -> float:
 
 def reverberate(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
     """A signal in a room; the direct sound stays in its place."""
-    direct = int(np.abs(response).argmax())
+    loud = np.abs(response) > 0.5 * np.abs(response).max()
+    direct = int(np.flatnonzero(loud)[0])
     return fftconvolve(signal, response)[direct : direct + len(signal)]
 
 
 def read_music(path: Path, n_samples: int, rng: np.random.Generator) -> np.ndarray:
     """Part of a piece of music at 16 kHz, ``(n_samples,)``."""
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    wide = resample(samples.mean(axis=1), rate, RATE)
-    start = int(rng.integers(max(1, len(wide) - n_samples)))
-    return np.resize(wide[start : start + n_samples], n_samples)
+    with soundfile.SoundFile(path) as file:
+        n_frames = round(n_samples / RATE * file.samplerate) + 1
+        file.seek(int(rng.integers(max(1, file.frames - n_frames))))
+        samples = file.read(n_frames, dtype="float32", always_2d=True)
+        wide = resample(samples.mean(axis=1), file.samplerate, RATE)
+    return np.resize(wide[:n_samples], n_samples)

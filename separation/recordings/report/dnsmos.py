@@ -23,7 +23,7 @@ TO_SCALE = (
     (-0.13166888, 1.60915514, -0.39604546),
     (-0.06766283, 1.11546468, 0.04602535),
 )
-MISSING = "DNSMOS is not measured: speechmos or onnxruntime is not installed"
+INSTALL_QUALITY = f"{INSTALL}; pip install onnxruntime"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def load_quality() -> QualityNetwork | None:
         return None
     except Exception as error:  # onnxruntime has exceptions of its own
         raise UserError(
-            f"{path}: onnxruntime cannot read it ({error}); install both again ({INSTALL})."
+            f"{path}: onnxruntime cannot read it ({error}); install both again ({INSTALL_QUALITY})."
         ) from error
 
 

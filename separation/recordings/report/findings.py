@@ -10,6 +10,7 @@ from separation.models import shipped
 from separation.recordings.report import thresholds
 from separation.recordings.report.assess import Assessment
 from separation.recordings.report.consequences import find_consequence
+from separation.recordings.report.dnsmos import INSTALL_QUALITY
 from separation.recordings.report.suspicions import Span
 from separation.recordings.report.words import Sentences
 from separation.recordings.speech_networks import INSTALL
@@ -138,6 +139,6 @@ def _list_missing(assessed: Assessment) -> Iterator[Note]:
     if not (assessed.has_encoder and assessed.has_detector):
         yield Note(code="no_encoder", kind="note", values={"install": f"`{INSTALL}`"})
     if not assessed.has_quality:
-        yield Note(code="no_quality", kind="note", values={"install": f"`{INSTALL}`"})
+        yield Note(code="no_quality", kind="note", values={"install": f"`{INSTALL_QUALITY}`"})
     if str(assessed.record.measured["model"]).startswith(shipped.NAME):
         yield Note(code="language", kind="note", level=0.0)

@@ -86,14 +86,14 @@ class Homes:
 def list_suspicions(streams: Streams) -> list[Suspicion]:
     """All suspicions of the tracks of a recording, of two tracks or more."""
     alike = measure_alike(streams)
-    if alike is not None and alike > thresholds.ALIKE:
-        spans = join_ticks(find_overlap(streams))
-        return [Suspicion(kind="alike", track=0, spans=spans, value=round(alike, 3))]
     found = [own for k in range(streams.n_src) for own in _suspect_track(streams, k)]
     merged = {own.track for own in found if own.kind == "merge"}
     if streams.n_src == 2 and not merged:
         found += _suspect_swaps(streams)
-    return found + list_leaks(streams)
+    if alike is None or alike <= thresholds.ALIKE:
+        return found + list_leaks(streams)
+    spans = join_ticks(find_overlap(streams))  # each has both there, which leaks would repeat
+    return [Suspicion(kind="alike", track=0, spans=spans, value=round(alike, 3)), *found]
 
 
 def find_clear(streams: Streams) -> np.ndarray:
@@ -133,9 +133,16 @@ def _suspect_track(streams: Streams, track: int) -> list[Suspicion]:
     counts = np.bincount(nearest[clear[track]], minlength=2)
     spans = join_windows(streams, clear[track] & (nearest == counts.argmin()))
     elsewhere = np.delete(clear.sum(axis=1), track).sum()
-    merged = elsewhere < thresholds.MERGED * clear.sum()
+    merged = elsewhere < thresholds.MERGED * clear.sum() and is_alone(streams, track)
     kind: Kind = "merge" if merged else "two_voices"
     return [Suspicion(kind=kind, track=track + 1, spans=spans, value=traits.score)]
+
+
+def is_alone(streams: Streams, track: int) -> bool:
+    """Whether the other tracks are silent in most of what is heard."""
+    others = np.delete(streams.active, track, axis=1).any(axis=1)
+    heard = streams.active.any(axis=1).sum()
+    return bool(others.sum() < thresholds.MERGED_ACTIVE * max(1, heard))
 
 
 def find_homes(streams: Streams) -> Homes | None:

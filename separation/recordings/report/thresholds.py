@@ -7,10 +7,11 @@ they are right for speakers on whom they were not chosen.
 # a track is the clear one of a window: so much louder than the others, for this share of it
 CLEAR_DB, SPOKEN = 6.0, 0.6
 TWO_VOICES, SMALLEST = 0.03, 0.15  # score of a track, share of its smaller cluster
-MERGED = 0.15  # share of the clear windows that the other tracks have, below which it is a merge
+# a merge: the other tracks have less of the clear windows, and are heard in less of the speech
+MERGED, MERGED_ACTIVE = 0.15, 0.4
 LIKELY_ONE = 0.6  # likeness of two voices from which on they are not told apart
 MARGIN, SHORTEST_SWAP_S = 0.05, 1.0
-LEAK_CORRELATION, LEAK_DB, SHORTEST_LEAK_S = 0.4, -20.0, 1.0
+LEAK_CORRELATION, LEAK_DB, SHORTEST_LEAK_S = 0.4, -20.0, 1.5
 ALIKE = 0.5  # correlation of the tracks where both are heard
 
 NARROW_HZ = 5500.0
