@@ -18,6 +18,6 @@ NARROW_HZ = 5500.0
 NOISY_DB = 12.0
 CLIPPED = 1e-4
 REVERBERANT_S, REVERBERANT_SNR_DB = 0.5, 12.0  # decays are the room's only above the noise
-TONES = 0.08
+TONES = 0.2
 UNEQUAL_DB = 10.0
 RT60_BY_DECAY = ((0.40, 0.30), (0.57, 0.62), (0.67, 1.05), (0.70, 1.20))
