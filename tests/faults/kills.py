@@ -1,0 +1,252 @@
+"""Random kills (``kill -9``) of stages and tools: nothing is lost, and nothing differs.
+
+    python -m tests.faults.kills DIR [--kills N] [--seed N] [--only NAME ...]
+
+Each command first runs by itself; then, round after round, it begins from the same folder, is
+killed one to three times at random moments, and is called once more: it must end well, and its
+results must be those of the run without faults. Commands run in forks of this process, whose
+imports are done, so that kills fall into the work.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+import separation.compare.scores
+import separation.recordings.files
+import separation.reports.training_report
+import separation.stages.data
+import separation.stages.model
+import separation.training.loop
+import separation.wav_trees.tree  # noqa: F401 imports that forks need not repeat
+from separation.cli.main import main as call
+from separation.files import hash_file, hash_value
+from separation.stages.table import STAGES
+from tests.conftest import ROOT, make_voice
+from tests.faults.stages import SETTINGS, write_speakers
+from tests.support.small_models import build_small
+
+VOLATILE = {"seconds_taken", "changed_ns", "size", "sha256"}  # of a record: its tracks are compared
+MOST_TRIES = 3  # for a kill that comes while the command is under way
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A command that is killed.
+
+    Attributes:
+        name: of the command, or of a mode of it.
+        words: that call it.
+        results: patterns of its results below the folder.
+    """
+
+    name: str
+    words: list[str]
+    results: tuple[str, ...]
+
+
+@dataclass(kw_only=True)
+class Counts:
+    """What came of a target's kills."""
+
+    killed: int = 0
+    rounds: int = 0
+    lost: int = 0
+    different: int = 0
+
+
+def list_targets(folder: Path, speech: Path) -> list[Target]:
+    """Stages in their order, then what needs them."""
+    own = ["--recipe", "folder/ConvTasNet", "--corpus", f"speech={speech}", "--nj", "1"]
+    own += ["--data", str(folder / "data"), "--exp", str(folder / "exp"), "--device", "cpu"]
+    settings = SETTINGS | {"training.epochs": 2}
+    own += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    tables = ("data/**/corpus.csv", "data/**/metadata/*.csv", "exp/**/best_model.pth")
+    results = (*tables, "exp/**/evaluation/*/*.csv")
+    stages = [Target(name=s.name, words=[s.name, *own], results=results) for s in STAGES]
+    return [*stages, *_list_tools(folder, speech)]
+
+
+def _list_tools(folder: Path, speech: Path) -> list[Target]:
+    out, model = folder / "out", str(folder.parent / "model.pth")
+    table, calls = str(folder.parent / "test.csv"), [str(folder.parent / "calls")]
+    to = ["--out", str(out), "--device", "cpu"]
+    rendered = ["render", table, "--corpus", f"speech={speech}", "--nj", "1", "--out", str(out)]
+    compared = ["compare", "--models", model, "--test-sets", str(folder.parent / "set"), *to]
+    return [
+        Target(name="render", words=rendered, results=("out/**/*.wav", "out/**/*.csv")),
+        Target(
+            name="compare",
+            words=[*compared, "--nj", "1", "--worst", "1"],
+            results=("out/*/*.csv",),
+        ),
+        *(
+            Target(
+                name=f"separate {mode}",
+                words=["separate", *calls, "--model", model, "--mode", mode, *to],
+                results=("out/*.wav", "out/*.rttm", "out/*.json"),
+            )
+            for mode in ("overlap", "conversation", "auto")
+        ),
+    ]
+
+
+def write_inputs(folder: Path) -> Path:
+    """Speakers, a table, a set of mixtures, two calls and a model; returns the speakers' folder."""
+    speech = folder / "speech"
+    write_speakers(speech)
+    build_model(folder / "model.pth")
+    head = "mixture_ID,source_1_path,source_1_gain,source_2_path,source_2_gain"
+    rows = [f"m{k},spk{k}/say0.wav,0.5,spk{k + 1}/say1.wav,0.6" for k in range(5)]
+    (folder / "test.csv").write_text("\n".join([head, *rows]) + "\n")
+    for k in range(4):
+        voices = [make_voice(9 * k + n, 100 + 60 * n, 1.5, 8000) for n in range(2)]
+        for name, samples in (("s1", voices[0]), ("s2", voices[1]), ("mix", sum(voices))):
+            (folder / "set" / name).mkdir(parents=True, exist_ok=True)
+            soundfile.write(folder / "set" / name / f"m{k}.wav", samples, 8000, "FLOAT")
+        (folder / "calls").mkdir(exist_ok=True)
+        if k < 2:
+            samples = np.concatenate([*voices, sum(voices)] * 2)
+            soundfile.write(folder / "calls" / f"call{k}.wav", samples / 2, 8000)
+    return speech
+
+
+def build_model(path: Path) -> None:
+    """A small model of fixed weights."""
+    from separation.models.asteroid import save_model
+
+    torch.manual_seed(0)
+    save_model(build_small("ConvTasNet"), path)
+
+
+def start(words: list[str], log: Path) -> int:
+    """A command in a fork, in a group of processes of its own; returns its number."""
+    child = os.fork()
+    if child:
+        return child
+    code = 70
+    try:
+        os.setsid()
+        handle = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        os.chdir(ROOT)
+        code = call(words)
+    finally:
+        os._exit(code)
+
+
+def run(words: list[str], log: Path) -> int:
+    """Run a command to its end; returns its exit code."""
+    return os.waitstatus_to_exitcode(os.waitpid(start(words, log), 0)[1])
+
+
+def kill(words: list[str], log: Path, after_s: float) -> bool:
+    """Kill a command after some seconds; whether it was under way."""
+    child = start(words, log)
+    time.sleep(after_s)
+    ended, _ = os.waitpid(child, os.WNOHANG)
+    if not ended:
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return not ended
+
+
+def collect(folder: Path, target: Target) -> dict[str, str]:
+    """Results as hashes by their paths; of records without times, of models the weights."""
+    paths = sorted({path for pattern in target.results for path in folder.glob(pattern)})
+    return {str(path.relative_to(folder)): _hash(path) for path in paths}
+
+
+def _hash(path: Path) -> str:
+    if path.suffix == ".pth":
+        weights = torch.load(path, weights_only=True)["state_dict"]
+        return hash_value({name: value.tolist() for name, value in weights.items()})
+    if path.suffix == ".json":
+        return hash_value(_leave_out(json.loads(path.read_text())))
+    return hash_file(path)
+
+
+def _leave_out(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _leave_out(own) for key, own in value.items() if key not in VOLATILE}
+    return [_leave_out(own) for own in value] if isinstance(value, list) else value
+
+
+def try_target(
+    target: Target, folder: Path, n_kills: int, dice: random.Random, say: Callable[[str], None]
+) -> Counts:
+    """Kill a command in rounds until it was killed so often; leaves it done without faults."""
+    before, log = folder.with_name("before"), folder.with_name("log.txt")
+    _copy(folder, before)
+    began = time.monotonic()
+    if code := run(target.words, log):
+        raise RuntimeError(f"{target.name} without faults ended with {code}: {log.read_text()}")
+    took_s, whole, counts = time.monotonic() - began, collect(folder, target), Counts()
+    after = folder.with_name("after")
+    _copy(folder, after)
+    for _ in range(MOST_TRIES * n_kills):
+        if counts.killed >= n_kills:
+            break
+        _copy(before, folder)
+        for _ in range(dice.choice((1, 1, 2, 3))):
+            counts.killed += kill(target.words, log, dice.uniform(0, took_s))
+        counts.rounds += 1
+        if code := run(target.words, log):
+            counts.lost += 1
+            say(f"{target.name}: ended with {code} after a kill: {log.read_text()[-2000:]}")
+        elif (got := collect(folder, target)) != whole:
+            counts.different += 1
+            names = [name for name in got.keys() | whole if got.get(name) != whole.get(name)]
+            say(f"{target.name}: differs: {', '.join(sorted(names))}")
+    _copy(after, folder)
+    return counts
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, symlinks=True)
+
+
+def main() -> int:
+    """Print what came of every command's kills; 1 where anything was lost or differs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kills", type=int, default=15, help="of each command (15)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", default=[], help="of the tools; stages are called")
+    options = parser.parse_args()
+    folder = options.folder.resolve() / "work"
+    speech = write_inputs(folder.parent)
+    folder.mkdir(parents=True, exist_ok=True)
+    total = Counts()
+    for target in list_targets(folder, speech):
+        wanted = not options.only or target.name in options.only
+        dice = random.Random(f"{target.name} {options.seed}")
+        if target.words[0] not in {stage.name for stage in STAGES}:
+            if not wanted:
+                continue
+            shutil.rmtree(folder / "out", ignore_errors=True)
+        counts = try_target(target, folder, options.kills * wanted, dice, print)
+        for name in vars(total):
+            setattr(total, name, getattr(total, name) + getattr(counts, name))
+        print(f"{target.name}: {counts}", flush=True)
+    print(f"all: {total}")
+    return int(bool(total.lost or total.different or not total.killed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
