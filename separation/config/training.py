@@ -31,6 +31,7 @@ Logger = Literal["tensorboard", "wandb", "mlflow"]
 Switch = Literal["auto", "on", "off"]
 Decay = Annotated[float, Bounds(at_least=0, below=1)]
 Speed = Annotated[float, Bounds(at_least=0.5, at_most=2)]
+Gain = Annotated[float, Bounds(at_least=0, at_most=30, unit="dB")]
 Segment = Annotated[float, Bounds(above=0, limit=3600, unit="s")]
 Batch = Annotated[int, Bounds(above=0, limit=100_000)]
 LearningRate = Annotated[float, Bounds(above=0, limit=100)]
@@ -50,6 +51,8 @@ class TrainingConf:
     random_crop: bool
     speed_min: Speed
     speed_max: Speed
+    speaker_weight: Share = 0.0
+    equalize_db: Gain = 0.0
     segment_s: Segment
     batch_size: Batch
     micro_batch: Count

@@ -165,6 +165,11 @@ class PackedAudio:
         return type(self), (self.folder, self.speakers)
 
     @property
+    def sample_rate(self) -> int:
+        """Of the packed samples, Hz; a pack for training has one."""
+        return self.utterances[0][0].sample_rate
+
+    @property
     def n_utterances(self) -> int:
         return sum(map(len, self.utterances))
 

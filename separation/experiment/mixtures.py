@@ -79,7 +79,16 @@ def open_training(experiment: Experiment) -> DynamicMixtures | ListedSegments:
     if experiment.noisy:
         noise = _open_pack(read_usable_noise(experiment), packed / "noise")
     speeds = (conf.training.speed_min, conf.training.speed_max)
-    return DynamicMixtures(speech, n_samples, conf.mixtures, conf.training.seed, noise, speeds)
+    return DynamicMixtures(
+        speech,
+        n_samples,
+        conf.mixtures,
+        conf.training.seed,
+        noise,
+        speeds,
+        speaker_weight=conf.training.speaker_weight,
+        equalize_db=conf.training.equalize_db,
+    )
 
 
 def _open_pack(rows: list[Utterance], folder: Path) -> PackedAudio:

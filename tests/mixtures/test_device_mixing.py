@@ -15,6 +15,7 @@ from separation.errors import UserError
 from separation.files import format_rows
 from separation.mixtures.dynamic.device import DeviceMixer, run_ahead
 from separation.mixtures.dynamic.device_speed import BLOCK, SpeedChanger, measure_weights
+from separation.mixtures.dynamic.equalizer import N_BANDS, equalize
 from separation.mixtures.dynamic.host import DynamicMixtures
 from separation.mixtures.dynamic.plans import Piece
 from separation.mixtures.dynamic.sample_store import DeviceStore, HostStore, choose_store
@@ -62,9 +63,10 @@ def noise(tmp_path_factory):
     return write_pack(tmp_path_factory.mktemp("noise") / "pack", 2, [5000, 30000], 1)
 
 
-def make_mixtures(audio, noise=None, speeds=(1.0, 1.0), **changes):
-    conf = load_conf(ROOT, "mini/ConvTasNet", []).mixtures
-    return DynamicMixtures(audio, N_SAMPLES, dataclasses.replace(conf, **changes), 3, noise, speeds)
+def make_mixtures(audio, noise=None, speeds=(1.0, 1.0), weight=0.0, equalize_db=0.0, **changes):
+    conf = dataclasses.replace(load_conf(ROOT, "mini/ConvTasNet", []).mixtures, **changes)
+    voices = {"speaker_weight": weight, "equalize_db": equalize_db}
+    return DynamicMixtures(audio, N_SAMPLES, conf, 3, noise, speeds, **voices)
 
 
 def assert_equal_items(mixer, mixtures, batch, items):
@@ -89,6 +91,45 @@ def test_batches_equal_the_items(audio, noise, n_src, noisy, speeds, level_by, k
     )
     mixer = DeviceMixer(mixtures, 8, CPU, keep=keep)
     assert_equal_items(mixer, mixtures, 40, range(320, 328))
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("speeds", [(1.0, 1.0), (0.9, 1.1)])
+def test_equalized_batches_equal_the_items(audio, noise, noisy, speeds):
+    mixtures = make_mixtures(
+        audio, noise if noisy else None, speeds, 0.5, 12.0, train_level_by="difference"
+    )
+    assert_equal_items(DeviceMixer(mixtures, 8, CPU), mixtures, 2, range(16, 24))
+    plain = make_mixtures(audio, noise if noisy else None, speeds, 0.5, 0.0)
+    assert not torch.allclose(plain[16][1], mixtures[16][1], atol=1e-4)
+
+
+def test_an_equalizer_has_its_curve_and_keeps_the_power():
+    signals = torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
+    curves = torch.tensor([[0.0] * N_BANDS, [6.0, 6.0, 6.0, -6.0, -6.0, -6.0, -6.0]])
+    found = equalize(signals, curves, 8000)
+    assert torch.allclose(found[0], signals[0], atol=1e-5)
+    assert torch.allclose(found.square().sum(-1), signals.square().sum(-1), rtol=1e-5)
+    gains = (torch.fft.rfft(found[1]).abs() / torch.fft.rfft(signals[1]).abs())[1:-1]
+    # bin k is k Hz; the third band lies at 541 Hz, the fourth at 1114 Hz: 12 dB between them
+    assert torch.allclose(gains[10] / gains[3000], torch.tensor(10 ** (12 / 20)), rtol=1e-3)
+    assert gains[:530].std() < 1e-3 and gains[1200:].std() < 1e-3
+    assert torch.equal(equalize(torch.zeros(1, 80), curves[1:], 8000), torch.zeros(1, 80))
+
+
+def test_speakers_are_drawn_by_their_speech(tmp_path):
+    """Four times the speech, four times as often the first of a pair; of its square root, twice."""
+    folder = tmp_path / "pack"
+    long = write_pack(folder, 2, [8000], 0)
+    index = folder / "s1.csv"
+    index.write_text(index.read_text().replace("8000", "2000", 1))
+    samples = np.fromfile(folder / "s1.i16", "<i2")[:2000]
+    samples.tofile(folder / "s1.i16")
+    audio = type(long)(folder, long.speakers)
+    for weight, share in ((1.0, 0.8), (0.5, 2 / 3), (0.0, 0.5)):
+        plans = make_mixtures(audio, weight=weight).plans
+        firsts = [plans.plan(item).sources[0].pieces[0].speaker for item in range(2000)]
+        assert abs(firsts.count(0) / 2000 - share) < 0.04
 
 
 def test_the_cases_meant_do_occur(audio):

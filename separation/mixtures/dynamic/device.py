@@ -13,6 +13,7 @@ import torch
 from separation.corpora.pack import PackedAudio
 from separation.errors import UserError
 from separation.mixtures.dynamic.device_speed import SpeedChanger
+from separation.mixtures.dynamic.equalizer import N_BANDS, equalize
 from separation.mixtures.dynamic.host import DynamicMixtures
 from separation.mixtures.dynamic.plans import ItemPlan, PartPlan
 from separation.mixtures.dynamic.sample_store import LEAVE_FREE, choose_store
@@ -33,12 +34,13 @@ class BatchPlan(NamedTuple):
     gains: torch.Tensor  # float32 (n_pieces,), on 16-bit samples
     signals: torch.Tensor  # int64 (3, n_signals): first sample, length, speed
     level_factors: torch.Tensor  # float32 (batch, n_src): amplitudes after equal power; or empty
+    curves_db: torch.Tensor  # float32 (batch * n_src, bands) of the equalizers; or empty
     samples: torch.Tensor  # int16: the pieces themselves; empty where the store is on the device
     n_samples: int  # of all pieces, known here so that the device is never waited for
 
     def to(self, device: torch.device) -> "BatchPlan":
         """The same plan there, without waiting for the copies."""
-        names = ("pieces", "gains", "signals", "level_factors", "samples")
+        names = ("pieces", "gains", "signals", "level_factors", "curves_db", "samples")
         moved = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
         return self._replace(**moved)
 
@@ -124,6 +126,7 @@ class DeviceMixer:
             self._pin(gains),
             self._pin(self._place_signals(signals + noises)),
             self._pin(_find_factors(plans)),
+            self._pin(_find_curves(signals)),
             samples,
             n_samples,
         )
@@ -148,6 +151,9 @@ class DeviceMixer:
         n_src, n_samples = self.mixtures.conf.n_src, self.mixtures.n_samples
         n_items = len(signals) // (n_src + (self.mixtures.noise is not None))
         sources = signals[: n_items * n_src].view(n_items, n_src, n_samples)
+        if plan.curves_db.numel():
+            rate = self.mixtures.audio.sample_rate
+            sources = equalize(sources.flatten(0, 1), plan.curves_db, rate).view_as(sources)
         if plan.level_factors.numel():
             sources = sources * _balance(sources, plan.level_factors)
         # Added one after the other, as DynamicMixtures does: a sum has an order of its own.
@@ -211,6 +217,12 @@ def _find_factors(plans: list[ItemPlan]) -> np.ndarray:
     if differences.shape[1] == 1:
         return np.empty((0, 0), np.float32)
     return (10 ** (-differences / 20)).astype(np.float32)
+
+
+def _find_curves(sources: list[PartPlan]) -> np.ndarray:
+    """Gains of the sources' equalizers, dB; empty: there are none."""
+    curves = [source.curve_db for source in sources if source.curve_db]
+    return np.array(curves, np.float32).reshape(-1, N_BANDS)
 
 
 def _balance(sources: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:

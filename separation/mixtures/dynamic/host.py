@@ -8,6 +8,7 @@ from separation.audio.resample import resample_fast
 from separation.config.schema import MixturesConf
 from separation.corpora.pack import PackedAudio
 from separation.mixtures.dataset import MixtureDataset
+from separation.mixtures.dynamic.equalizer import equalize
 from separation.mixtures.dynamic.plans import MAX_REDRAWS, ItemPlan, MixturePlans, PartPlan
 from separation.mixtures.rng import make_generator
 
@@ -30,6 +31,8 @@ class DynamicMixtures(Dataset):
         seed: of all items.
         noise: packed noises, added to the mixture but no source.
         speeds: slowest and fastest, in steps of a hundredth; each source is played at its own.
+        speaker_weight: 0: all speakers are drawn alike often; 1: by the length of their speech.
+        equalize_db: most that each source's own random equalizer changes a band; 0: none.
     """
 
     def __init__(
@@ -40,12 +43,24 @@ class DynamicMixtures(Dataset):
         seed: int,
         noise: PackedAudio | None = None,
         speeds: tuple[float, float] = (1.0, 1.0),
+        *,
+        speaker_weight: float = 0.0,
+        equalize_db: float = 0.0,
     ) -> None:
         self.audio = audio
         self.noise = noise
         self.n_samples = n_samples
         self.conf = conf
-        self.plans = MixturePlans(audio, n_samples, conf, seed, noise, speeds)
+        self.plans = MixturePlans(
+            audio,
+            n_samples,
+            conf,
+            seed,
+            noise,
+            speeds,
+            speaker_weight=speaker_weight,
+            equalize_db=equalize_db,
+        )
         self.n_epoch = audio.n_utterances // conf.n_src
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,6 +82,8 @@ class DynamicMixtures(Dataset):
         parts = np.empty((n_src + (plan.noise is not None), self.n_samples), np.float32)
         for part, source in zip(parts, plan.sources, strict=False):
             _play(part, source, self.audio)
+        if plan.sources[0].curve_db:
+            self._equalize(parts[:n_src], plan)
         bound = sum(source.peak_bound for source in plan.sources)
         if plan.differences_db:
             bound = _set_differences(parts[:n_src], plan.differences_db)
@@ -80,6 +97,11 @@ class DynamicMixtures(Dataset):
         if bound > self.conf.peak_max:  # else it cannot be too loud
             self._limit(mixture, parts)
         return mixture, parts
+
+    def _equalize(self, sources: np.ndarray, plan: ItemPlan) -> None:
+        curves = torch.tensor([source.curve_db for source in plan.sources])
+        rate = self.audio.sample_rate
+        sources[:] = equalize(torch.from_numpy(sources), curves, rate).numpy()
 
     def _limit(self, mixture: np.ndarray, parts: np.ndarray) -> None:
         peak = max(float(mixture.max()), -float(mixture.min()))

@@ -3,6 +3,7 @@
 A crop of an utterance that holds no speech is drawn anew.
 """
 
+import bisect
 import itertools
 import logging
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import numpy as np
 
 from separation.config.schema import MixturesConf
 from separation.corpora.pack import PackedAudio
+from separation.mixtures.dynamic.equalizer import draw_curve
 from separation.mixtures.rng import make_generator
 
 OVERSHOOT = 1.5  # resampling may raise a peak by less than this
@@ -31,11 +33,12 @@ class Piece(NamedTuple):
 
 
 class PartPlan(NamedTuple):
-    """One signal of a mixture: pieces one after the other, played at a speed."""
+    """One signal of a mixture: pieces one after the other, played at a speed, equalized."""
 
     speed: int  # hundredths
     peak_bound: float
     pieces: list[Piece]
+    curve_db: tuple[float, ...] = ()  # see separation.mixtures.dynamic.equalizer; empty: none
 
 
 class ItemPlan(NamedTuple):
@@ -56,6 +59,8 @@ class MixturePlans:
         seed: of all items.
         noise: packed noises.
         speeds: slowest and fastest, in steps of a hundredth.
+        speaker_weight: speakers are drawn by the length of their speech to this power.
+        equalize_db: most that a source's equalizer changes a band; 0: no equalizers.
     """
 
     def __init__(
@@ -66,14 +71,19 @@ class MixturePlans:
         seed: int,
         noise: PackedAudio | None = None,
         speeds: tuple[float, float] = (1.0, 1.0),
+        *,
+        speaker_weight: float = 0.0,
+        equalize_db: float = 0.0,
     ) -> None:
         self.n_samples = n_samples
         self.conf = conf
         self.speeds = (round(100 * speeds[0]), round(100 * speeds[1]))
+        self.equalize_db = equalize_db
         self.numbers = ItemNumbers(seed)
         self.n_redrawn = 0
         self._audio = audio
         self._rows = _list_rows(audio)
+        self._ends = _sum_weights(audio, speaker_weight) if speaker_weight else []
         self._noise_rows = _list_rows(noise) if noise else []
         self._levels = (conf.loudness_min_lufs, conf.loudness_max_lufs)
         self._noise_levels = (conf.noise_loudness_min_lufs, conf.noise_loudness_max_lufs)
@@ -82,7 +92,11 @@ class MixturePlans:
         """The plan of item ``index``."""
         numbers = self.numbers.of_item(index)
         take = numbers.__next__
-        team = draw_different(numbers, len(self._rows), self.conf.n_src)
+        n_src = self.conf.n_src
+        if self._ends:
+            team = draw_weighted(numbers, self._ends, n_src)
+        else:
+            team = draw_different(numbers, len(self._rows), n_src)
         sources = [self._plan_source(take, speaker) for speaker in team]
         differences = self._draw_differences(take)
         noise = None
@@ -94,6 +108,14 @@ class MixturePlans:
         return ItemPlan(sources, differences, noise)
 
     def _plan_source(self, take: Callable[[], float], speaker: int) -> PartPlan:
+        part = self._plan_at_a_speed(take, speaker)
+        if not self.equalize_db:
+            return part
+        highest = 10 ** (2 * self.equalize_db / 20)  # a band raised, the others lowered
+        curve_db = draw_curve(take, self.equalize_db)
+        return part._replace(curve_db=curve_db, peak_bound=part.peak_bound * highest)
+
+    def _plan_at_a_speed(self, take: Callable[[], float], speaker: int) -> PartPlan:
         low, high = self.speeds
         if low == high == 100:
             return PartPlan(100, *self._plan_speech(take, speaker, self.n_samples))
@@ -133,6 +155,12 @@ def _list_rows(audio: PackedAudio) -> list[list[tuple[int, float, float]]]:
     return [
         [(row.n_samples, row.loudness_lufs, row.peak) for row in rows] for rows in audio.utterances
     ]
+
+
+def _sum_weights(audio: PackedAudio, power: float) -> list[float]:
+    """Where each speaker's share ends, of all speakers laid end to end."""
+    lengths = [sum(row.n_samples for row in rows) for rows in audio.utterances]
+    return list(itertools.accumulate(float(length) ** power for length in lengths))
 
 
 def _plan_pieces(
@@ -199,4 +227,23 @@ def draw_different(numbers: Iterator[float], n: int, count: int) -> list[int]:
         for other in sorted(chosen):
             number += number >= other
         chosen.append(number)
+    return chosen
+
+
+def draw_weighted(numbers: Iterator[float], ends: list[float], count: int) -> list[int]:
+    """``count`` different places, each as likely as its share is long.
+
+    Args:
+        numbers: in [0, 1).
+        ends: where each share ends, rising.
+        count: at most ``len(ends)``.
+
+    >>> draw_weighted(iter([0.5, 0.6, 0.99]), [1.0, 9.0, 10.0], 2)
+    [1, 2]
+    """
+    chosen: list[int] = []
+    while len(chosen) < count:
+        place = min(bisect.bisect_right(ends, next(numbers) * ends[-1]), len(ends) - 1)
+        if place not in chosen:
+            chosen.append(place)
     return chosen
