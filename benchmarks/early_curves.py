@@ -91,29 +91,27 @@ def train(name: str, args: argparse.Namespace) -> None:
 
 
 def interpolate(points: list[Point], by: str, place: float) -> float | None:
-    """The score at a step or minute, on the line between two points; None beyond the last."""
-    before: Any = {"step": 0, "minutes": 0.0, "dev_si_sdri": 0.0}
-    for point in points:
-        after: Any = point
-        if after[by] >= place:
-            share = (place - before[by]) / (after[by] - before[by])
-            gain = after["dev_si_sdri"] - before["dev_si_sdri"]
-            return before["dev_si_sdri"] + share * gain
-        before = after
+    """The score at a step or minute, on the line between two points; None beyond them."""
+    values: list[Any] = list(points)
+    for before, after in zip([values[0], *values], values, strict=False):
+        if before[by] <= place <= after[by]:
+            share = (place - before[by]) / max(after[by] - before[by], 1e-9)
+            return before["dev_si_sdri"] + share * (after["dev_si_sdri"] - before["dev_si_sdri"])
     return None
 
 
 def choose_places(curves: dict[str, list[Point]], by: str) -> list[float]:
-    """A quarter, a half and the whole of what all models have, and the last end."""
-    ends = sorted(float(points[-1][by]) for points in curves.values())  # type: ignore[literal-required]
-    return [*(ends[0] * share for share in (0.25, 0.5, 1.0)), ends[-1]]
+    """The first model's last three points, and the last end of all."""
+    first: list[Any] = list(next(iter(curves.values())))
+    ends: list[Any] = [points[-1] for points in curves.values()]
+    return sorted({*(point[by] for point in first[-3:]), max(end[by] for end in ends)})
 
 
 def format_table(curves: dict[str, list[Point]], by: str) -> str:
     """Markdown: dev SI-SDRi at equal steps, or at equal minutes."""
     places = choose_places(curves, by)
     heads = [f"{place:.0f} steps" if by == "step" else f"{place:.1f} min" for place in places]
-    lines = [f"| dev SI-SDRi in dB after | {' | '.join(heads)} |", "|---" * 5 + "|"]
+    lines = [f"| dev SI-SDRi in dB after | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
     for name, points in curves.items():
         scores = [interpolate(points, by, place) for place in places]
         cells = [f"{score:.2f}" if score is not None else "–" for score in scores]
@@ -132,10 +130,11 @@ def plot_curves(curves: dict[str, list[Point]], path: Path) -> None:
     for axis, by, label in zip(axes, ("step", "minutes"), ("steps", "CPU minutes"), strict=True):
         for name, points in curves.items():
             values: Any = points
-            x = [0, *(point[by] for point in values)]
-            axis.plot(x, [0, *(p["dev_si_sdri"] for p in values)], marker="o", ms=3, label=name)
+            x = [point[by] for point in values]
+            axis.plot(x, [p["dev_si_sdri"] for p in values], marker="o", ms=3, label=name)
         axis.set_xlabel(label)
         axis.grid(alpha=0.3)
+        axis.set_xscale("log")
     axes[0].set_ylabel("dev SI-SDRi (dB)")
     axes[1].legend()
     figure.savefig(path, dpi=100)

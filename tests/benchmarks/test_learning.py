@@ -48,14 +48,11 @@ def test_a_score_is_the_gain_over_the_mixture():
 
 
 def test_curves_are_compared_at_equal_steps_and_minutes():
-    assert interpolate(A, "step", 12.5) == 0.5 and interpolate(A, "minutes", 1.5) == 2.0
-    assert interpolate(A, "step", 51) is None
+    assert interpolate(A, "step", 37.5) == 2.0 and interpolate(A, "minutes", 1.0) == 1.0
+    assert interpolate(A, "step", 51) is None and interpolate(A, "step", 24) is None
     table = format_table({"one": A, "other": B}, "step").splitlines()
-    assert table[0].endswith("| 12 steps | 25 steps | 50 steps | 100 steps |")
-    assert table[2:] == [
-        "| one | 0.50 | 1.00 | 3.00 | – |",
-        "| other | 0.50 | 1.00 | 2.00 | 4.00 |",
-    ]
+    assert table[0].endswith("| 25 steps | 50 steps | 100 steps |")
+    assert table[2:] == ["| one | 1.00 | 3.00 | – |", "| other | – | – | 4.00 |"]
 
 
 def test_the_page_holds_the_curves_of_the_repository():
