@@ -2,8 +2,9 @@
 
     bash run.sh --recipe folder/ConvTasNet --corpus speech=DIR --stop-stage 3
     OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.quality --corpus speech=DIR     # a CPU's bf16
-    .venv/bin/python -m benchmarks.quality --corpus speech=DIR --reference stock --forms ours \\
-        --device cuda --batch 24 --segment 3 --steps 400                             # a GPU
+    .venv/bin/python -m benchmarks.quality --reference stock --forms ours --device cuda --batch 24
+
+The last, for a GPU, with --corpus, --segment 3 and --steps 400 too.
 
 The small configuration: three seeds of the reference, which give its spread, and then each form. A
 seed gives weights and mixtures. Loss: mean of the last tenth of the steps, each on mixtures that
