@@ -16,15 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.conversations.cases import Case, separate_case
+from benchmarks.conversations.cases import CPU, Case, prepare_case
 from benchmarks.conversations.recordings import draw_recordings
 from benchmarks.conversations.run import read_whole
 from benchmarks.conversations.score import score_tracks
 from benchmarks.machine import find_commit
 from separation.files import write_json
 from separation.models.checkpoint.load import open_model
-from separation.recordings.activity import survey
-from separation.recordings.arrangement import arrange_evidence, keep_outputs
+from separation.recordings.arrangement import keep_outputs
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "voice_counts.json"
@@ -32,16 +31,15 @@ COUNTS = {"none": 10, "one": 60, "overlapped": 12, "three": 12}
 SEED = 60
 
 
-def describe_case(case: Case, kind: str) -> dict[str, Any]:
+def describe_case(case: Case, kind: str, model: torch.nn.Module) -> dict[str, Any]:
     """What was said of a recording, and how its tracks are."""
-    surveyed = survey(case.stored)
-    arranged = arrange_evidence(case.stored, surveyed, case.evidence, "auto")
+    arranged = case.arrange(case.store("ours"), model)
     tracks = read_whole(arranged.tracks, arranged.survey.factors)
-    mixture = case.stored.read_mixture(0, case.stored.n_samples)
+    mixture = case.mixture
     row: dict[str, Any] = {
         "kind": kind,
         "speakers": case.names,
-        "duration_s": round(len(mixture) / case.stored.rate, 1),
+        "duration_s": round(len(mixture) / case.rate, 1),
         "said": arranged.count.n_voices if arranged.count else None,
         "known": bool(arranged.count and arranged.count.is_known),
         "way": arranged.way,
@@ -49,10 +47,12 @@ def describe_case(case: Case, kind: str) -> dict[str, Any]:
         "inverted": bool((tracks @ mixture < 0).any()),
     }
     if kind == "overlapped":
-        outputs = keep_outputs(case.stored, surveyed, None)
+        stored = case.store("today")
+        stored.separate(model, CPU, "today")
+        outputs = keep_outputs(stored, None)
         today = read_whole(outputs.tracks, outputs.survey.factors)
         for name, signals in (("ours", tracks), ("today", today)):
-            score = score_tracks(case.sources, signals, case.stored.rate)
+            score = score_tracks(case.sources, signals, case.rate)
             row[f"si_sdr_{name}"] = round(statistics.mean(score.si_sdr), 2)
     return row
 
@@ -80,21 +80,18 @@ def main() -> None:
     parser.add_argument("--metadata", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=ROOT / "exp" / "conversations" / "counts")
     parser.add_argument("--split", default="test")
-    parser.add_argument("--only-separate", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = open_model("shipped").model
     rows = []
     for recording in draw_recordings(args.speech, args.metadata, args.split, COUNTS, SEED):
         work = args.work / recording.name
-        case = separate_case(recording.conversation, model, work)
-        print(recording.name, flush=True)
-        if not args.only_separate:
-            rows.append(describe_case(case, recording.kind))
-    if rows:
-        summary = summarise(rows)
-        write_json(RESULT, {"commit": find_commit(), "summary": summary, "recordings": rows})
-        print(summary)
+        case = prepare_case(recording.conversation, int(model.sample_rate), work)
+        rows.append(describe_case(case, recording.kind, model))
+        print(recording.name, rows[-1]["said"], rows[-1]["way"], flush=True)
+    summary = summarise(rows)
+    write_json(RESULT, {"commit": find_commit(), "summary": summary, "recordings": rows})
+    print(summary)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def make_silence(rng: np.random.Generator, n_samples: int) -> np.ndarray:
 NOISES = (make_coloured_noise, make_hum, make_chords, make_beats, make_silence)
 
 
-def _draw_one(speakers: list[Speaker], rng: np.random.Generator, number: int) -> Conversation:
+def draw_one(speakers: list[Speaker], rng: np.random.Generator, number: int) -> Conversation:
     """20 to 60 s of one speaker, with pauses; those with little to say speak for 8 to 12 s."""
     speaker = speakers[number % len(speakers)]
     if len(speaker.paths) > 5:
@@ -127,9 +127,7 @@ def _draw_three(speakers: list[Speaker], rng: np.random.Generator, _: int) -> Co
     return draw_conversation(chosen, rng, (1.5, 3))
 
 
-def _draw_overlapped(
-    speakers: list[Speaker], rng: np.random.Generator, number: int
-) -> Conversation:
+def draw_overlapped(speakers: list[Speaker], rng: np.random.Generator, number: int) -> Conversation:
     """Two at once all the time, for 4 to 12 s, or for 30 s."""
     pair = draw_pairs(speakers, 1 + number % 2, rng)[-1]
     n_samples = round((30 if number % 4 == 3 else rng.uniform(4, 12)) * RATE)
@@ -143,8 +141,8 @@ def _wrap(names: tuple[str, ...], sources: np.ndarray) -> Conversation:
 
 DRAWS = {
     "none": _draw_none,
-    "one": _draw_one,
+    "one": draw_one,
     "two": _draw_two,
-    "overlapped": _draw_overlapped,
+    "overlapped": draw_overlapped,
     "three": _draw_three,
 }

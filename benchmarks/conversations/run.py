@@ -4,10 +4,11 @@
 
 Forty conversations of two of the test speakers, every second one of two women or two men, through
 
-- ``today``: the model's outputs in chunks, ordered by the chunks' overlap (``--mode overlap``);
+- ``today``: the model's outputs in chunks, ordered by the chunks' overlap: ``--mode overlap``, and
+  all that ``separate`` did until commit 6512e18;
 - ``overlap-add``: Asteroid's LambdaOverlapAdd over the same model, windows of 4 s, hops of 2 s;
 - ``ours``: ``separate`` as it is (``--mode auto``);
-- ``oracle``: the same, where the model's outputs are the sources, in another order in each chunk.
+- ``oracle``: the same, where the model's outputs are the sources, in another order at each call.
 
 Everything is kept in --work, so a call that is cut goes on. Writes
 benchmarks/results/conversations.json.
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.conversations.cases import CPU, Case, read_evidence, separate_case, store_oracle
+from benchmarks.conversations.cases import CPU, Case, OracleEstimates, prepare_case
 from benchmarks.conversations.draw import draw_conversation, draw_pairs
 from benchmarks.conversations.score import TrackScore, score_tracks
 from benchmarks.conversations.speech import list_speakers
@@ -32,8 +33,8 @@ from separation.files import read_json, write_json
 from separation.models.checkpoint.load import open_model
 from separation.models.inference import Separator, match_level
 from separation.models.precision import has_fast_bf16
-from separation.recordings.activity import Blocks, survey
-from separation.recordings.arrangement import Arrangement, arrange_evidence
+from separation.recordings.activity import Blocks
+from separation.recordings.arrangement import Arrangement, keep_outputs
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "conversations.json"
@@ -92,7 +93,7 @@ def score_case(
     row: dict[str, Any] = {
         "speakers": case.names,
         "same_sex": case.names[0][-1] == case.names[1][-1],
-        "duration_s": round(case.sources.shape[1] / case.stored.rate, 1),
+        "duration_s": round(case.sources.shape[1] / case.rate, 1),
         "overlapped": round(case.overlapped, 3),
         "ways": {},
     }
@@ -109,20 +110,23 @@ def score_way(
     way: str, case: Case, number: int, work: Path, model: torch.nn.Module
 ) -> dict[str, Any]:
     """One way's score of one conversation."""
-    rate, seconds = case.stored.rate, case.sources.shape[1] / case.stored.rate
+    seconds = case.sources.shape[1] / case.rate
     if way == "overlap-add":
-        tracks = overlap_add(model, case.stored.read_mixture(0, case.stored.n_samples), rate)
-        return describe_score(score_tracks(case.sources, tracks, rate), None, seconds)
+        tracks = overlap_add(model, case.mixture, case.rate)
+        return describe_score(score_tracks(case.sources, tracks, case.rate), None, seconds)
+    stored = case.store(way)
     if way == "today":
-        outputs = read_whole(case.stored, survey(case.stored).factors)
-        return describe_score(score_tracks(case.sources, outputs, rate), None, seconds)
-    stored, evidence = case.stored, case.evidence
+        stored.separate(model, CPU, way)
+        outputs = keep_outputs(stored, None)
+        tracks = read_whole(outputs.tracks, outputs.survey.factors)
+        return describe_score(score_tracks(case.sources, tracks, case.rate), None, seconds)
     if way == "oracle":
-        stored = store_oracle(case, np.random.default_rng([SEED, number]))
-        evidence = read_evidence(stored, work / "wide.f32", work / "oracle.pkl")
-    arranged = arrange_evidence(stored, survey(stored), evidence, "auto")
+        stored = OracleEstimates(
+            **vars(stored), sources=case.sources, rng=np.random.default_rng([SEED, number])
+        )
+    arranged = case.arrange(stored, model)
     tracks = read_whole(arranged.tracks, arranged.survey.factors)
-    return describe_score(score_tracks(case.sources, tracks, rate), arranged, seconds)
+    return describe_score(score_tracks(case.sources, tracks, case.rate), arranged, seconds)
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -169,7 +173,7 @@ def main() -> None:
         minutes = 3 + 7 * rng.random() ** 3  # long ones are rarer
         conversation = draw_conversation(pair, rng, (minutes, minutes))
         work = args.work / f"{number:02d}"
-        case = separate_case(conversation, model, work)
+        case = prepare_case(conversation, int(model.sample_rate), work)
         rows.append(score_case(case, number, work, model, args.ways))
         print(number, *case.names, flush=True)
     if args.ways:

@@ -1,9 +1,11 @@
 """How tracks are made of a recording and a model's outputs: by voices, or as the outputs are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from separation.recordings.activity import (
     FRAME_S,
@@ -14,7 +16,7 @@ from separation.recordings.activity import (
     survey,
 )
 from separation.recordings.chunks import StoredEstimates
-from separation.recordings.evidence import SPEECH, TICK_S, Evidence, gather_evidence
+from separation.recordings.evidence import SPEECH, Evidence, gather_evidence
 from separation.recordings.mixdown import (
     Mixdown,
     decide_speech,
@@ -22,8 +24,9 @@ from separation.recordings.mixdown import (
     make_gains,
     measure_products,
 )
-from separation.recordings.speech_networks import INSTALL, load_detector, load_encoder
-from separation.recordings.turns import find_turns
+from separation.recordings.speech_networks import INSTALL, TICK_S, load_detector, load_encoder
+from separation.recordings.stretches import OrderCues, cut_parts, find_stretches, order_outputs
+from separation.recordings.turns import FIRST, Turns, find_turns, load_turns
 from separation.recordings.voice_count import Count, count_voices
 
 # of conversations and overlapped mixtures of training and development speakers
@@ -73,53 +76,118 @@ def explain_mode(mode: str, n_src: int) -> str:
     )
 
 
-def arrange(stored: StoredEstimates, wide: Path, mode: str) -> Arrangement:
-    """Decide how tracks are made.
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is heard in a recording, and what therefore has to be separated.
+
+    Attributes:
+        way: as of :class:`Arrangement`.
+        count: of the voices; None: they were not counted.
+        evidence: None in mode ``overlap``.
+        turns: who speaks when, likewise.
+        stretches: ticks in which both do; only they are separated in a conversation.
+    """
+
+    way: str
+    count: Count | None = None
+    evidence: Evidence | None = None
+    turns: Turns | None = None
+    stretches: list[tuple[int, int]] = field(default_factory=list)
+
+
+def plan_tracks(wide: Path, mode: str) -> Plan:
+    """Listen to a recording, and decide how tracks are made.
 
     Args:
-        stored: recording and estimates.
         wide: raw float32 of the recording at 16 kHz; not read in mode ``overlap``.
         mode: of :func:`choose_mode`.
     """
-    surveyed = survey(stored)
     if mode == "overlap":
-        return keep_outputs(stored, surveyed, None)
+        return Plan(way="overlap")
     encoder, detector = load_encoder(), load_detector()
     assert encoder is not None and detector is not None
-    evidence = gather_evidence(stored, wide, surveyed, encoder, detector)
-    return arrange_evidence(stored, surveyed, evidence, mode)
+    return plan_by_evidence(gather_evidence(wide, encoder, detector), mode)
 
 
-def arrange_evidence(
-    stored: StoredEstimates, surveyed: Survey, evidence: Evidence, mode: str
+def plan_by_evidence(evidence: Evidence, mode: str) -> Plan:
+    """Decide by the evidence of the voices, see :func:`plan_tracks`."""
+    turns = find_turns(evidence)
+    count = count_voices(evidence, turns)
+    stretches: list[tuple[int, int]] = []
+    way = "conversation" if mode == "conversation" else choose_way(evidence, turns, count)
+    if way == "conversation":
+        stretches = find_stretches(turns)
+    return Plan(way=way, count=count, evidence=evidence, turns=turns, stretches=stretches)
+
+
+def choose_way(evidence: Evidence, turns: Turns, count: Count) -> str:
+    """How ``--mode auto`` makes tracks."""
+    if count.n_voices == 0 or not count.is_known:
+        return "overlap"
+    if count.n_voices == 1:
+        return "one voice"
+    mostly = measure_overlap(turns, evidence) > MOSTLY
+    return "overlap" if mostly or evidence.speech_s < SHORTEST_S else "conversation"
+
+
+def separate_planned(
+    stored: StoredEstimates, plan: Plan, model: nn.Module, device: torch.device, label: str
 ) -> Arrangement:
-    """Decide by the evidence of the voices, see :func:`arrange`."""
-    count = count_voices(evidence)
-    unclear = count.n_voices == 0 or not count.is_known
-    short = (evidence.speech > SPEECH).sum() * TICK_S < SHORTEST_S
-    if len(evidence.starts_s) < 2 or (mode == "auto" and unclear):
-        return keep_outputs(stored, surveyed, count)
-    if mode == "auto" and count.n_voices == 1:
-        return keep_recording(stored, evidence.speech, count)
-    if mode == "auto" and short:
-        return keep_outputs(stored, surveyed, count)
-    turns = find_turns(evidence)[0]
-    spoken = decide_speech(turns)
-    if mode == "auto" and measure_overlap(spoken) > MOSTLY:
-        return keep_outputs(stored, surveyed, count)
-    mixdown = Mixdown(stored=stored, gains=make_gains(turns, measure_products(stored), spoken))
+    """Separate what a plan asks for, or go on with it, and arrange it.
+
+    Args:
+        stored: the recording, and where its estimates go.
+        plan: of :func:`plan_tracks`.
+        model, device: that separate.
+        label: for the progress bar.
+    """
+    if plan.way == "overlap":
+        stored.separate(model, device, label)
+        return keep_outputs(stored, plan.count)
+    assert plan.evidence is not None and plan.turns is not None
+    encoder, project = load_encoder(), load_turns().project
+    assert encoder is not None
+    cues = OrderCues(
+        stretches=plan.stretches,
+        turns=plan.turns,
+        encoder=encoder,
+        project=project,
+        points=project(plan.evidence.embeddings.astype(np.float32)),
+        rate=stored.rate,
+    )
+    parts = cut_parts(plan.stretches, stored.n_samples, stored.rate)
+    measured = stored.separate_parts(model, device, label, parts, cues)
+    if plan.way == "one voice":
+        return keep_recording(stored, plan)
+    return arrange_turns(stored, plan, order_outputs(measured, load_turns().order))
+
+
+def arrange_turns(stored: StoredEstimates, plan: Plan, straight: np.ndarray) -> Arrangement:
+    """Tracks by turns.
+
+    Args:
+        stored: recording, and estimates of the stretches.
+        plan: who speaks when.
+        straight: ``(n_stretches,)``, probability that the first output has the first voice.
+    """
+    assert plan.turns is not None and plan.evidence is not None
+    gains = make_gains(plan.turns, plan.stretches, straight, measure_products(stored))
+    mixdown = Mixdown(stored=stored, gains=gains)
+    surveyed = survey(mixdown, np.ones(2))
+    spoken = decide_speech(plan.turns) & (plan.evidence.speech > 0.1)[:, None]
     return Arrangement(
         tracks=mixdown,
-        survey=survey(mixdown, np.ones(2)),
-        speech=spread_speech(spoken & (evidence.speech > 0.1)[:, None], len(surveyed.powers)),
+        survey=surveyed,
+        speech=spread_speech(spoken, len(surveyed.powers)),
         way="conversation",
-        count=count,
-        suspected_s=find_unsure_seconds(turns, spoken),
+        count=plan.count,
+        suspected_s=find_unsure_seconds(plan.turns, plan.stretches, straight),
     )
 
 
-def keep_outputs(stored: StoredEstimates, surveyed: Survey, count: Count | None) -> Arrangement:
+def keep_outputs(stored: StoredEstimates, count: Count | None) -> Arrangement:
     """The model's outputs as they are, each at the level that fits the recording."""
+    surveyed = survey(stored)
     return Arrangement(
         tracks=stored,
         survey=surveyed,
@@ -130,20 +198,21 @@ def keep_outputs(stored: StoredEstimates, surveyed: Survey, count: Count | None)
     )
 
 
-def keep_recording(stored: StoredEstimates, speech: np.ndarray, count: Count) -> Arrangement:
+def keep_recording(stored: StoredEstimates, plan: Plan) -> Arrangement:
     """The recording as the first track, and nothing in the others."""
+    assert plan.evidence is not None
     gains = np.zeros((1, stored.n_src, 1 + stored.n_src))
     gains[0, 0, 0] = 1
     mixdown = Mixdown(stored=stored, gains=gains)
     surveyed = survey(mixdown, np.ones(stored.n_src))
-    spoken = np.zeros((len(speech), stored.n_src), bool)
-    spoken[:, 0] = speech > 0.5
+    spoken = np.zeros((len(plan.evidence.speech), stored.n_src), bool)
+    spoken[:, 0] = plan.evidence.speech > SPEECH
     return Arrangement(
         tracks=mixdown,
         survey=surveyed,
         speech=spread_speech(spoken, len(surveyed.powers)),
         way="one voice",
-        count=count,
+        count=plan.count,
         suspected_s=[],
     )
 
@@ -154,6 +223,7 @@ def spread_speech(spoken: np.ndarray, n_frames: int) -> np.ndarray:
     return np.pad(frames, ((0, n_frames - len(frames)), (0, 0)), mode="edge")
 
 
-def measure_overlap(spoken: np.ndarray) -> float:
-    """Share of the speech, bool ``(t, 2)``, in which both speak."""
-    return float(spoken.all(axis=1).sum() / max(1, spoken.any(axis=1).sum()))
+def measure_overlap(turns: Turns, evidence: Evidence) -> float:
+    """Share of the speech in which both speak."""
+    spoken = turns.states[evidence.speech > SPEECH, FIRST:]
+    return float(spoken[:, -1].sum() / max(1e-6, spoken.sum()))

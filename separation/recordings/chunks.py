@@ -17,6 +17,7 @@ from separation.models.inference import Separator, multiply_exactly
 from separation.models.precision import has_fast_bf16
 
 CHUNKS_AT_ONCE = 16  # on a GPU
+PARTS_AT_ONCE = 16  # between two looks at what a kill would lose
 UNSURE = 0.3  # below this lead of the best order over the second, voices may have swapped
 
 
@@ -70,6 +71,26 @@ def separate_long(
     return np.concatenate(blocks, axis=1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of a mixture that goes through a model by itself, in samples.
+
+    Attributes:
+        start, stop: of what the model sees.
+        first, last: of what is kept, within that.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        """Samples that the model sees."""
+        return self.stop - self.start
+
+
 @dataclass(kw_only=True)
 class StoredEstimates:
     """Separates a stored signal into a stored one, and goes on where it was ended.
@@ -103,8 +124,7 @@ class StoredEstimates:
         starts, size, overlap = cut_chunks(self.n_samples, self.rate)
         joiner, first, n_written = self._read_state(overlap)
         chunks = [(start, size) for start in starts[first:]]
-        separator = Separator(model, device, bf16=device.type == "cpu" and has_fast_bf16(device))
-        pieces = separate_chunks(separator, self.read_mixture, chunks, device)
+        pieces = self.run_model(model, device, chunks)
         with open(self.estimates, "ab") as handle:
             handle.truncate(n_written)
             for done, piece in enumerate(self._watch(pieces, label, first, len(starts)), first + 1):
@@ -114,6 +134,62 @@ class StoredEstimates:
                 os.fsync(handle.fileno())
                 self._write_state(joiner, done, handle.tell(), len(piece))
         self.leads = joiner.leads
+
+    def run_model(
+        self, model: nn.Module, device: torch.device, chunks: Sequence[tuple[int, int]]
+    ) -> Iterator[np.ndarray]:
+        """Estimates of some chunks of the mixture, see :func:`separate_chunks`."""
+        separator = Separator(model, device, bf16=device.type == "cpu" and has_fast_bf16(device))
+        return separate_chunks(separator, self.read_mixture, chunks, device)
+
+    def separate_parts(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        label: str,
+        parts: Sequence[Part],
+        measure: Callable[[int, np.ndarray, np.ndarray], np.ndarray],
+    ) -> np.ndarray:
+        """Separate some parts of the mixture only; the estimates are zero elsewhere.
+
+        Args:
+            model, device, label: as of :meth:`separate`.
+            parts: in order, of which what is kept does not overlap.
+            measure: a part's number, its mixture ``(time,)`` and its estimates ``(n_src, time)``,
+                to a few numbers, which are stored as well.
+
+        Returns:
+            The numbers ``(n_parts, n)``.
+        """
+        extents = np.array([(part.start, part.stop) for part in parts]).reshape(-1, 2)
+        measured = self._read_measured(extents)
+        chunks = [(part.start, part.size) for part in parts[len(measured) :]]
+        pieces = self.run_model(model, device, chunks)
+        self.n_src = self.n_src or int(getattr(model, "n_src", 2))
+        self.estimates.touch()
+        with open(self.estimates, "r+b") as handle:
+            handle.truncate(4 * self.n_samples * self.n_src)
+            watched = self._watch(pieces, label, len(measured), len(parts))
+            for part, piece in zip(parts[len(measured) :], watched, strict=True):
+                kept = piece[:, part.first - part.start : part.last - part.start]
+                handle.seek(4 * part.first * self.n_src)
+                handle.write(np.ascontiguousarray(kept.T, np.float32).data)
+                mixture = self.read_mixture(part.start, part.size)
+                measured.append(measure(len(measured), mixture, piece))
+                if len(measured) % PARTS_AT_ONCE == 0 or len(measured) == len(parts):
+                    handle.flush()
+                    os.fsync(handle.fileno())
+                    with write_whole(self.state) as partial, open(partial, "wb") as state:
+                        np.savez(state, measured=np.stack(measured), extents=extents)
+        return np.array(measured)
+
+    def _read_measured(self, extents: np.ndarray) -> list[np.ndarray]:
+        """What was stored of these very parts; an earlier version may have chosen others."""
+        if not self.state.is_file():
+            return []
+        with np.load(self.state) as state:
+            same = "extents" in state and np.array_equal(state["extents"], extents)
+            return list(state["measured"]) if same else []
 
     @staticmethod
     def _watch(pieces: Iterator, label: str, first: int, n_all: int) -> Iterator:
@@ -138,6 +214,8 @@ class StoredEstimates:
         if not self.state.is_file():
             return Joiner(overlap=overlap), 0, 0
         with np.load(self.state) as state:
+            if "tail" not in state:  # of parts, by an earlier version
+                return Joiner(overlap=overlap), 0, 0
             tail = state["tail"] if state["tail"].size else None
             joiner = Joiner(overlap=overlap, tail=tail, leads=state["leads"].tolist())
             self.n_src = int(state["n_src"])

@@ -1,4 +1,8 @@
-"""What a recording says of its voices: embeddings of windows, speech and levels of ticks."""
+"""What a recording says of its voices, before any model separates it: ticks of 0.1 s.
+
+Of each tick: the probability of speech, the spectrum, and the embedding of the 0.9 to 1.6 s that
+end with it.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,102 +10,68 @@ from pathlib import Path
 
 import numpy as np
 
-from separation.audio.resample import resample
-from separation.recordings.activity import FRAME_S, Survey, to_db
-from separation.recordings.chunks import StoredEstimates
 from separation.recordings.speech_networks import (
+    BEFORE_S,
     CONTEXT,
+    N_SPECTRUM,
     RATE,
     STEP,
+    TICK_S,
     WINDOW_S,
     SpeakerEncoder,
     SpeechDetector,
 )
 
-HOP_S = 0.4  # between windows that are embedded
-TICK_S = 0.1  # of what is decided about voices
-SPAN_S = 64.0  # read at a time; a multiple of hop, tick and the detector's step
+SPAN_S = 64.0  # read at a time; a multiple of the windows' hop and of the detector's step
 SPEECH = 0.5  # probability from which on a tick is speech
-SPOKEN = 0.4  # share of a window that is speech, from which on it is embedded
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Of a recording with ``n`` windows and ``t`` ticks of 0.1 s.
+    """Of a recording of ``t`` ticks.
 
     Attributes:
-        starts_s: ``(n,)``, of the windows that hold speech.
-        mixture: ``(n, 256)``, embeddings of the recording.
-        estimates: ``(n_src, n, 256)``, of the model's outputs.
         speech: ``(t,)``, probability.
-        levels: ``(t, n_src)`` of the outputs, dB below the recording's loud frames.
-        mixture_levels: ``(t,)``.
+        spectra: ``(t, 80)``, log power in mel bands: means over the tick, then deviations.
+        embeddings: ``(t, 256)`` of unit length, of the windows that end with the ticks.
     """
 
-    starts_s: np.ndarray
-    mixture: np.ndarray
-    estimates: np.ndarray
     speech: np.ndarray
-    levels: np.ndarray
-    mixture_levels: np.ndarray
+    spectra: np.ndarray
+    embeddings: np.ndarray
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds of speech."""
+        return float((self.speech > SPEECH).sum() * TICK_S)
 
 
-def gather_evidence(
-    stored: StoredEstimates,
-    wide: Path,
-    surveyed: Survey,
-    encoder: SpeakerEncoder,
-    detector: SpeechDetector,
-) -> Evidence:
-    """One pass over a stored recording and its estimates.
+def gather_evidence(wide: Path, encoder: SpeakerEncoder, detector: SpeechDetector) -> Evidence:
+    """One pass over a recording.
 
     Args:
-        stored: mixture and estimates at the model's rate.
-        wide: raw float32 of the mixture at 16 kHz.
-        surveyed: of the estimates.
+        wide: raw float32 at 16 kHz.
         encoder, detector: the networks.
     """
     n_wide = wide.stat().st_size // 4
     speech = detect_speech(wide, n_wide, detector)
-    starts, mixture, estimates = [], [], []
-    for first_s, signal, voices in _read_spans(stored, wide, n_wide):
-        offsets = find_spoken_windows(speech, first_s, n_wide / RATE)
-        samples = np.round(offsets * RATE).astype(int)
-        starts.append(first_s + offsets)
-        mixture.append(encoder.embed(signal, samples))
-        estimates.append([encoder.embed(voice, samples) for voice in voices])
-    return Evidence(
-        starts_s=np.concatenate(starts),
-        mixture=np.concatenate(mixture),
-        estimates=np.concatenate([np.stack(part) for part in estimates], axis=1),
-        speech=speech,
-        levels=measure_ticks(surveyed.powers, len(speech), surveyed),
-        mixture_levels=measure_ticks(surveyed.mixture_powers[:, None], len(speech), surveyed)[:, 0],
-    )
+    spectra = np.empty((len(speech), N_SPECTRUM), np.float16)
+    embeddings = np.empty((len(speech), 256), np.float16)
+    for first, signal in _read_spans(wide, n_wide):
+        part = slice(first, min(len(speech), first + round(SPAN_S / TICK_S)))
+        found = encoder.embed_ticks(signal, part.stop - part.start)
+        spectra[part], embeddings[part] = found
+    return Evidence(speech=speech, spectra=spectra, embeddings=embeddings)
 
 
-def _read_spans(
-    stored: StoredEstimates, wide: Path, n_wide: int
-) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
-    """First second, mixture ``(time,)`` and estimates ``(n_src, time)`` at 16 kHz."""
-    size_s = SPAN_S + WINDOW_S
-    for first in range(0, n_wide, round(SPAN_S * RATE)):
-        first_s = first / RATE
-        signal = np.fromfile(wide, np.float32, round(size_s * RATE), offset=4 * first)
-        voices = stored.read_estimates(round(first_s * stored.rate), round(size_s * stored.rate))
-        yield first_s, signal, resample(voices, stored.rate, RATE)
-
-
-def find_spoken_windows(speech: np.ndarray, first_s: float, duration_s: float) -> np.ndarray:
-    """Starts of the windows of a span that hold speech, in seconds from its own."""
-    offsets = np.arange(0, SPAN_S - 1e-6, HOP_S)
-    offsets = offsets[first_s + offsets < max(duration_s - WINDOW_S / 2, HOP_S)]
-    width = round(WINDOW_S / TICK_S)
-    sums = np.concatenate([[0], np.cumsum(speech > SPEECH), np.zeros(width)])
-    sums[len(speech) + 1 :] = sums[len(speech)]
-    begin = np.round((first_s + offsets) / TICK_S).astype(int)
-    share = (sums[np.minimum(begin + width, len(sums) - 1)] - sums[begin]) / width
-    return offsets[share >= SPOKEN]
+def _read_spans(wide: Path, n_wide: int) -> Iterator[tuple[int, np.ndarray]]:
+    """First tick and samples of each span, from ``BEFORE_S`` before it; none is silence."""
+    span, before, after = (round(x * RATE) for x in (SPAN_S, BEFORE_S, WINDOW_S))
+    for first in range(0, n_wide, span):
+        begin = max(0, first - before)
+        signal = np.fromfile(wide, np.float32, first + span + after - begin, offset=4 * begin)
+        missing = before - (first - begin)
+        yield round(first / RATE / TICK_S), np.pad(signal, (missing, 0))
 
 
 def detect_speech(wide: Path, n_wide: int, detector: SpeechDetector) -> np.ndarray:
@@ -123,13 +93,3 @@ def detect_speech(wide: Path, n_wide: int, detector: SpeechDetector) -> np.ndarr
 def count_ticks(duration_s: float) -> int:
     """Ticks of a recording, the last one perhaps not full."""
     return max(1, int(np.ceil(duration_s / TICK_S - 1e-6)))
-
-
-def measure_ticks(powers: np.ndarray, n_ticks: int, surveyed: Survey) -> np.ndarray:
-    """Powers of frames ``(n_frames, n)`` to dB of ticks ``(n_ticks, n)``, loud frames at 0."""
-    width = round(TICK_S / FRAME_S)
-    padded = np.zeros((n_ticks * width, powers.shape[1]))
-    padded[: len(powers)] = powers[: len(padded)]
-    means = padded.reshape(n_ticks, width, -1).mean(axis=1)
-    loud = float(np.percentile(to_db(surveyed.mixture_powers), 95))
-    return np.maximum(to_db(means) - loud, -60.0).astype(np.float32)

@@ -16,7 +16,13 @@ from torch import nn
 from separation.errors import UserError
 from separation.files import hash_value, read_json, write_json, write_text
 from separation.recordings.activity import format_rttm
-from separation.recordings.arrangement import Arrangement, arrange, choose_mode, explain_mode
+from separation.recordings.arrangement import (
+    Arrangement,
+    choose_mode,
+    explain_mode,
+    plan_tracks,
+    separate_planned,
+)
 from separation.recordings.chunks import StoredEstimates
 from separation.recordings.decode import Level, open_audio, store_channel
 from separation.recordings.measured import Measured, list_remarks, measure_voices, round_db
@@ -150,8 +156,8 @@ def separate_stored(
         state=work / "state.npz",
         rate=settings.rate,
     )
-    stored.separate(settings.model, settings.device, label)
-    arranged = arrange(stored, work / WIDE, settings.way)
+    plan = plan_tracks(work / WIDE, settings.way)
+    arranged = separate_planned(stored, plan, settings.model, settings.device, label)
     return Separated(heard=heard, stored=stored, arranged=arranged)
 
 

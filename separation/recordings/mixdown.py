@@ -6,15 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from separation.models.inference import find_factors
-from separation.recordings.activity import find_runs
 from separation.recordings.chunks import StoredEstimates
-from separation.recordings.evidence import TICK_S
-from separation.recordings.turns import Turns
+from separation.recordings.speech_networks import TICK_S
+from separation.recordings.turns import FIRST, NEITHER, SECOND, Turns
 
 FADE_S = 0.02  # of gains, from tick to tick
 BLOCK_TICKS = 160
 CERTAIN = 0.1  # probabilities this near to 0 or 1 count as either
-SELDOM = 0.02  # probability that both speak below which the outputs are not used
+SEPARATED = 0.7  # least share of the outputs where both may speak: a model errs less than a guess
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +98,12 @@ class Mixdown:
         return gains[before] * (1 - share) + gains[now] * share
 
 
-def make_gains(turns: Turns, products: Products, spoken: np.ndarray) -> np.ndarray:
+def make_gains(
+    turns: Turns,
+    stretches: list[tuple[int, int]],
+    straight: np.ndarray,
+    products: Products,
+) -> np.ndarray:
     """Gains of two tracks, see :class:`Mixdown`.
 
     Where it is not sure who speaks, or which output has which voice, the gains are the
@@ -107,23 +111,25 @@ def make_gains(turns: Turns, products: Products, spoken: np.ndarray) -> np.ndarr
 
     Args:
         turns: who speaks when.
+        stretches: in which both do.
+        straight: ``(n_stretches,)``, probability that the first output has the first voice.
         products: of the estimates.
-        spoken: bool ``(t, 2)``, see :func:`decide_speech`.
     """
     n_ticks = len(products.energy)
-    voices = sharpen(turns.voices[:n_ticks])
-    silent = ~spoken[:n_ticks].any(axis=1)
-    voices[silent] = extend_speech(spoken)[:n_ticks][silent]
-    straight = sharpen(turns.straight[:n_ticks])
-    both = voices.prod(axis=1)
+    voices = sharpen(extend_speech(turns.states))[:n_ticks]
+    voices /= np.maximum(voices.sum(axis=1, keepdims=True), 1e-6)
+    both = np.zeros(n_ticks)
     gains = np.zeros((n_ticks, 2, 3))
-    gains[: len(voices), :, 0] = voices * (1 - voices[:, ::-1])
-    for start, stop in find_runs(both > SELDOM):
-        part = slice(start, stop)
-        first, second = products.fit(start, stop)
-        same, other = both[part] * straight[part], both[part] * (1 - straight[part])
+    for (start, stop), order in zip(stretches, sharpen(straight), strict=True):
+        part = slice(start, min(stop, n_ticks))
+        first, second = products.fit(part.start, part.stop)
+        both[part] = np.maximum(voices[part, 2], SEPARATED)
+        same, other = both[part] * order, both[part] * (1 - order)
         gains[part, 0, 1], gains[part, 0, 2] = same * first, other * second
         gains[part, 1, 1], gains[part, 1, 2] = other * first, same * second
+    unseparated = np.where(both > 0, 0, voices[:, 2])
+    alone = voices[:, :2] + unseparated[:, None] / 2
+    gains[:, :, 0] = alone * ((1 - both) / np.maximum(alone.sum(axis=1), 1e-6))[:, None]
     return gains
 
 
@@ -136,36 +142,42 @@ def sharpen(probabilities: np.ndarray) -> np.ndarray:
     return np.clip((probabilities - CERTAIN) / (1 - 2 * CERTAIN), 0, 1)
 
 
-def decide_speech(turns: Turns, threshold: float = 0.5) -> np.ndarray:
+def decide_speech(turns: Turns) -> np.ndarray:
     """Whether a voice speaks, bool ``(t, 2)``."""
-    return turns.voices >= threshold
+    return turns.voices >= 0.5
 
 
-def extend_speech(spoken: np.ndarray) -> np.ndarray:
-    """Pauses go to whoever speaks nearest: a voice keeps the room's noise between its words."""
-    voiced = np.flatnonzero(spoken.any(axis=1))
+def extend_speech(states: np.ndarray) -> np.ndarray:
+    """Probabilities of the first voice alone, the second, both, ``(t, 3)``, where any speaks.
+
+    Pauses go to whoever speaks nearest: a voice keeps the room's noise between its words.
+    """
+    speaking = states[:, FIRST:] / np.maximum(states[:, FIRST:].sum(axis=1, keepdims=True), 1e-6)
+    voiced = np.flatnonzero(states[:, NEITHER] < 0.5)
     if not len(voiced):
-        return np.ones_like(spoken)
-    ticks = np.arange(len(spoken))
+        return speaking
+    ticks = np.arange(len(states))
     after = np.clip(np.searchsorted(voiced, ticks), 0, len(voiced) - 1)
     before = np.maximum(after - 1, 0)
     closer = np.abs(voiced[after] - ticks) <= np.abs(ticks - voiced[before])
-    return spoken[np.where(closer, voiced[after], voiced[before])]
+    return speaking[np.where(closer, voiced[after], voiced[before])]
 
 
-def find_unsure_seconds(turns: Turns, spoken: np.ndarray, least: float = 0.8) -> list[float]:
+def find_unsure_seconds(
+    turns: Turns, stretches: list[tuple[int, int]], straight: np.ndarray, least: float = 0.8
+) -> list[float]:
     """Seconds in which it is not clear whose voice is whose.
 
     Args:
         turns: who speaks when.
-        spoken: bool ``(t, 2)``.
+        stretches, straight: as of :func:`make_gains`.
         least: mean certainty of a second below which it is listed.
     """
-    both = np.all(spoken, axis=1)
-    certain = np.where(
-        both, np.abs(2 * turns.straight - 1), np.abs(turns.voices[:, 0] - turns.voices[:, 1])
-    )
-    voiced = np.any(spoken, axis=1)
+    certain = np.abs(turns.states[:, FIRST] - turns.states[:, SECOND])
+    certain /= np.maximum(turns.states[:, FIRST:].sum(axis=1), 1e-6)
+    for (start, stop), order in zip(stretches, straight, strict=True):
+        certain[start:stop] = abs(2 * order - 1)
+    voiced = turns.states[:, NEITHER] < 0.5
     per_second = round(1 / TICK_S)
     seconds = []
     for second in range(-(-len(certain) // per_second)):

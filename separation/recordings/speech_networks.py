@@ -32,6 +32,9 @@ WINDOW_S = 1.6  # the encoder was trained on windows of this length
 N_MELS, FFT, HOP = 40, 400, 160
 WINDOW_LEVEL_DB = -30.0
 N_WINDOW = round(WINDOW_S * RATE / HOP)  # frames
+BEFORE_S = 0.8  # between windows, and that a window begins before the ticks it is read out at
+TICK_S = 0.1  # of what is decided about voices
+N_SPECTRUM = 2 * N_MELS  # means and deviations of a tick
 
 STEP = 512  # samples of the detector's step, 32 ms
 CONTEXT = 64  # samples before a step that it also sees
@@ -93,24 +96,50 @@ class SpeakerEncoder:
         )  # 3.6 times as fast, embeddings of cosine 0.99 to float32's
 
     @torch.inference_mode()
-    def embed(self, signal: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Embeddings ``(n_windows, 256)`` of windows of a signal.
-
-        Each is brought to the level that the encoder knows.
+    def embed(self, signal: np.ndarray) -> np.ndarray:
+        """Embeddings ``(n_windows, 256)`` of windows of a signal, half overlapping.
 
         Args:
-            signal: ``(time,)``.
-            starts: first samples of the windows, multiples of 160; what lies beyond an end is
-                taken as silence.
+            signal: ``(time,)``; one that is shorter than a window is a window.
         """
         samples = torch.from_numpy(np.ascontiguousarray(signal, np.float32))
-        last = int(max(starts, default=0)) + N_WINDOW * HOP
-        samples = functional.pad(samples, (0, max(0, last - len(samples))))
         mels = self._measure_mels(samples)
-        powers = samples[: len(samples) // HOP * HOP].view(-1, HOP).square().mean(1)
-        places = torch.from_numpy(np.asarray(starts) // HOP)[:, None] + torch.arange(N_WINDOW)
-        found = [self._embed_windows(mels[part], powers[part]) for part in places.split(256)]
-        return torch.cat(found).numpy() if found else np.empty((0, 256), np.float32)
+        length = min(N_WINDOW, len(mels))
+        starts = sorted({*range(0, len(mels) - length, N_WINDOW // 2), len(mels) - length})
+        places = torch.tensor(starts)[:, None] + torch.arange(length)
+        powers = self._measure_powers(samples)
+        places.clamp_(max=len(powers) - 1)
+        hidden = [self._run(mels[part], powers[part])[:, -1] for part in places.split(256)]
+        return self._finish(torch.cat(hidden)).numpy()
+
+    @torch.inference_mode()
+    def embed_ticks(self, signal: np.ndarray, n_ticks: int) -> tuple[np.ndarray, np.ndarray]:
+        """Spectra and embeddings of ticks of 0.1 s, see :class:`.evidence.Evidence`.
+
+        A window of 1.6 s begins every 0.8 s; the network is read out at each tick of its second
+        half, so a tick costs a fifth of what a window of its own would.
+
+        Args:
+            signal: ``(time,)``, from ``BEFORE_S`` before the first tick on; silence behind its end.
+            n_ticks: how many.
+
+        Returns:
+            ``(n_ticks, N_SPECTRUM)`` and ``(n_ticks, 256)``.
+        """
+        tick, half = round(TICK_S * RATE / HOP), N_WINDOW // 2
+        n_windows = -(-n_ticks * tick // half)
+        samples = torch.from_numpy(np.ascontiguousarray(signal, np.float32))
+        missing = (n_windows + 1) * half * HOP - len(samples)
+        samples = functional.pad(samples, (0, max(0, missing)))
+        mels, powers = self._measure_mels(samples), self._measure_powers(samples)
+        places = (torch.arange(n_windows) * half)[:, None] + torch.arange(N_WINDOW)
+        hidden = [
+            self._run(mels[part], powers[part])[:, half + tick - 1 :: tick].flatten(0, 1)
+            for part in places.split(256)
+        ]
+        bands = (mels[half : half + n_ticks * tick] + 1e-10).log().unflatten(0, (n_ticks, tick))
+        spectra = torch.cat([bands.mean(dim=1), bands.std(dim=1, correction=0)], dim=1)
+        return spectra.numpy(), self._finish(torch.cat(hidden)[:n_ticks]).numpy()
 
     def _measure_mels(self, signal: torch.Tensor) -> torch.Tensor:
         """Power in mel bands, ``(n_frames, n_mels)``; frames are centred on multiples of 10 ms."""
@@ -119,12 +148,19 @@ class SpeakerEncoder:
         )
         return (self.filters @ torch.view_as_real(spectrum).square().sum(-1)).T
 
-    def _embed_windows(self, mels: torch.Tensor, powers: torch.Tensor) -> torch.Tensor:
-        """``(n_windows, n_frames, n_mels)`` and the frames' powers to ``(n_windows, 256)``."""
+    @staticmethod
+    def _measure_powers(signal: torch.Tensor) -> torch.Tensor:
+        """Mean squares of frames ``(n_frames,)``."""
+        return signal[: len(signal) // HOP * HOP].view(-1, HOP).square().mean(1)
+
+    def _run(self, mels: torch.Tensor, powers: torch.Tensor) -> torch.Tensor:
+        """Windows ``(n_windows, n_frames, n_mels)``, at one level, to ``(..., n_frames, 256)``."""
         level = powers.mean(dim=1)[:, None, None].clamp_min(1e-9)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.narrow):
-            _, (hidden, _) = self.lstm(mels * (10 ** (WINDOW_LEVEL_DB / 10) / level))
-        return functional.normalize(self.linear(hidden[-1].float()).relu(), dim=-1)
+            return self.lstm(mels * (10 ** (WINDOW_LEVEL_DB / 10) / level))[0]
+
+    def _finish(self, hidden: torch.Tensor) -> torch.Tensor:
+        return functional.normalize(self.linear(hidden.float()).relu(), dim=-1)
 
 
 class SpeechDetector:
