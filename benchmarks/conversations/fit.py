@@ -142,8 +142,9 @@ def embed_speakers(speech: Path, metadata: Path, work: Path) -> tuple[np.ndarray
             said = np.concatenate([read_utterance(path) for path in speaker.paths[:12]])
             said = said[: round(SPEECH_S * RATE)]
             for signal in (said, narrow_band(said)):
-                found.append(encoder.embed(signal))
-                whose += [number] * len(found[-1])
+                starts = np.arange(0, max(1, len(signal) - 20000), RATE)
+                found.append(encoder.embed(signal, starts))
+                whose += [number] * len(starts)
         work.mkdir(parents=True, exist_ok=True)
         np.savez(kept, found=np.concatenate(found), whose=np.array(whose))
     with np.load(kept) as saved:

@@ -19,8 +19,8 @@ from separation.recordings.turns import (
 SHORTEST_S, SELDOM = 0.5, 0.02  # less speech than either is none
 FEWEST = 6  # points
 ALONE = 0.3  # probability of both below which a tick's point counts
-ONE, ONE_CONSTANT = np.array([-5.0, -10.0, 5.0, 10.0, -30.0]), 0.0
-THREE_LIKENESS, THREE_SHARE, THREE_POINTS = 0.53, 0.05, 20
+ONE_BOTH, ONE_SPREAD, ONE_GAIN = 0.15, 0.63, 0.055
+THREE_LIKENESS, THREE_SHARE, THREE_POINTS, THREE_NEAR = 0.53, 0.05, 20, 0.665
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,7 @@ class Traits:
         likeness: of the two voices' centres.
         spread: length of the mean of the points of one voice alone, 1 where all are alike.
         gain: by how much those points are more like the nearer of two centres than like one.
+        near: mean likeness of those points with the nearer centre.
         third: of three clusters of them, the likeness of the two that are most alike.
         third_share: share of them in the smallest of the three.
     """
@@ -44,6 +45,7 @@ class Traits:
     likeness: float
     spread: float
     gain: float
+    near: float
     third: float
     third_share: float
 
@@ -70,9 +72,11 @@ def count_voices(evidence: Evidence, turns: Turns) -> Count:
     traits = measure_traits(evidence, turns)
     if traits is None:
         return Count(n_voices=2, is_known=False, traits=None)
-    if find_single(traits) > 0:
+    alike = traits.spread > ONE_SPREAD and traits.gain < ONE_GAIN
+    if alike and traits.both < ONE_BOTH:
         return Count(n_voices=1, is_known=True, traits=traits)
     third = traits.third < THREE_LIKENESS and traits.third_share >= THREE_SHARE
+    third &= traits.near < THREE_NEAR
     return Count(n_voices=3 if third else 2, is_known=True, traits=traits)
 
 
@@ -89,6 +93,7 @@ def measure_traits(evidence: Evidence, turns: Turns) -> Traits | None:
     states = states / np.maximum(states.sum(axis=1, keepdims=True), 1e-6)
     single = states[states[:, -1] < ALONE]
     spread = float(np.linalg.norm(alone.mean(axis=0)))
+    near = float((alone @ turns.centres.T).max(axis=1).mean())
     third, third_share = 1.0, 0.0
     if len(alone) >= THREE_POINTS:
         three = find_voices(alone, 3)
@@ -101,13 +106,8 @@ def measure_traits(evidence: Evidence, turns: Turns) -> Traits | None:
         sure=float(np.abs(single[:, 0] - single[:, 1]).mean()) if len(single) else 0.0,
         likeness=float(turns.centres[0] @ turns.centres[1]),
         spread=spread,
-        gain=float((alone @ turns.centres.T).max(axis=1).mean()) - spread,
+        gain=near - spread,
+        near=near,
         third=third,
         third_share=third_share,
     )
-
-
-def find_single(traits: Traits) -> float:
-    """Log odds that one voice is heard, from a logistic regression."""
-    values = np.array([traits.both, traits.sure, traits.likeness, traits.spread, traits.gain])
-    return float(ONE @ values + ONE_CONSTANT)

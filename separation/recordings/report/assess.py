@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from separation.recordings.evidence import TICK_S
 from separation.recordings.record import Record
 from separation.recordings.report.conditions import Conditions, measure_conditions
 from separation.recordings.report.dnsmos import Quality, choose_windows, load_quality
@@ -23,7 +22,7 @@ from separation.recordings.report.suspicions import (
     list_suspicions,
     trace_voices,
 )
-from separation.recordings.speech_networks import load_encoder
+from separation.recordings.speech_networks import TICK_S, load_encoder
 from separation.recordings.turns import load_turns
 
 
@@ -107,7 +106,7 @@ def assess(place: Path, separated: Separated) -> Assessment:
     spoken = read_rttm(place.with_suffix(".rttm"), len(separated.tracks), n_ticks)
     encoder = load_encoder()
     streams = describe_streams(
-        separated.recording, separated.tracks, speech, encoder, load_turns()[0]
+        separated.recording, separated.tracks, speech, encoder, load_turns().project
     )
     is_split = len(separated.tracks) > 1 and record.measured["way"] != "one voice"
     return Assessment(

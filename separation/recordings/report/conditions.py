@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.signal import stft
 
-from separation.recordings.evidence import SPEECH, TICK_S
-from separation.recordings.speech_networks import RATE
+from separation.recordings.evidence import SPEECH
+from separation.recordings.speech_networks import RATE, TICK_S
 
 FFT, HOP = 512, 128  # 32 ms, every 8 ms
 FRAMES_PER_TICK = TICK_S * RATE / HOP

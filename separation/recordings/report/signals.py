@@ -13,9 +13,9 @@ from separation.audio.resample import resample_blocks
 from separation.errors import MissingInputError, UserError
 from separation.recordings.activity import find_runs
 from separation.recordings.decode import open_audio, read_channel
-from separation.recordings.evidence import TICK_S, count_ticks, detect_speech
+from separation.recordings.evidence import count_ticks, detect_speech
 from separation.recordings.record import Record, read_record, stamp_recording
-from separation.recordings.speech_networks import RATE, load_detector
+from separation.recordings.speech_networks import RATE, TICK_S, load_detector
 
 TOLERANCE = 2**-14  # of the extreme value, within which samples lie at it: 16 bits and a rounding
 SHORTEST_RUN = 3  # samples at the extreme value in a row that are no peak but clipped

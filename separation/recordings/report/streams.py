@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from separation.recordings.evidence import HOP_S, SPAN_S, SPOKEN, TICK_S
+from separation.recordings.evidence import SPAN_S
 from separation.recordings.report.signals import measure_levels
-from separation.recordings.speech_networks import RATE, WINDOW_S, SpeakerEncoder
+from separation.recordings.speech_networks import RATE, TICK_S, WINDOW_S, SpeakerEncoder
 from separation.recordings.turns import Projection
 
+HOP_S = 0.4  # between windows
+SPOKEN = 0.4  # share of a window that is not silent, from which on it is embedded
 BELOW_LOUD_DB = 30.0  # below the recording's loud ticks a track is silent
 
 

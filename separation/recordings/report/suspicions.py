@@ -10,10 +10,9 @@ from typing import Literal
 import numpy as np
 
 from separation.recordings.activity import find_runs
-from separation.recordings.evidence import HOP_S, TICK_S
 from separation.recordings.report import thresholds
-from separation.recordings.report.streams import Streams, average_windows
-from separation.recordings.speech_networks import WINDOW_S
+from separation.recordings.report.streams import HOP_S, Streams, average_windows
+from separation.recordings.speech_networks import TICK_S, WINDOW_S
 from separation.recordings.turns import find_voices
 
 Kind = Literal["two_voices", "swap", "merge", "leak", "alike"]
