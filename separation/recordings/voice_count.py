@@ -72,12 +72,19 @@ def count_voices(evidence: Evidence, turns: Turns) -> Count:
     traits = measure_traits(evidence, turns)
     if traits is None:
         return Count(n_voices=2, is_known=False, traits=None)
+    return Count(n_voices=decide_count(traits), is_known=True, traits=traits)
+
+
+def decide_count(traits: Traits) -> int:
+    """One voice, two, or three for three or more.
+
+    One voice alone is never two at once; its points are alike, and two centres fit them no better.
+    """
     alike = traits.spread > ONE_SPREAD and traits.gain < ONE_GAIN
     if alike and traits.both < ONE_BOTH:
-        return Count(n_voices=1, is_known=True, traits=traits)
+        return 1
     third = traits.third < THREE_LIKENESS and traits.third_share >= THREE_SHARE
-    third &= traits.near < THREE_NEAR
-    return Count(n_voices=3 if third else 2, is_known=True, traits=traits)
+    return 3 if third and traits.near < THREE_NEAR else 2
 
 
 def measure_traits(evidence: Evidence, turns: Turns) -> Traits | None:

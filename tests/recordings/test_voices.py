@@ -1,4 +1,4 @@
-"""Voices known again: embeddings, who speaks when, and tracks made of recording and outputs."""
+"""Voices known again: who speaks when, what is separated, and tracks of recording and outputs."""
 
 import dataclasses
 from pathlib import Path
@@ -9,15 +9,17 @@ import torch
 
 from separation.errors import UserError
 from separation.recordings import speech_networks, turns, voice_count
-from separation.recordings.activity import survey
 from separation.recordings.arrangement import (
-    arrange_evidence,
+    Plan,
+    arrange_turns,
     choose_mode,
+    choose_way,
     explain_mode,
-    keep_recording,
+    plan_by_evidence,
+    separate_planned,
 )
-from separation.recordings.chunks import StoredEstimates
-from separation.recordings.evidence import Evidence, count_ticks, find_spoken_windows
+from separation.recordings.chunks import Part, StoredEstimates
+from separation.recordings.evidence import Evidence, gather_evidence
 from separation.recordings.mixdown import (
     Mixdown,
     extend_speech,
@@ -25,10 +27,26 @@ from separation.recordings.mixdown import (
     make_gains,
     measure_products,
 )
-from separation.recordings.turns import Projection, Turns, find_turns, find_voices, run_network
+from separation.recordings.stretches import (
+    OrderCues,
+    cut_parts,
+    find_stretches,
+    order_outputs,
+)
+from separation.recordings.turns import (
+    BOTH,
+    Turns,
+    average_before,
+    compare_voices,
+    describe_ticks,
+    find_turns,
+    find_voices,
+    run_network,
+)
 
 RNG = np.random.default_rng(0)
 RATE = 8000
+CPU = torch.device("cpu")
 
 
 def make_unit(*shape: int) -> np.ndarray:
@@ -36,24 +54,24 @@ def make_unit(*shape: int) -> np.ndarray:
     return values / np.linalg.norm(values, axis=-1, keepdims=True)
 
 
-def make_evidence(spoken: np.ndarray, straight: bool = True) -> Evidence:
-    """Of voices that speak in given ticks ``(t, 2)``, clearly."""
+def make_states(spoken: np.ndarray, sure: float = 1.0) -> np.ndarray:
+    """States of voices that speak in given ticks ``(t, 2)``."""
+    return sure * np.eye(4)[spoken[:, 0] + 2 * spoken[:, 1]] + (1 - sure) / 4
+
+
+def make_turned(spoken: np.ndarray) -> Turns:
+    return Turns(states=make_states(spoken), centres=np.eye(2, 64))
+
+
+def make_evidence(spoken: np.ndarray) -> Evidence:
+    """Of voices that speak in given ticks ``(t, 2)``; spectra say nothing."""
     voices = make_unit(2)
-    starts = np.arange(0, len(spoken) / 10 - 1.6, 0.4)
-    middles = np.round((starts + 0.8) * 10).astype(int)
-    heard = spoken[middles].astype(float)
-    mixture = heard @ voices + 0.04 * RNG.standard_normal((len(starts), 256))
-    outputs = np.stack([np.where(heard[:, [k]] > 0, voices[k], mixture) for k in range(2)])
-    outputs = outputs + 0.04 * RNG.standard_normal(outputs.shape)
-    levels = np.where(spoken, -8.0, -25.0)
-    order = slice(None, None, 1 if straight else -1)
+    means = np.stack([average_before(spoken[:, k].astype(float)) for k in range(2)], axis=1)
+    embeddings = means @ voices + 0.04 * RNG.standard_normal((len(spoken), 256))
     return Evidence(
-        starts_s=starts,
-        mixture=mixture / np.linalg.norm(mixture, axis=1, keepdims=True),
-        estimates=(outputs / np.linalg.norm(outputs, axis=2, keepdims=True))[order],
-        speech=spoken.any(axis=1) * 0.98 + 0.01,
-        levels=levels[:, order],
-        mixture_levels=np.where(spoken.any(axis=1), -5.0, -50.0),
+        speech=(spoken.any(axis=1) * 0.98 + 0.01).astype(np.float32),
+        spectra=np.zeros((len(spoken), 80), np.float16),
+        embeddings=embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True),
     )
 
 
@@ -65,31 +83,48 @@ def make_turns() -> np.ndarray:
     return spoken
 
 
-@pytest.mark.parametrize("straight", [True, False])
-def test_turns_of_clear_voices(straight, monkeypatch):
-    plain = Projection(mean=np.zeros(256), matrix=np.eye(256))
-    network = turns.load_turns()[1]
-    monkeypatch.setattr(turns, "load_turns", lambda: (plain, network))
-    spoken = make_turns()
-    found, centres = find_turns(make_evidence(spoken, straight))
-    assert centres.shape == (2, 256)
-    decided = found.voices > 0.5
-    swapped = (decided == spoken).mean() < (decided[:, ::-1] == spoken).mean()
-    assert (decided[:, :: -1 if swapped else 1] == spoken).mean() > 0.85
-    both = spoken.all(axis=1)
-    assert ((found.straight > 0.5) == (straight != swapped))[both].mean() > 0.9
-
-
-def test_turns_do_not_depend_on_what_is_called_the_first():
+def test_turns_do_not_depend_on_which_voice_is_called_the_first():
     network = turns.TurnNetwork().eval()
-    features = RNG.standard_normal((50, turns.N_FEATURES)).astype(np.float32)
-    found = run_network(network, features)
-    voices = run_network(network, features[:, turns.SWAP_VOICES])
-    outputs = run_network(network, features[:, turns.SWAP_OUTPUTS])
-    assert np.allclose(found.voices, voices.voices[:, ::-1], atol=1e-6)
-    assert np.allclose(found.voices, outputs.voices, atol=1e-6)
-    assert np.allclose(found.straight, 1 - voices.straight, atol=1e-6)
-    assert np.allclose(found.straight, 1 - outputs.straight, atol=1e-6)
+    common = RNG.standard_normal((50, turns.N_COMMON)).astype(np.float32)
+    likeness = RNG.standard_normal((50, turns.N_LIKENESS)).astype(np.float32)
+    found = run_network(network, common, likeness)
+    swapped = run_network(network, common, turns.swap_voices(likeness))
+    assert np.allclose(found, swapped[:, turns.SWAP_STATES], atol=1e-6)
+    assert np.allclose(found.sum(axis=1), 1)
+
+
+def test_long_recordings_are_read_in_blocks_as_if_whole(monkeypatch):
+    network = turns.load_turns().network
+    common = RNG.standard_normal((900, turns.N_COMMON)).astype(np.float32)
+    likeness = RNG.standard_normal((900, turns.N_LIKENESS)).astype(np.float32)
+    whole = run_network(network, common, likeness)
+    monkeypatch.setattr(turns, "BLOCK", 350)
+    blocks = run_network(network, common, likeness)
+    assert blocks.shape == whole.shape and np.abs(blocks - whole).max() < 0.02
+
+
+def test_turns_of_a_recording_of_any_length():
+    spoken = make_turns()
+    for part in (spoken, spoken[:15], spoken[:1]):
+        found = find_turns(make_evidence(part))
+        assert found.states.shape == (len(part), 4) and found.centres.shape == (2, 64)
+        assert np.isfinite(found.states).all() and found.voices.shape == (len(part), 2)
+
+
+def test_features_of_ticks_look_ahead_of_voices_and_not_at_levels():
+    spoken = make_turns()
+    evidence = make_evidence(spoken)
+    louder = dataclasses.replace(evidence, spectra=evidence.spectra + np.float16(3))
+    assert np.allclose(describe_ticks(evidence), describe_ticks(louder), atol=1e-2)
+    points = make_unit(30)[:, :2]
+    likeness = compare_voices(points, np.eye(2))
+    assert np.allclose(likeness[3, 1], 2 * points[7, 0]) and likeness.shape == (30, 8)
+    assert np.allclose(likeness[29, 5], 2 * points[29, 1])
+
+
+def test_means_before():
+    assert average_before(np.ones(20)).round(3).tolist()[:2] == [0.083, 0.167]
+    assert np.allclose(average_before(np.ones((20, 2)))[11:], 1)
 
 
 def test_clusters_are_voices_whatever_lies_between():
@@ -122,40 +157,109 @@ def stored(tmp_path: Path) -> StoredEstimates:
 def test_tracks_are_the_recording_where_one_speaks_and_outputs_where_both_do(stored):
     spoken = np.zeros((20, 2), bool)
     spoken[:15, 0], spoken[5:, 1] = True, True
-    turned = Turns(voices=spoken.astype(float), straight=np.zeros(20))
-    gains = make_gains(turned, measure_products(stored), spoken)
+    gains = make_gains(make_turned(spoken), [(5, 15)], np.zeros(1), measure_products(stored))
     blocks = list(Mixdown(stored=stored, gains=gains).read_blocks(3000))
     mixture, tracks = (np.concatenate(parts, axis=-1) for parts in zip(*blocks, strict=True))
     outputs = stored.read_estimates(0, 2 * RATE)
     fade = round(0.02 * RATE)
     for k, alone in ((0, slice(fade, 4000)), (1, slice(12000 + fade, None))):
-        assert np.array_equal(tracks[k, alone], mixture[alone]) and not tracks[1 - k, alone].any()
+        assert np.allclose(tracks[k, alone], mixture[alone]) and not tracks[1 - k, alone].any()
     both = slice(4000 + fade, 12000)
     assert np.allclose(tracks[0, both], -10 * outputs[1, both], rtol=0.02, atol=0.02)
     assert np.allclose(tracks[1, both], outputs[0, both] / 2, rtol=0.02, atol=0.02)
     assert np.abs(tracks.sum(axis=0) - mixture)[fade:].max() < 0.1
 
 
+def test_gains_are_probabilities_where_it_is_not_sure(stored):
+    turned = make_turned(np.tile([True, False], (20, 1)))
+    turned.states[5:10] = [0, 0.5, 0.5, 0]
+    turned.states[10:15] = [0, 0, 0, 1]  # both, in no stretch
+    gains = make_gains(turned, [], np.zeros(0), measure_products(stored))
+    assert np.allclose(gains[:5, :, 0], [1, 0]) and np.allclose(gains[5:15, :, 0], 0.5)
+    assert not gains[:, :, 1:].any()
+
+
 def test_pauses_go_to_whoever_speaks_nearest():
     spoken = np.zeros((10, 2), bool)
     spoken[2, 0], spoken[7, 1] = True, True
-    assert extend_speech(spoken)[:, 0].tolist() == [True] * 5 + [False] * 5
-    assert extend_speech(np.zeros((3, 2), bool)).all()
+    assert extend_speech(make_states(spoken, 0.9))[:, 0].argmin() >= 5
+    assert (extend_speech(make_states(spoken, 0.9))[:5].argmax(axis=1) == 0).all()
+    assert np.isfinite(extend_speech(make_states(np.zeros((3, 2), bool), 0.9))).all()
 
 
 def test_seconds_in_which_a_voice_is_not_known_are_named():
-    voices = np.tile([0.95, 0.02], (40, 1))
-    voices[20:30] = [0.55, 0.5]
-    turned = Turns(voices=voices, straight=np.full(40, 0.6))
-    assert find_unsure_seconds(turned, voices > 0.5) == [2.0]
+    turned = make_turned(np.tile([True, False], (40, 1)))
+    turned.states[20:30] = [0, 0.55, 0.45, 0]
+    assert find_unsure_seconds(turned, [], np.zeros(0)) == [2.0]
+    assert find_unsure_seconds(turned, [(10, 20)], np.array([0.6])) == [1.0, 2.0]
 
 
-def test_windows_without_speech_are_not_looked_at():
-    speech = np.zeros(count_ticks(10.0))
-    speech[40:60] = 1
-    assert find_spoken_windows(speech, 0, 10.0).tolist() == pytest.approx(
-        [3.2, 3.6, 4.0, 4.4, 4.8, 5.2]
+def test_stretches_are_joined_cut_and_long_enough():
+    spoken = np.zeros((400, 2), bool)
+    for start, stop in ((10, 20), (22, 30), (50, 52), (100, 350)):
+        spoken[start:stop] = True
+    stretches = find_stretches(make_turned(spoken))
+    assert stretches == [(10, 30), (100, 183), (183, 267), (267, 350)]
+    parts = cut_parts(stretches, 400 * 800, RATE)
+    assert parts[0] == Part(start=7 * 800, stop=33 * 800, first=10 * 800, last=31 * 800)
+    assert parts[1].last == parts[2].first and parts[1].stop > parts[2].start
+    assert cut_parts([(390, 400)], 399 * 800 + 5, RATE)[0].last == 399 * 800 + 5
+    assert cut_parts([], 8000, RATE) == []
+
+
+class Halves(torch.nn.Module):
+    sample_rate = RATE
+
+    def forward(self, mixtures: torch.Tensor) -> torch.Tensor:
+        return torch.stack([0.25 * mixtures, 0.75 * mixtures], dim=1)
+
+
+def test_parts_are_separated_alone_and_a_second_call_goes_on(stored, monkeypatch):
+    stored.estimates.unlink()
+    parts = cut_parts([(2, 6), (10, 14)], stored.n_samples, RATE)
+    seen = []
+
+    def measure(number: int, mixture: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+        seen.append(number)
+        assert estimates.shape == (2, len(mixture)) == (2, parts[number].size)
+        if number and len(seen) == 2:
+            raise KeyboardInterrupt
+        return np.full(3, number)
+
+    monkeypatch.setattr("separation.recordings.chunks.PARTS_AT_ONCE", 1)
+    with pytest.raises(KeyboardInterrupt):
+        stored.separate_parts(Halves(), CPU, "x", parts, measure)
+    found = stored.separate_parts(Halves(), CPU, "x", parts, measure)
+    assert seen == [0, 1, 1] and found.tolist() == [[0] * 3, [1] * 3]
+    estimates = stored.read_estimates(0, stored.n_samples)
+    mixture = stored.read_mixture(0, stored.n_samples)
+    inside = np.zeros(stored.n_samples, bool)
+    inside[1600:5600], inside[8000:12000] = True, True
+    assert estimates.shape == (2, stored.n_samples) and not estimates[:, ~inside].any()
+    assert np.allclose(estimates[:, inside], np.array([[0.25], [0.75]]) * mixture[inside])
+    others = cut_parts([(3, 6)], stored.n_samples, RATE)  # another version finds other stretches
+    assert len(stored.separate_parts(Halves(), CPU, "x", others, lambda *_: np.ones(3))) == 1
+
+
+def test_cues_change_their_sign_with_the_outputs():
+    encoder, project = speech_networks.load_encoder(), turns.load_turns().project
+    if encoder is None:
+        pytest.skip("resemblyzer is not installed")
+    turned = make_turned(np.tile([True, False], (30, 1)))
+    turned.states[10:20, BOTH], turned.states[10:20, 1] = 1, 0
+    cues = OrderCues(
+        stretches=[(10, 20)],
+        turns=turned,
+        encoder=encoder,
+        project=project,
+        points=project(make_unit(30)),
+        rate=RATE,
     )
+    estimates = RNG.standard_normal((2, 16 * 800)) * [[0.1], [0.02]]
+    straight = cues(0, estimates.sum(axis=0), estimates)
+    crossed = cues(0, estimates.sum(axis=0), estimates[::-1])
+    assert np.allclose(straight, -crossed, atol=0.05) and straight[1] > 1 and straight[2] > 1
+    assert order_outputs(np.array([]), np.ones(5)).shape == (0,)
 
 
 def test_without_the_networks_one_sentence_says_what_to_install(monkeypatch):
@@ -195,25 +299,44 @@ def test_embeddings_do_not_depend_on_the_level():
     assert torch.is_inference_mode_enabled() is False
 
 
-@pytest.mark.parametrize(("n_speak", "n_counted"), [(0, 0), (1, 1), (2, 2)])
-def test_voices_are_counted(n_speak, n_counted, monkeypatch):
-    plain = Projection(mean=np.zeros(256), matrix=np.eye(256))
-    monkeypatch.setattr(voice_count, "load_turns", lambda: (plain, None))
-    spoken = make_turns()
-    if n_speak == 1:
-        spoken = np.stack([np.ones(len(spoken), bool), np.zeros(len(spoken), bool)], axis=1)
-    evidence = make_evidence(spoken)
-    if n_speak == 0:
-        evidence = dataclasses.replace(evidence, speech=0 * evidence.speech)
-    count = voice_count.count_voices(evidence)
-    assert count.n_voices == n_counted and count.is_known
+def test_ticks_have_embeddings_of_the_windows_that_end_with_them(tmp_path):
+    encoder, detector = speech_networks.load_encoder(), speech_networks.load_detector()
+    if encoder is None or detector is None:
+        pytest.skip("resemblyzer or silero-vad is not installed")
+    signal = (RNG.standard_normal(16000 * 5) * 0.1).astype(np.float32)
+    signal.tofile(tmp_path / "wide")
+    found = gather_evidence(tmp_path / "wide", encoder, detector)
+    assert found.spectra.shape == (50, 80) and found.embeddings.shape == (50, 256)
+    (whole,) = encoder.embed(signal, np.array([16 * 1600]))  # ends with tick 31
+    assert found.embeddings[31].astype(np.float32) @ whole > 0.98
+
+
+@pytest.mark.parametrize(
+    ("both", "alike", "n_counted"), [(0.0, True, 1), (0.4, True, 2), (0.0, False, 2)]
+)
+def test_voices_are_counted(both, alike, n_counted):
+    traits = voice_count.Traits(
+        speech_s=30.0,
+        both=both,
+        sure=0.8,
+        likeness=0.8 if alike else 0.1,
+        spread=0.8 if alike else 0.5,
+        gain=0.02 if alike else 0.2,
+        near=0.8,
+        third=0.7,
+        third_share=0.1,
+    )
+    assert voice_count.decide_count(traits) == n_counted
+    third = dataclasses.replace(traits, both=0.4, third=0.2, near=0.6)
+    assert voice_count.decide_count(third) == 3
 
 
 def test_too_little_speech_is_not_counted():
     spoken = np.zeros((100, 2), bool)
+    evidence = make_evidence(spoken)
+    assert voice_count.count_voices(evidence, make_turned(spoken)).n_voices == 0
     spoken[:8, 0] = True
-    evidence = dataclasses.replace(make_evidence(spoken), starts_s=np.array([0.0]))
-    count = voice_count.count_voices(evidence)
+    count = voice_count.count_voices(make_evidence(spoken), make_turned(spoken))
     assert count.n_voices == 2 and not count.is_known and count.traits is None
 
 
@@ -221,16 +344,25 @@ def test_ways_of_making_tracks(stored, monkeypatch):
     """A few seconds of two voices stay as the model has them; turns where that is asked for."""
     spoken = np.zeros((20, 2), bool)
     spoken[:15, 0], spoken[5:, 1] = True, True
-    evidence, surveyed = make_evidence(spoken), survey(stored)
-    kept = arrange_evidence(stored, surveyed, evidence, "auto")
-    assert kept.way == "overlap" and kept.tracks is stored
-    evidence = dataclasses.replace(evidence, starts_s=np.array([0.0, 0.4]))
-    evidence = dataclasses.replace(
-        evidence, mixture=make_unit(2), estimates=np.stack([make_unit(2), make_unit(2)])
+    evidence, turned = make_evidence(spoken), make_turned(spoken)
+    plan = plan_by_evidence(evidence, "auto")
+    assert plan.way == "overlap" and plan_by_evidence(evidence, "conversation").way != "overlap"
+    known = dataclasses.replace(plan.count, n_voices=2, is_known=True)
+    long = dataclasses.replace(evidence, speech=np.ones(300))
+    apart = Turns(states=make_states(make_turns()[:300]), centres=turned.centres)
+    assert choose_way(long, apart, known) == "conversation"
+    together = Turns(states=make_states(np.ones((300, 2), bool)), centres=turned.centres)
+    assert choose_way(long, together, known) == "overlap"
+    plan = Plan(
+        way="conversation", count=known, evidence=evidence, turns=turned, stretches=[(5, 15)]
     )
-    turned = arrange_evidence(stored, surveyed, evidence, "conversation")
-    assert turned.way == "conversation" and turned.speech.shape == (100, 2)
-    one = keep_recording(stored, evidence.speech, voice_count.count_voices(evidence))
+    arranged = arrange_turns(stored, plan, np.zeros(1))
+    assert arranged.way == "conversation" and arranged.speech.shape == (100, 2)
+    if speech_networks.load_encoder() is None:
+        pytest.skip("resemblyzer is not installed")
+    stored.estimates.unlink()
+    single = dataclasses.replace(plan, way="one voice", stretches=[])
+    one = separate_planned(stored, single, Halves(), CPU, "x")
     ((mixture, tracks),) = one.tracks.read_blocks(2 * RATE)
     assert np.array_equal(tracks[0], mixture) and not tracks[1].any()
     assert one.way == "one voice" and not one.speech[:, 1].any()
