@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from separation.errors import UnscoredError, UserError
-from separation.files import hold_folder
 from separation.recordings.decode import open_audio
 from separation.recordings.inputs import Recording, find_recordings
 from separation.recordings.job import Job, Settings, separate_stored
@@ -33,20 +32,9 @@ def separate_files(settings: Settings, paths: Sequence[Path]) -> list[Path]:
         UnscoredError: some could not be separated; the sentence names them, ``outputs`` holds the
             tracks of the others.
     """
-    recordings = find_recordings(paths, settings.out)
-    with hold_folder(settings.out, "separate"):  # a second call then finds done what the first did
-        written, faults = _separate_all(settings, recordings)
-    if faults:
-        raise UnscoredError(_count_faults(faults, len(recordings)), written)
-    return written
-
-
-def _separate_all(
-    settings: Settings, recordings: Sequence[Recording]
-) -> tuple[list[Path], list[str]]:
-    """The tracks, and a sentence for each recording that could not be separated."""
     written: list[Path] = []
     faults: list[str] = []
+    recordings = find_recordings(paths, settings.out)
     described = settings.describe()
     for number, recording in enumerate(recordings, 1):
         label = f"{number}/{len(recordings)} {recording.path.name}"
@@ -56,7 +44,9 @@ def _separate_all(
         except FAULTS as error:
             faults.append(_name_fault(recording.path, error))
             logger.error("%s", faults[-1])
-    return written, faults
+    if faults:
+        raise UnscoredError(_count_faults(faults, len(recordings)), written)
+    return written
 
 
 def _name_fault(path: Path, error: BaseException) -> str:
