@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.gpu.timing import find_commit
 from separation.files import write_json
-from separation.recordings.evidence import TICK_S
+from separation.recordings.speech_networks import TICK_S
 from separation.recordings.report import thresholds
 from separation.recordings.report.findings import is_narrow, is_reverberant
 from separation.recordings.report.suspicions import Suspicion, list_suspicions

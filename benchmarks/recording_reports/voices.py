@@ -19,9 +19,9 @@ import torch
 from benchmarks.conversations.draw import draw_conversation, draw_pairs
 from benchmarks.conversations.speech import RATE, list_speakers
 from separation.models.checkpoint.load import open_model
-from separation.recordings.evidence import TICK_S, detect_speech
+from separation.recordings.evidence import detect_speech
 from separation.recordings.report.streams import describe_streams
-from separation.recordings.speech_networks import load_detector, load_encoder
+from separation.recordings.speech_networks import TICK_S, load_detector, load_encoder
 from separation.recordings.turns import load_turns
 from separation.recordings.waveform import separate_waveform
 
@@ -123,7 +123,7 @@ def make_case(pair: list, rng: np.random.Generator, planted: str, model: Any, wo
     cases = []
     for kind, tracks in (("real", estimates), (planted, plant(planted, blend, rng))):
         tracks = np.asarray(tracks, np.float32)
-        streams = describe_streams(mixture, list(tracks), speech, encoder, load_turns()[0])
+        streams = describe_streams(mixture, list(tracks), speech, encoder, load_turns().project)
         cases.append(
             {
                 "kind": kind,
