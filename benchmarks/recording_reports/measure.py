@@ -18,10 +18,10 @@ import numpy as np
 
 from benchmarks.gpu.timing import find_commit
 from separation.files import write_json
-from separation.recordings.speech_networks import TICK_S
 from separation.recordings.report import thresholds
 from separation.recordings.report.findings import is_narrow, is_reverberant
 from separation.recordings.report.suspicions import Suspicion, list_suspicions
+from separation.recordings.speech_networks import TICK_S
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "recording_reports.json"
