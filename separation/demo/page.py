@@ -32,6 +32,7 @@ CSS = """
 :root:not(.dark) { --neutral-400: #525252 }
 .gradio-container { max-width: 1100px !important; margin: 0 auto !important }
 .message p { border-left: 4px solid #d97706; padding: .4rem .8rem; margin: 0 }
+.report iframe { width: 100%; height: 80vh; border: 0; margin-top: .5rem }
 .voices { width: 100%; border-collapse: collapse; margin: .5rem 0 }
 .voices th, .voices td { text-align: left; padding: .2rem .6rem }
 """
@@ -87,7 +88,8 @@ class Visits:
                 return
             self.files[session].update(track.name for track in outcome.tracks)
             tracks = [*map(str, outcome.tracks), *nothing][:MOST_VOICES]
-            yield "", *tracks, outcome.summary  # the framework copies them, then the folder goes
+            shown = outcome.summary + frame_report(outcome.report)
+            yield "", *tracks, shown  # the framework copies them, then the folder goes
 
     def forget(self, session: str) -> None:
         """Remove a visitor's files, but those of the same name that another one has too."""
@@ -102,6 +104,15 @@ class Visits:
 def show_message(text: str) -> str:
     """A sentence for the visitor, as HTML."""
     return f"<p role='alert'>{html.escape(text)}</p>"
+
+
+def frame_report(page: str) -> str:
+    """A page within the page, whose scripts reach nothing outside of it."""
+    return (
+        "<details class='report' open><summary>Report on the recording</summary>"
+        f"<iframe title='Report' sandbox='allow-scripts' srcdoc='{html.escape(page)}'></iframe>"
+        "</details>"
+    )
 
 
 def build_page(visits: Visits) -> Any:

@@ -22,6 +22,7 @@ from separation.recordings.record import read_record
 
 logger = logging.getLogger(__name__)
 
+LANGUAGE = "en"  # of reports
 MOST_VOICES = 4  # players of the page
 
 
@@ -45,10 +46,12 @@ class Outcome:
     Attributes:
         tracks: WAV files, one a voice.
         summary: HTML: who speaks how long, and what looks wrong.
+        report: a whole page of HTML on the recording, as ``separate --report`` writes it.
     """
 
     tracks: list[Path]
     summary: str
+    report: str
 
 
 class Models:
@@ -122,12 +125,19 @@ def separate_upload(models: Models, model: str, path: Path, out: Path, limits: L
         check_upload(path, path.name, limits)
         loaded = models.open(model)
         about = shipped.describe_shipped() if model == shipped.NAME else model
-        settings = Settings(model=loaded.model, device=models.device, out=out, about=about)
-        tracks = separate_files(settings, [path])
+        settings = Settings(
+            model=loaded.model, device=models.device, out=out, about=about, report=LANGUAGE
+        )
+        written = separate_files(settings, [path])
     except UserError as error:
         raise UserError(str(error).replace(str(path), path.name)) from error
-    record = read_record(out / tracks[0].name.replace("_s1.wav", ".json"))
-    return Outcome(tracks=tracks, summary=summarise(record.measured if record else {}))
+    *tracks, page = written
+    record = read_record(page.with_suffix(".json"))
+    return Outcome(
+        tracks=tracks,
+        summary=summarise(record.measured if record else {}),
+        report=page.read_text(encoding="utf-8"),
+    )
 
 
 def summarise(measured: dict[str, Any]) -> str:

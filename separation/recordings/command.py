@@ -168,6 +168,10 @@ def run(options: Options) -> None:
 def _check_streaming(options: Options, *, from_stdin: bool) -> None:
     if options.raw and not (options.stream and from_stdin):
         raise UserError("--raw: is of --stream from stdin; write it as --stream --raw HZ -.")
+    if options.stream and options.report:
+        raise UserError(
+            "--report: looks at the whole recording, which --stream cannot; separate it without."
+        )
     if options.stream and options.mode == "conversation":
         raise UserError(
             "--mode conversation: looks at the whole recording, which --stream cannot; leave one "

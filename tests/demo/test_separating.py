@@ -38,6 +38,7 @@ def test_a_recording_becomes_tracks_and_a_summary(
 ) -> None:
     outcome = separate_upload(models, models.names[0], call, tmp_path / "out", LIMITS)
     assert [path.name for path in outcome.tracks] == ["call_s1.wav", "call_s2.wav"]
+    assert outcome.report.startswith("<!doctype html>") or "<html" in outcome.report[:200]
     assert outcome.summary.count("<tr>") == 3 and "for 1.5 s of audio" in outcome.summary
     assert "&lt;b&gt;" in summarise({"remarks": ["<b>"]})
 

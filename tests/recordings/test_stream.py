@@ -148,6 +148,7 @@ def test_kinds_of_samples_that_are_not_read() -> None:
         (["--stream"], "looks ahead: its convolutions reach into later frames"),
         (["--raw", "8000"], "--raw: is of --stream from stdin"),
         (["--stream", "--mode", "conversation"], "--mode conversation: looks at the whole"),
+        (["--stream", "--report"], "--report: looks at the whole recording"),
         (["--stream", "--channel", "each"], "--stream takes one channel"),
         (["--stream", "--block-ms", "0"], "--block-ms 0: should be a number, above 0."),
     ],
