@@ -148,7 +148,7 @@ def summarise(measured: dict[str, Any]) -> str:
         for number, voice in enumerate(measured.get("voices", ()), 1)
     )
     remarks = "".join(f"<li>{html.escape(text)}</li>" for text in measured.get("remarks", ()))
-    said = f"<ul>{remarks}</ul>" if remarks else "<p>Nothing looks wrong; that is no proof.</p>"
+    said = f"<ul>{remarks}</ul>" if remarks else ""
     head = (
         "<th></th><th scope='col'>speaks</th><th scope='col'>turns</th><th scope='col'>level</th>"
     )
