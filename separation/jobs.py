@@ -1,4 +1,7 @@
-"""Many independent jobs over processes: in order, in bounded memory, resumed by a journal."""
+"""Many independent jobs over processes: in order, in bounded memory, resumed by a journal.
+
+The processes are this machine's, or a Dask cluster's (:mod:`separation.cluster`).
+"""
 
 import collections
 import contextlib
@@ -9,9 +12,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from separation.files import write_text
 
@@ -33,14 +37,85 @@ def keep_freed_memory() -> None:
 
 
 def _prepare_worker() -> None:
-    """End with the parent, which a worker would otherwise wait for for ever; one thread each."""
+    """End with the parent, which a worker would otherwise wait for for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    limit_process()
+
+
+def limit_process() -> None:
+    """One thread, and memory that is kept: for a process that others work beside."""
     keep_freed_memory()
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)  # as many processes as cores: threads within them only cost
+
+
+class Workers(Protocol):
+    """What runs jobs in place of this process: its own processes, or those of a Dask cluster."""
+
+    def count(self) -> int:
+        """Jobs that run at a time."""
+        ...
+
+    def submit(self, function: Callable[[Any], Any], chunk: list[Any]) -> Future:
+        """Begin a few jobs."""
+        ...
+
+    def collect(self, future: Future) -> list[Any]:
+        """Results of what was submitted, waited for.
+
+        Raises:
+            BrokenExecutor: a process that had a part in it died, or several in turn did.
+        """
+        ...
+
+
+class LocalProcesses:
+    """Processes of this machine, which end with this one."""
+
+    def __init__(self, n_jobs: int) -> None:
+        context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+        self._n_jobs = n_jobs
+        self._pool = ProcessPoolExecutor(n_jobs, context, initializer=_prepare_worker)
+
+    def count(self) -> int:
+        return self._n_jobs
+
+    def submit(self, function: Callable[[Any], Any], chunk: list[Any]) -> Future:
+        return self._pool.submit(run_chunk, function, chunk)
+
+    def collect(self, future: Future) -> list[Any]:
+        return future.result()
+
+    def close(self) -> None:
+        """Jobs that did not begin never do."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+_cluster: ContextVar[Workers | None] = ContextVar("cluster", default=None)
+
+
+@contextlib.contextmanager
+def use_workers(workers: Workers) -> Iterator[None]:
+    """Inside, :func:`run_jobs` hands jobs to these workers, whatever ``n_jobs`` says."""
+    before = _cluster.set(workers)
+    try:
+        yield
+    finally:
+        _cluster.reset(before)
+
+
+def stay_here(n_jobs: int, total: int) -> bool:
+    """Whether :func:`run_jobs` would run so many jobs in this very process."""
+    return total <= 1 or (n_jobs <= 1 and _cluster.get() is None)
+
+
+def count_workers(n_jobs: int) -> int:
+    """Jobs that :func:`run_jobs` would run at a time."""
+    cluster = _cluster.get()
+    return n_jobs if cluster is None else cluster.count()
 
 
 def run_jobs(
@@ -56,26 +131,40 @@ def run_jobs(
     """Yield ``function(job)`` for every job, in order, with a progress bar on stderr.
 
     At most a few jobs a process are under way, so ``jobs`` may be a generator of large
-    things. With ``n_jobs`` of 1 everything happens in this process.
+    things. With ``n_jobs`` of 1 everything happens in this process. Inside :func:`use_workers`
+    the jobs go to a cluster.
 
     Args:
         function: a module-level function.
+        n_jobs: processes.
         total: number of jobs, for the bar.
         chunk: jobs handed to a process at a time; more than 1 where a job takes
             less than a few milliseconds.
     """
-    from tqdm import tqdm  # a tenth of what `--help` may take
-
-    bar = tqdm(total=total, desc=label, unit=unit, disable=total == 0)
-    with bar:
-        if n_jobs <= 1 or total <= 1:
-            for job in jobs:
-                yield function(job)
-                bar.update()
-            return
+    if stay_here(n_jobs, total):
+        yield from run_jobs_here(function, jobs, total=total, label=label, unit=unit)
+        return
+    with open_bar(total, label, unit) as bar:
         for results in _map_bounded(function, _cut_chunks(jobs, chunk), n_jobs):
             yield from results
             bar.update(len(results))
+
+
+def run_jobs_here(
+    function: Callable[[Any], Any], jobs: Iterable[Any], *, total: int, label: str, unit: str
+) -> Iterator[Any]:
+    """The same in this process, which has what the jobs need: a model, a device."""
+    with open_bar(total, label, unit) as bar:
+        for job in jobs:
+            yield function(job)
+            bar.update()
+
+
+def open_bar(total: int, label: str, unit: str) -> Any:
+    """A progress bar on stderr; none where there is nothing to do."""
+    from tqdm import tqdm  # a tenth of what `--help` may take
+
+    return tqdm(total=total, desc=label, unit=unit, disable=total == 0)
 
 
 def _cut_chunks(jobs: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -93,21 +182,36 @@ def _map_bounded(
     function: Callable[[Any], Any], chunks: Iterator[list[Any]], n_jobs: int
 ) -> Iterator[list[Any]]:
     """``Executor.map`` would read all of ``chunks`` at once, however large they are."""
-    context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
-    pool = ProcessPoolExecutor(n_jobs, context, initializer=_prepare_worker)
-    waiting: collections.deque = collections.deque()
+    waiting: collections.deque[Future] = collections.deque()
+    with _open_workers(n_jobs) as workers:
+        try:
+            for chunk in chunks:
+                waiting.append(workers.submit(function, chunk))
+                if len(waiting) >= WINDOW_PER_PROCESS * workers.count():
+                    yield workers.collect(waiting.popleft())
+            while waiting:
+                yield workers.collect(waiting.popleft())
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@contextlib.contextmanager
+def _open_workers(n_jobs: int) -> Iterator[Workers]:
+    """Those of the cluster, which stay; or processes of their own."""
+    cluster = _cluster.get()
+    if cluster is not None:
+        yield cluster
+        return
+    processes = LocalProcesses(n_jobs)
     try:
-        for chunk in chunks:
-            waiting.append(pool.submit(_run_chunk, function, chunk))
-            if len(waiting) >= WINDOW_PER_PROCESS * n_jobs:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield processes
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        processes.close()
 
 
-def _run_chunk(function: Callable[[Any], Any], chunk: list[Any]) -> list[Any]:
+def run_chunk(function: Callable[[Any], Any], chunk: list[Any]) -> list[Any]:
+    """The results of a few jobs."""
     return [function(job) for job in chunk]
 
 

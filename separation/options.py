@@ -10,6 +10,7 @@ import math
 import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,60 @@ MODEL_HELP = (
 TRUST_HELP = "unpickle freely, which runs whatever the file says"
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 OVERRIDE = re.compile(r"([^.=]+)\.([^=]+)=(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Where jobs run.
+
+    Attributes:
+        scheduler: address of a running Dask scheduler; empty: none.
+        slurm: jobs of SLURM that are asked for, each with Dask workers; 0: none.
+    """
+
+    scheduler: str = ""
+    slurm: int = 0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether jobs run in processes of this machine."""
+        return not (self.scheduler or self.slurm)
+
+    def format_words(self) -> list[str]:
+        """The words of a command line that this stands for."""
+        words = [f"--scheduler={self.scheduler}"] if self.scheduler else []
+        return words + ([f"--slurm={self.slurm}"] if self.slurm else [])
+
+
+LOCAL = Cluster()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+    """Options of a command whose jobs may go over a Dask cluster.
+
+    Attributes:
+        scheduler: its address.
+        slurm: jobs of SLURM that are asked for.
+
+    Raises:
+        UserError: both are given.
+    """
+
+    scheduler: str = ""
+    slurm: int = 0
+
+    def __post_init__(self) -> None:
+        if self.scheduler and self.slurm:
+            raise UserError(
+                "--scheduler and --slurm name two clusters: leave one of them out, since --slurm "
+                "brings a scheduler of its own."
+            )
+
+    @property
+    def cluster(self) -> Cluster:
+        """Where jobs run."""
+        return Cluster(scheduler=self.scheduler, slurm=self.slurm)
 
 
 class CommandModule(Protocol):
@@ -189,6 +244,38 @@ def add_jobs(parser: argparse._ActionsContainer) -> None:
         type=whole_number(1),
         metavar="N",
         help=f"processes (all cores: {ALL_CORES})",
+    )
+
+
+def scheduler_address(text: str) -> str:
+    """The type of an option that takes the address of a Dask scheduler.
+
+    >>> scheduler_address("127.0.0.1:8786")
+    'tcp://127.0.0.1:8786'
+    """
+    parts = re.fullmatch(
+        r"(?:(tcp|tls|ucx|ws|wss)://)?(\[[0-9a-fA-F:]+\]|[\w.-]+):([0-9]{1,5})", text
+    )
+    if parts is None:
+        raise argparse.ArgumentTypeError(
+            f"{text}: write it as tcp://127.0.0.1:8786, or tls://HOST:PORT for another machine."
+        )
+    return f"{parts[1] or 'tcp'}://{parts[2]}:{parts[3]}"
+
+
+def add_cluster(parser: argparse._ActionsContainer) -> None:
+    """``--scheduler`` and ``--slurm``: the options of :class:`ClusterOptions`."""
+    parser.add_argument(
+        "--scheduler",
+        type=scheduler_address,
+        metavar="ADDRESS",
+        help="a Dask cluster in place of --nj, as tls://HOST:8786 (docs/cluster.md)",
+    )
+    parser.add_argument(
+        "--slurm",
+        type=whole_number(1),
+        metavar="N",
+        help="the same over N jobs of SLURM that are asked for here",
     )
 
 

@@ -49,20 +49,25 @@ def run(options: Options) -> int:
 
 def _score(runs: "list[Run]", name: str) -> None:
     from separation.ablate.score import score_run
+    from separation.cluster import use_cluster
     from separation.errors import UserError
 
     chosen = [run for run in runs if run.name == name]
     if not chosen:
         known = ", ".join(run.name for run in runs)
         raise UserError(f"--score {name}: there is no such training; choose of {known}.")
-    score_run(chosen[0])
+    run = chosen[0]
+    with use_cluster(run.options.cluster, [run.out]):
+        score_run(run)
 
 
 def _run_all(runs: "list[Run]", options: Options, began: float) -> "Outcome":
     from separation.ablate.processes import Runner
+    from separation.cluster import check_cluster
     from separation.files import check_writable
 
     check_writable(options.folder, "choose another with --out")
+    check_cluster(options.cluster, [options.folder])
     limit_s = float("inf") if options.minutes is None else 60 * options.minutes
     return Runner(
         runs,

@@ -8,6 +8,8 @@ from pathlib import Path
 from separation.options import (
     ALL_CORES,
     EXP,
+    ClusterOptions,
+    add_cluster,
     add_corpora,
     add_device,
     add_jobs,
@@ -18,7 +20,7 @@ from separation.options import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(ClusterOptions):
     """Which ladder, which of its rungs, for how long, and where.
 
     Attributes:
@@ -69,7 +71,7 @@ class Options:
         """The words of a command line that scores one run of these options."""
         words = ["ablate", str(self.ladder.resolve()), f"--score={run_name}"]
         words += [f"--seeds={self.n_seeds}", f"--parallel={self.parallel}", f"--out={self.folder}"]
-        words += [f"--nj={self.n_jobs}", f"--device={self.device}"]
+        words += [f"--nj={self.n_jobs}", f"--device={self.device}", *self.cluster.format_words()]
         words += [f"--steps={self.steps}"] if self.steps else []
         words += [f"--inputs={self.inputs.resolve()}"] if self.inputs else []
         words += [f"--corpus={text}" for text in self.corpora]
@@ -103,6 +105,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parallel = f"trainings at once ({Options.parallel})"
     machine.add_argument("--parallel", type=count, metavar="N", help=parallel)
     add_jobs(machine)
+    add_cluster(machine)
     add_device(machine)
 
 

@@ -162,6 +162,8 @@ def _plan_run(ladder: Ladder, rung: Rung, seed: int, options: Options) -> Run:
             overrides=[*given, *format_overrides(derived)],
             n_jobs=max(1, options.n_jobs // options.parallel),
             device=options.device,
+            scheduler=options.scheduler,
+            slurm=options.slurm,
         ),
     )
 

@@ -2,7 +2,7 @@
 
 import errno
 import shutil
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def explain_fault(error: BaseException, folders: list[Path]) -> str:
         return (
             f"the memory is full ({explain_error(error)}); free some, or lower --nj, and {GO_ON}."
         )
-    if isinstance(error, BrokenProcessPool):
+    if isinstance(error, BrokenExecutor):
         return (
             "a process was ended from outside, perhaps for want of memory; free some, or lower "
             f"--nj, and {GO_ON}."

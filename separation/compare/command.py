@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from separation.compare.options import Options, add_options
 from separation.files import check_writable, hold_folder
+from separation.options import parse_corpus
 
 if TYPE_CHECKING:
     from separation.compare.comparison import Comparison
@@ -32,12 +33,15 @@ def run(options: Options) -> int:
     for text in options.test_sets:
         check_text(text)
     check_writable(options.out, "choose another with --out")
+    from separation.cluster import use_cluster
     from separation.compare.scores import make_plan
 
-    plan = make_plan(options)
-    with hold_folder(options.out, "compare"):
-        comparison, complaints = plan.score()
-        _report(plan, comparison, options.n_worst)
+    roots = [parse_corpus(text)[1] for text in options.corpora]
+    with use_cluster(options.cluster, [options.out], roots):
+        plan = make_plan(options)
+        with hold_folder(options.out, "compare"):
+            comparison, complaints = plan.score()
+            _report(plan, comparison, options.n_worst)
     for complaint in complaints:
         print(f"error: {complaint}", file=sys.stderr)
     return 1 if complaints else 0

@@ -12,6 +12,8 @@ from separation.metrics.names import METRICS
 from separation.options import (
     EXP,
     MODEL_HELP,
+    ClusterOptions,
+    add_cluster,
     add_device,
     add_jobs,
     add_out,
@@ -25,7 +27,7 @@ SET_HELP = "a mixture table, folder of audio with mix/ s1/ s2/, or MIX:split (a 
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringOptions(MixtureOptions):
+class ScoringOptions(MixtureOptions, ClusterOptions):
     """What ``compare`` and ``score`` share: what is scored, and what the report shows.
 
     Attributes:
@@ -70,6 +72,7 @@ class Options(ScoringOptions):
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (self.models or self.estimates):
             raise UserError("--models: is needed, or separated files with --estimates NAME=DIR.")
         systems = ("--models", [*self.models, *self.named_estimates])
@@ -120,6 +123,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_mixture_options(parser, "of tables and trees (each model's own)")
     machine = parser.add_argument_group("machine")
     add_jobs(machine)
+    add_cluster(machine)
     add_device(machine)
     add_trust(machine)
 

@@ -11,7 +11,7 @@ from separation.evaluation.estimators import Estimator
 from separation.evaluation.runner import Mixtures
 from separation.evaluation.score_rows import ScoreRow
 from separation.files import read_json, write_json, write_whole
-from separation.jobs import run_jobs
+from separation.jobs import run_jobs_here
 from separation.mixtures.signals import Mixture
 from separation.safe_paths import place_inside
 
@@ -86,10 +86,9 @@ class ModelFolder:
             if score.is_scored and not self.path(row.n_src, row.mixture_id).is_file()
         ]
         save = self.wrap(estimator)
-        bar = run_jobs(
+        bar = run_jobs_here(
             lambda index: save(mixtures[index]),
             absent,
-            1,
             total=len(absent),
             label=f"{label} estimates",
             unit="mixture",

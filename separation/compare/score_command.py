@@ -20,7 +20,7 @@ from separation.compare.options import (
 )
 from separation.compare.options import Options as CompareOptions
 from separation.datasets.options import add_mixture_options
-from separation.options import EXP, add_jobs
+from separation.options import EXP, add_cluster, add_jobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_sample(scored)
     add_scoring_options(parser, "exp/score")
     add_mixture_options(parser, "of tables and trees (that of the separated files)")
-    add_jobs(parser.add_argument_group("machine"))
+    machine = parser.add_argument_group("machine")
+    add_jobs(machine)
+    add_cluster(machine)
 
 
 def run(options: Options) -> int:

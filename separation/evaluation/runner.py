@@ -7,7 +7,7 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,15 @@ from separation.evaluation.score_rows import Cell, ScoreRow, format_scores_csv, 
 from separation.evaluation.selfcheck import Checker, ScorerCheck, join_checks, parse_check
 from separation.evaluation.under_way import UnderWay
 from separation.files import hash_value, write_text
-from separation.jobs import WINDOW_PER_PROCESS, Journal, run_jobs, spread_evenly
+from separation.jobs import (
+    WINDOW_PER_PROCESS,
+    Journal,
+    count_workers,
+    run_jobs,
+    run_jobs_here,
+    spread_evenly,
+    stay_here,
+)
 from separation.metrics.score import Score, score_mixture, si_sdr_db
 from separation.mixtures.signals import Mixture
 from separation.mixtures.table import MixtureRow
@@ -233,7 +241,7 @@ def _score_all(run: _Run, todo: list[int], suspects: set[int]) -> Iterator[tuple
     usual = [index for index in todo if index not in suspects]
     n_jobs, place = run.scoring.n_jobs, 0
     # in this process PESQ, which is C code, could end the run
-    is_alone = "pesq" in run.scoring.metrics and (n_jobs <= 1 or len(usual) <= 1)
+    is_alone = "pesq" in run.scoring.metrics and stay_here(n_jobs, len(usual))
     while place < len(usual) and not is_alone:
         jobs = _prepare_jobs(run, usual[place:], place)
         bar = partial(run_jobs, total=len(usual) - place, label=run.label, unit="mixture")
@@ -241,17 +249,17 @@ def _score_all(run: _Run, todo: list[int], suspects: set[int]) -> Iterator[tuple
             for row in bar(score_row, jobs, n_jobs):
                 place += 1
                 yield usual[place - 1], row
-        except BrokenProcessPool:  # killed for memory; nobody knows which of those under way did it
+        except BrokenExecutor:  # killed for memory; nobody knows which of those under way did it
             text = "%s: a scoring process died; the next few are scored one by one"
             logger.warning(text, run.label)
             jobs = _prepare_jobs(run, usual[place:], place)
-            for job in itertools.islice(jobs, WINDOW_PER_PROCESS * n_jobs):
+            for job in itertools.islice(jobs, WINDOW_PER_PROCESS * count_workers(n_jobs)):
                 place += 1
                 yield usual[place - 1], _score_apart(job)
     alone = usual[place:] + [index for index in todo if index in suspects]
-    bar = partial(run_jobs, total=len(alone), label=run.label, unit="mixture")
     jobs = _prepare_jobs(run, alone, place, n_at_once=1)
-    yield from zip(alone, bar(_score_apart, jobs, 1), strict=True)
+    rows = run_jobs_here(_score_apart, jobs, total=len(alone), label=run.label, unit="mixture")
+    yield from zip(alone, rows, strict=True)
 
 
 def _score_apart(job: ScoreJob) -> ScoreRow:

@@ -10,6 +10,7 @@ from separation.config.schema import Conf
 from separation.experiment.folder import DataFolder, ExperimentFolder
 from separation.experiment.inputs import Inputs, Origin, find_origin, hold_noise
 from separation.experiment.roots import CorpusRoots
+from separation.options import LOCAL, Cluster
 
 
 @dataclass(kw_only=True)
@@ -24,6 +25,7 @@ class Experiment:
         roots: of the corpora.
         n_jobs: processes.
         device: ``auto``, ``cpu`` or ``cuda``.
+        cluster: where jobs of data and scores run.
         overridden: keys of the config, ``section.key``, that the call itself sets.
         given: the other options of the call that this experiment depends on, as words of a command
             line: corpora, folders, the device and what is overridden.
@@ -36,6 +38,7 @@ class Experiment:
     roots: CorpusRoots
     n_jobs: int = 2
     device: str = "auto"
+    cluster: Cluster = LOCAL
     overridden: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
 

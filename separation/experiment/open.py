@@ -13,7 +13,7 @@ from separation.experiment.experiment import Experiment
 from separation.experiment.folder import DataFolder, ExperimentFolder
 from separation.experiment.inputs import Origin, find_origin, hold_noise
 from separation.experiment.roots import CorpusRoots, check_roots, read_roots
-from separation.options import check_tag, parse_override
+from separation.options import LOCAL, Cluster, check_tag, parse_override
 
 DATA_SECTIONS = ("corpus", "splits", "metadata", "mixtures")
 
@@ -28,6 +28,7 @@ def open_experiment(
     exp: Path = ROOT / "exp",
     n_jobs: int = 2,
     device: str = "auto",
+    cluster: Cluster = LOCAL,
 ) -> Experiment:
     """Resolve the options of one call into an :class:`Experiment`.
 
@@ -37,12 +38,10 @@ def open_experiment(
 
     Args:
         recipe: ``MIX/MODEL`` or ``MIX/MODEL/VARIANT``.
-        overrides: ``section.key=value``.
+        overrides, n_jobs, device, cluster: as :class:`Experiment` has them.
         tag: name of the experiment; a variant's own where it is ``default``.
         corpora: ``NAME=DIR``.
         data, exp: hold a folder for each MIX.
-        n_jobs: processes.
-        device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
         UserError: an option that cannot be; see also :func:`separation.config.load.load_conf`.
@@ -65,6 +64,7 @@ def open_experiment(
         roots=CorpusRoots(given=given, shared=data / "corpora", data=path),
         n_jobs=n_jobs,
         device=device,
+        cluster=cluster,
         overridden=name_keys(overrides),
         given=(*_list_given(overrides, corpora, {"--data": data, "--exp": exp}, device),),
     )

@@ -11,6 +11,7 @@ from separation.options import (
     DATA,
     DEFAULT_RECIPE,
     EXP,
+    ClusterOptions,
     add_corpora,
     add_data,
     add_device,
@@ -30,7 +31,7 @@ CORPUS_HELP = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecipeOptions:
+class RecipeOptions(ClusterOptions):
     """A recipe, its experiment and the machine.
 
     Attributes:
@@ -70,6 +71,7 @@ class RecipeOptions:
             exp=self.exp.expanduser().resolve(),
             n_jobs=self.n_jobs,
             device=self.device,
+            cluster=self.cluster,
         )
 
     def format_words(self) -> list[str]:
@@ -82,6 +84,7 @@ class RecipeOptions:
             f"--exp={self.exp}",
             *(f"--set={text}" for text in self.overrides),
             f"--nj={self.n_jobs}",
+            *self.cluster.format_words(),
             f"--device={self.device}",
         ]
 

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import dataclass
 
 from separation.experiment.options import RecipeOptions, add_recipe_options
+from separation.options import add_cluster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class Options(RecipeOptions):
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of :class:`~separation.experiment.options.RecipeOptions`."""
     add_recipe_options(parser)
+    add_cluster(parser)
 
 
 def run(options: Options) -> None:

@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+from separation.cluster import check_cluster
 from separation.config.schema import Conf
 from separation.corpora.plugin import (
     DownloadRequest,
@@ -48,6 +49,7 @@ def check_machine(experiment: Experiment) -> None:
     check_start(experiment.conf)
     check_workers(experiment.conf)
     check_loggers(experiment.conf.training.loggers)
+    check_cluster(experiment.cluster, [experiment.data.path, experiment.folder.path])
     for folder in (experiment.data.path, experiment.folder.path):
         check_writable(folder, "choose another with --data or --exp")
     free_gb = shutil.disk_usage(experiment.data.path).free / 1e9

@@ -16,7 +16,7 @@ from separation.config.recipes import find_confs
 from separation.environment import ROOT
 from separation.errors import UserError
 from separation.experiment.options import RecipeOptions, add_recipe_options
-from separation.options import whole_number
+from separation.options import add_cluster, whole_number
 from separation.stages.table import STAGES, Stage, format_stage_list, select_stages
 
 LAST = len(STAGES) - 1
@@ -61,6 +61,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="check the options, list the stages, run none"
     )
     add_recipe_options(parser)
+    add_cluster(parser)
 
 
 def run(options: Options) -> int:

@@ -1,10 +1,13 @@
 """One stage run: what it needs is done, it is not done itself, and its marker is written last."""
 
 import time
+from pathlib import Path
 
+from separation.cluster import use_cluster
 from separation.errors import UnscoredError
 from separation.experiment.experiment import Experiment
 from separation.files import check_writable, hold_folder
+from separation.options import LOCAL, Cluster
 from separation.stages.state import is_done, mark_done, refuse_other_config, require_done
 from separation.stages.table import Stage, find_stage
 
@@ -49,7 +52,8 @@ def _run(experiment: Experiment, stage: Stage) -> None:
     print(f"stage {stage.number} {stage.name}: running", flush=True)
     began = time.monotonic()
     try:
-        outputs = stage.load_runner()(experiment)
+        with use_cluster(*_choose_cluster(experiment, stage)):
+            outputs = stage.load_runner()(experiment)
     except UnscoredError as error:
         if error.final:  # to score again would find the same
             mark_done(experiment, stage.name, error.outputs)
@@ -57,6 +61,17 @@ def _run(experiment: Experiment, stage: Stage) -> None:
     mark_done(experiment, stage.name, outputs)
     seconds = time.monotonic() - began
     print(f"stage {stage.number} {stage.name}: done in {seconds:.0f} s", flush=True)
+
+
+def _choose_cluster(experiment: Experiment, stage: Stage) -> tuple[Cluster, list[Path], list[Path]]:
+    """Where a stage's jobs run, the folders that they write into, and those that they read."""
+    cluster = experiment.cluster if stage.spreads else LOCAL
+    data = experiment.data
+    return (
+        cluster,
+        [data.path, data.shared, experiment.folder.path],
+        [*experiment.roots.given.values()],
+    )
 
 
 def print_scores(experiment: Experiment) -> None:

@@ -34,6 +34,7 @@ class Stage:
         fills: folders that this experiment needs of it, where the key does not say so.
         reads: for the documentation.
         writes: for the documentation.
+        spreads: whether its jobs may go over a Dask cluster.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Stage:
     fills: Callable[["Experiment"], list[Path]] = lambda _: []
     reads: str
     writes: str
+    spreads: bool = False
 
     @property
     def number(self) -> int:
@@ -85,6 +87,7 @@ STAGES = (
         reads="recordings",
         writes="`data/<mix>/<kind>/corpus.csv`, `audit.{md,json,png}`, `noise.csv`; measurements "
         "of every file in `data/<mix>/.scan-<key>.jsonl`",
+        spreads=True,
     ),
     Stage(
         name="metadata",
@@ -106,6 +109,7 @@ STAGES = (
         fills=keys.list_packs,
         reads="`corpus.csv`, tables",
         writes="`data/<mix>/<kind>/packed_<rate>/<speaker>.{i16,csv}`, `exact/`",
+        spreads=True,
     ),
     Stage(
         name="train",
@@ -127,6 +131,7 @@ STAGES = (
         home="experiment",
         reads="`best_model.pth`, test tables",
         writes="`evaluation/<set>/<estimator>.csv`, `evaluation/summary.json`",
+        spreads=True,
     ),
     Stage(
         name="report",

@@ -9,6 +9,8 @@ from separation.files import check_writable, hold_folder
 from separation.mixtures.kinds import MODES, TYPES
 from separation.options import (
     ALL_CORES,
+    ClusterOptions,
+    add_cluster,
     add_corpora,
     add_jobs,
     add_out,
@@ -19,7 +21,7 @@ from separation.options import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(ClusterOptions):
     """Which tables are rendered to what.
 
     Attributes:
@@ -76,6 +78,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="write whole paths into the tree's tables, as Asteroid's own recipe expects",
     )
     add_jobs(parser)
+    add_cluster(parser)
 
 
 def thousands(text: str) -> int:
@@ -101,6 +104,7 @@ def run(options: Options) -> None:
     """
     out = options.out.resolve()
     check_writable(out, "choose another with --out")
+    from separation.cluster import use_cluster
     from separation.corpora.plugin import choose_roots
     from separation.jobs import keep_freed_memory
     from separation.mixtures.source_files import Corpora
@@ -117,7 +121,8 @@ def run(options: Options) -> None:
         modes=options.modes,
         types=options.types,
     )
-    with hold_folder(out, "render"):
+    roots = [parse_corpus(text)[1] for text in options.corpora]
+    with use_cluster(options.cluster, [out], roots), hold_folder(out, "render"):
         for table in tables:  # all were checked before the first is rendered
             tree = table.tree
             render_tree(table.rows, corpora, tree, options.n_jobs, absolute=options.absolute_paths)

@@ -128,6 +128,8 @@ def _explain_overrides(*words: str) -> str:
 def _explain_module(module: str, *words: str) -> str:
     if module == "separation":
         return _explain_separation(*words)
+    if module == "dask":  # of requirements-cluster.txt, which is not installed everywhere
+        return ""
     path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
     if not path.is_file():
         return f"there is no {module}"

@@ -22,6 +22,7 @@ LAYERS = [
         "environment",
         "device",
         "options",
+        "cluster",
         "plots",
         "download",
     ),
