@@ -47,6 +47,11 @@ def explain_fault(error: BaseException, folders: list[Path]) -> str:
             "a process was ended from outside, perhaps for want of memory; free some, or lower "
             f"--nj, and {GO_ON}."
         )
+    if isinstance(error, RuntimeError) and "/gloo/transport/" in str(error):
+        return (
+            "another process of this training, or its node, ended; its own output says why. Run "
+            "the same command on all nodes to go on."
+        )
     if "DataLoader worker" in str(error):
         return (
             f"a process that makes training mixtures ended ({explain_error(error)[:120]}); lower "

@@ -34,6 +34,10 @@ REFUSED = [
     (OSError(errno.ENAMETOOLONG, "File name too long", "/x"), "shorten the name"),
     (MemoryError(), "the memory is full"),
     (BrokenProcessPool("terminated"), "a process was ended from outside"),
+    (
+        RuntimeError("[/pytorch/gloo/gloo/transport/tcp/pair.cc:537] Read error: Connection reset"),
+        "another process of this training, or its node, ended",
+    ),
     (RuntimeError("DataLoader worker (pid 3) is killed by signal: Killed."), "num_workers"),
     (RuntimeError("[enforce fail at inline_container.cc:595]"), "could not be written whole"),
     (soundfile.LibsndfileError(2), "could not be written whole"),
