@@ -1,7 +1,6 @@
 """Ten recordings of different kinds, for their pages to be looked at.
 
-    .venv/bin/python -m benchmarks.recording_reports.ten --speech SPEECH --metadata METADATA \
-        --music FOLDER --prompts FOLDER FOLDER --out OUT
+    .venv/bin/python -m benchmarks.recording_reports.ten --speech DIR --metadata DIR
 
 Speakers are those that the shipped model never heard; music and prompts as in ``conditions``. Then
 `.venv/bin/python -m separation separate OUT --report --out PAGES`.

@@ -1,7 +1,6 @@
 """Track sets whose swaps, merges, leaks and failures are known, and what the page suspects in them.
 
-    .venv/bin/python -m benchmarks.recording_reports.voices --speech SPEECH --metadata METADATA \
-        --work WORK --split test --count 72
+    .venv/bin/python -m benchmarks.recording_reports.voices --speech DIR --metadata DIR --work DIR
 
 Each conversation of two gives the shipped model's own outputs, and one planted case: sources with
 an eighth of the model's errors, and in them nothing wrong, a swap, a merge, a leak, or hardly
