@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.timing import find_commit
+from benchmarks.machine import find_commit
 from separation.config.load import load_conf
 from separation.config.recipes import list_recipes
 from separation.errors import UserError

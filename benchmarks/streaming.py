@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.gpu.timing import find_commit
+from benchmarks.machine import find_commit
 from separation.config.load import load_conf
 from separation.files import write_json
 from separation.models.registry import build_model

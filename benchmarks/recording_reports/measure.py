@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.gpu.timing import find_commit
+from benchmarks.machine import find_commit
 from separation.files import write_json
 from separation.recordings.report import thresholds
-from separation.recordings.report.findings import is_narrow, is_reverberant
+from separation.recordings.report.findings import is_narrow, is_noisy, is_reverberant
 from separation.recordings.report.suspicions import Suspicion, list_suspicions
 from separation.recordings.speech_networks import TICK_S
 
@@ -133,7 +133,7 @@ def measure_conditions(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Each condition against all recordings without it."""
     said = {
         "narrow": [is_narrow(row["highest_hz"], RATE) for row in rows],
-        "noise": [row["snr_db"] < thresholds.NOISY_DB for row in rows],
+        "noise": [is_noisy(row["snr_db"], row["snr_from"], alone=False) for row in rows],
         "clipped": [row["clipped"] > thresholds.CLIPPED for row in rows],
         "reverberant": [
             row["decay_s"] is not None and is_reverberant(row["decay_s"], row["snr_db"])

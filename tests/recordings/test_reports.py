@@ -62,6 +62,12 @@ def test_a_known_ratio_of_speech_to_noise(snr_db, rng):
     assert found == pytest.approx(snr_db, abs=1) and source == "pauses"
 
 
+def test_two_voices_without_pauses_are_no_noise():
+    assert findings.is_noisy(9.0, "pauses", alone=False)
+    assert findings.is_noisy(9.0, "distribution", alone=True)
+    assert not findings.is_noisy(9.0, "distribution", alone=False)
+
+
 @pytest.mark.parametrize("rt60_s", [0.3, 0.8])
 def test_a_known_decay(rt60_s, rng):
     time = np.arange(RATE) / RATE

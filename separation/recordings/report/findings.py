@@ -92,7 +92,8 @@ def _list_conditions(assessed: Assessment) -> Iterator[Note]:
         values = {"lowest_hz": own.lowest_hz, "highest_hz": own.highest_hz}
         values |= {"highest_khz": own.highest_hz / 1000, "rate_khz": rate_khz}
         yield Note(code="narrow", kind="limit", values=values, level=0.0)
-    if speaks and own.snr_db < thresholds.NOISY_DB:
+    alone = assessed.record.measured["way"] == "one voice"
+    if speaks and is_noisy(own.snr_db, own.snr_from, alone=alone):
         yield Note(code="noise", kind="limit", values={"snr_db": own.snr_db}, level=own.snr_db)
     if assessed.clipping.share > thresholds.CLIPPED:
         yield _note_clipping(assessed)
@@ -112,6 +113,17 @@ def _list_conditions(assessed: Assessment) -> Iterator[Note]:
 def is_narrow(highest_hz: float, rate: float) -> bool:
     """Whether a file could hold what its speech does not."""
     return highest_hz < min(thresholds.NARROW_HZ, 0.8 * rate / 2)
+
+
+def is_noisy(snr_db: float, snr_from: str, *, alone: bool) -> bool:
+    """Whether noise is heard; without pauses a second voice looks like noise, so it is left open.
+
+    Args:
+        snr_db: speech over noise.
+        snr_from: ``pauses`` or ``distribution``.
+        alone: one voice speaks.
+    """
+    return snr_db < thresholds.NOISY_DB and (snr_from == "pauses" or alone)
 
 
 def is_reverberant(decay_s: float, snr_db: float) -> bool:
