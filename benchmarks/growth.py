@@ -1,0 +1,149 @@
+"""Time and memory of every stage as the corpus grows.
+
+    .venv/bin/python -m benchmarks.growth --speech DIR [--hours 1 5 20] [--work DIR]
+
+DIR has a folder of recordings for each speaker. Corpora of each size are made of hard links to
+them, each copy of a speaker under a name of its own, and go through the stages of
+folder/ConvTasNet by the real command, one worker, one thread: CPU seconds and the most memory of
+the largest process. Stage 4 runs three steps, so it shows what a start costs; the test sets of
+stages 2, 5 and 6 grow with the corpus, ten mixtures an hour. Writes benchmarks/results/growth.json
+and prints the tables of docs/scale.md.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from benchmarks.machine import RESULTS, describe_cpu
+from separation.files import write_json
+
+STAGES = ("preflight", "corpus", "metadata", "audio", "train", "evaluate", "report")
+MIXTURES_AN_HOUR = 10
+FORMATS = (".flac", ".opus", ".wav")
+GROWING = ("corpus", "metadata", "audio", "evaluate")  # the others cost the same at any size
+LARGE = {"AISHELL-3": 85.6, "LibriMix train-360": 363.6, "10,000 hours": 10_000.0}  # hours
+SETTINGS = (
+    *("model.n_filters=32", "model.bn_chan=16", "model.hid_chan=24", "model.skip_chan=16"),
+    *("model.n_blocks=3", "model.n_repeats=1", "training.compile=off", "training.epochs=1"),
+    *("training.batch_size=4", "training.epoch_mixtures=12", "training.segment_s=1.0"),
+)
+
+
+def list_speakers(speech: Path) -> list[tuple[str, list[Path], float]]:
+    """Name, recordings and hours of each speaker."""
+    speakers = []
+    for folder in sorted(path for path in speech.iterdir() if path.is_dir()):
+        paths = sorted(path for path in folder.rglob("*") if path.suffix in FORMATS)
+        if paths:
+            seconds = sum(soundfile.info(path).duration for path in paths)
+            speakers.append((folder.name, paths, seconds / 3600))
+    return speakers
+
+
+def link_corpus(
+    speakers: list[tuple[str, list[Path], float]], folder: Path, hours: float
+) -> tuple[float, int]:
+    """A corpus of at least so many hours; its hours and speakers."""
+    total, n_made = 0.0, 0
+    while total < hours:
+        copy, place = divmod(n_made, len(speakers))
+        name, paths, length = speakers[place]
+        target = folder / f"{name}_c{copy}"
+        target.mkdir(parents=True)
+        for path in paths:
+            os.link(path, target / path.name)
+        total, n_made = total + length, n_made + 1
+    return total, n_made
+
+
+def run_stage(stage: str, corpus: Path, work: Path, hours: float) -> dict[str, float]:
+    """CPU seconds of a stage, all its processes, and the most memory of one, MB.
+
+    Raises:
+        RuntimeError: it ended with an error; its words stand in ``work``.
+    """
+    n_test = round(MIXTURES_AN_HOUR * hours)
+    settings = (*SETTINGS, f"mixtures.n_dev={MIXTURES_AN_HOUR}", f"mixtures.n_test={n_test}")
+    words = ["--recipe", "folder/ConvTasNet", "--corpus", f"speech={corpus}", "--nj", "1"]
+    words += ["--data", str(work / "data"), "--exp", str(work / "exp"), "--device", "cpu"]
+    words += [word for setting in settings for word in ("--set", setting)]
+    log = work / f"{stage}.log"
+    with log.open("wb") as out:
+        actions = [
+            (os.POSIX_SPAWN_DUP2, out.fileno(), 1),
+            (os.POSIX_SPAWN_DUP2, out.fileno(), 2),
+        ]
+        command = [sys.executable, "-m", "separation", stage, *words]
+        child = os.posix_spawn(
+            sys.executable, command, os.environ | {"OMP_NUM_THREADS": "1"}, file_actions=actions
+        )
+        _, status, used = os.wait4(child, 0)
+    if os.waitstatus_to_exitcode(status):
+        raise RuntimeError(f"stage {stage} failed: see {log}")
+    return {"cpu_s": round(used.ru_utime + used.ru_stime, 1), "memory_mb": used.ru_maxrss // 1024}
+
+
+def measure(speech: Path, sizes: list[float], work: Path) -> Iterator[dict[str, Any]]:
+    """Every stage at every size."""
+    speakers = list_speakers(speech)
+    for size in sizes:
+        folder = work / f"{size:g}h"
+        hours, n_speakers = link_corpus(speakers, folder / "speech", size)
+        row: dict[str, Any] = {"hours": round(hours, 3), "speakers": n_speakers, "stages": {}}
+        for stage in STAGES:
+            row["stages"][stage] = run_stage(stage, folder / "speech", folder, hours)
+            logging.info("%.1f h, %s: %s", hours, stage, row["stages"][stage])
+        yield row
+
+
+def find_slopes(rows: list[dict[str, Any]], stage: str) -> list[float]:
+    """CPU seconds of a further hour, between one size and the next."""
+    return [
+        (large["stages"][stage]["cpu_s"] - small["stages"][stage]["cpu_s"])
+        / (large["hours"] - small["hours"])
+        for small, large in pairwise(rows)
+    ]
+
+
+def format_tables(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Lines of docs/scale.md: what was measured, and what follows for larger corpora."""
+    hours = " | ".join(f"{row['hours']:.1f} h" for row in rows)
+    yield f"| stage | {hours} | a further hour, CPU s |"
+    yield "|---|" + "---|" * (len(rows) + 1)
+    for stage in STAGES:
+        cells = [row["stages"][stage] for row in rows]
+        found = " | ".join(f"{cell['cpu_s']:.1f} s, {cell['memory_mb']:.0f} MB" for cell in cells)
+        slopes = ", ".join(f"{slope:.2f}" for slope in find_slopes(rows, stage))
+        yield f"| {stage} | {found} | {slopes if stage in GROWING else ''} |"
+    yield ""
+    names = ("corpus", "audio")
+    yield "| corpus | hours | " + " | ".join(names) + " | on two cores | on ten such machines |"
+    yield "|---|" + "---|" * (len(names) + 3)
+    for name, size in LARGE.items():
+        minutes = [find_slopes(rows, stage)[-1] * size / 60 for stage in names]
+        cells = " | ".join(f"{value:.1f} core-min" for value in minutes)
+        whole = sum(minutes) / 2
+        yield f"| {name} | {size:,.1f} | {cells} | {whole:.1f} min | {whole / 10:.1f} min |"
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--speech", type=Path, required=True, help="a folder for each speaker")
+    parser.add_argument("--hours", type=float, nargs="+", default=[1.0, 5.0, 20.0])
+    parser.add_argument("--work", type=Path, default=Path("growth"), help="on the same disk")
+    args = parser.parse_args()
+    rows = list(measure(args.speech, sorted(args.hours), args.work.resolve()))
+    write_json(RESULTS / "growth.json", describe_cpu() | {"sizes": rows})
+    print("\n".join(format_tables(rows)))
+
+
+if __name__ == "__main__":
+    main()
