@@ -13,6 +13,7 @@ and prints the tables of docs/scale.md.
 import argparse
 import logging
 import os
+import random
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
@@ -37,13 +38,14 @@ SETTINGS = (
 
 
 def list_speakers(speech: Path) -> list[tuple[str, list[Path], float]]:
-    """Name, recordings and hours of each speaker."""
+    """Name, recordings and hours of each speaker, in an order drawn once: all sizes are alike."""
     speakers = []
     for folder in sorted(path for path in speech.iterdir() if path.is_dir()):
         paths = sorted(path for path in folder.rglob("*") if path.suffix in FORMATS)
         if paths:
             seconds = sum(soundfile.info(path).duration for path in paths)
             speakers.append((folder.name, paths, seconds / 3600))
+    random.Random(0).shuffle(speakers)
     return speakers
 
 
