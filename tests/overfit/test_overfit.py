@@ -14,7 +14,7 @@ from separation.config.load import load_conf
 from separation.errors import UserError
 from separation.models.registry import build_model
 from separation.overfit.checks import check_items, check_loss, check_round_trip
-from separation.overfit.loop import FirstItems, overfit, shorten
+from separation.overfit.loop import FirstItems, explain_gap, overfit, shorten
 from separation.training.module import SeparationModule
 from separation.training.step import TrainStep
 from tests.conftest import ROOT, make_voice
@@ -246,3 +246,9 @@ def test_short_training_keeps_the_rest_of_the_recipe():
     short = shorten(conf, 10, 10)
     assert short.training.batch_size == 2 and short.training.segment_s == 2.0
     assert dataclasses.replace(short, training=conf.training) == conf
+
+
+def test_a_gap_between_loss_and_score_is_explained_by_the_model():
+    with_norm = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    assert "BatchNorm" in explain_gap(with_norm) and "batch_size" in explain_gap(with_norm)
+    assert "does not measure" in explain_gap(torch.nn.Linear(2, 2))
