@@ -181,7 +181,14 @@ def evaluate_set(
 def _score_into(journal: Journal, run: "_Run", todo: list[int]) -> None:
     """Score what is to be scored, a line of the journal each."""
     done, names = journal.done, run.names
-    suspects = {i for i in todo if names[i] in run.under_way.deaths or _died(done.get(names[i]))}
+    killed = [i for i in todo if names[i] in run.under_way.deaths]
+    for index in killed:
+        name, deaths = (
+            run.mixtures.rows[index].mixture_id,
+            run.under_way.describe_deaths(names[index]),
+        )
+        logger.warning("%s: %s: %s; it comes last", run.label, name, deaths)
+    suspects = {*killed, *(i for i in todo if _died(done.get(names[i])))}
     try:
         for index, row in _score_all(run, todo, suspects):
             journal.add(names[index], row.as_cells())
