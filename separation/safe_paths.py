@@ -12,16 +12,20 @@ from separation.errors import UserError
 LONGEST_PART = 230  # bytes; file systems take 255, of which suffixes and marks need some
 LONGEST = 1000
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+DRIVE = re.compile(r"[A-Za-z]:(/|$)")
 
 
 def find_name_fault(name: str) -> str:
-    """Why a name cannot become a path below a folder; empty where it can.
+    r"""Why a name cannot become a path below a folder; empty where it can.
 
     Slashes make folders. A name has one spelling: ``a//b`` and ``./a`` would be the same file as
-    ``a/b`` and ``a``, so they are refused, and different names are different files.
+    ``a/b`` and ``a``, so they are refused, and different names are different files. Nor may it hold
+    a backslash or begin with a drive: on a Windows share that is mounted here they lead elsewhere.
 
     >>> find_name_fault("a/b"), find_name_fault("../a"), find_name_fault("/etc/a")
     ('', 'leaves its folder', 'leaves its folder')
+    >>> find_name_fault(r"..\a"), find_name_fault("C:/a")
+    ('holds a backslash', 'leaves its folder')
     """
     if not name:
         return "is empty"
@@ -31,8 +35,10 @@ def find_name_fault(name: str) -> str:
         sizes = [len(part.encode("utf-8")) for part in name.split("/")]
     except UnicodeEncodeError:
         return "is not UTF-8"
+    if "\\" in name:
+        return "holds a backslash"
     parts = name.split("/")
-    if ".." in parts or parts[0] == "":
+    if ".." in parts or parts[0] == "" or DRIVE.match(name):
         return "leaves its folder"
     if "" in parts or "." in parts:
         return "is no plain path"
@@ -50,11 +56,16 @@ def place_inside(root: Path, name: str, suffix: str = "") -> Path:
         suffix: is added, such as ``.wav``.
 
     Raises:
-        UserError: it would lie elsewhere, or no file system takes it.
+        UserError: it would lie elsewhere, also by a link in ``root``, or no file system takes it.
     """
     if fault := find_name_fault(name):
         raise UserError(f"{shorten_name(name)}: {fault}, so it names no file in {root}; rename it.")
-    return root / f"{name}{suffix}"
+    place = root / f"{name}{suffix}"
+    if "/" in name and not place.parent.resolve().is_relative_to(root.resolve()):
+        raise UserError(
+            f"{shorten_name(name)}: a link in {root} leads it elsewhere; remove the link."
+        )
+    return place
 
 
 def shorten_name(name: str, n_shown: int = 60) -> str:
