@@ -3,6 +3,7 @@
 import functools
 import gc
 import logging
+import mmap
 import os
 import re
 import warnings
@@ -15,6 +16,7 @@ from separation.text import explain_briefly
 
 logger = logging.getLogger(__name__)
 
+LEAST_MEMORY = 32 << 20  # bytes, below which torch's own libraries do not look at what they get
 # Of various libraries and types, so by their words: PyTorch's allocators, cuBLAS, and cuDNN, which
 # finds no engine where none can have its workspace (PyTorch issue 108645).
 OUT_OF_MEMORY = (
@@ -137,6 +139,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return any(words in str(error).lower() for words in OUT_OF_MEMORY)
+
+
+def refuse_full_memory() -> None:
+    """Stop before work for which there is no memory: torch would end in a segmentation fault.
+
+    Raises:
+        UserError: the system does not give :data:`LEAST_MEMORY`.
+    """
+    try:
+        mmap.mmap(-1, LEAST_MEMORY).close()  # is not touched, so it takes no memory
+    except OSError as error:
+        raise UserError(
+            f"less than {LEAST_MEMORY >> 20} MB of memory are left; free some, or raise the limit "
+            "(ulimit -v), and run the same command to go on."
+        ) from error
 
 
 def is_broken(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from separation.device import refuse_full_memory
 from separation.errors import UnscoredError, UserError
 from separation.recordings.decode import open_audio
 from separation.recordings.inputs import Recording, find_recordings
@@ -74,6 +75,7 @@ def separate_recording(
         recording: the file.
         label: for the progress bar.
     """
+    refuse_full_memory()
     n_channels = _count_channels(recording.path) if settings.channel == "each" else 0
     for channel in range(1, n_channels + 1) if n_channels > 1 else (0,):
         folder = settings.out / recording.below

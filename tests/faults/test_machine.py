@@ -5,24 +5,32 @@ import errno
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import soundfile
+import torch
 
 from separation.cli.faults import explain_fault
 from separation.cli.main import main
-from separation.errors import UserError
+from separation.errors import UnscoredError, UserError
 from separation.files import check_writable, hold_folder
+from separation.recordings.files import separate_files
+from separation.recordings.job import Settings
 from separation.stages.preflight import check_workers
 from separation.stages.run import _run_alone
-from tests.conftest import ROOT
+from tests.conftest import ROOT, make_voice
 from tests.faults.test_paths import list_files, write_table
 from tests.faults.test_paths import speech as speech  # a fixture
+from tests.support.small_models import build_small
+from tests.support.training_case import Voices, run
+from tests.training.test_training import assert_same
 
 REFUSED = [
     (OSError(errno.ENOSPC, "No space left on device", "/x/a.csv"), "/x/a.csv: .*make room"),
@@ -85,6 +93,20 @@ def test_a_limit_on_file_size_ends_render_in_a_sentence_and_costs_nothing(speech
     assert found[0] == found[1]
 
 
+def test_a_full_memory_is_one_sentence_before_a_recording_is_separated(tmp_path, monkeypatch):
+    """With a megabyte left torch ended in a segmentation fault."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    soundfile.write(tmp_path / "a.wav", make_voice(1, 120, 1.0, 8000), 8000)
+    monkeypatch.setattr("separation.device.mmap.mmap", refuse)
+    model = build_small("ConvTasNet")
+    settings = Settings(model=model, device=torch.device("cpu"), out=tmp_path / "out")
+    with pytest.raises(UnscoredError, match=r"a\.wav: less than 32 MB of memory are left; free"):
+        separate_files(settings, [tmp_path / "a.wav"])
+
+
 def test_the_second_of_two_runs_waits_for_the_first(tmp_path, capsys):
     """Both wrote; one of them ended in a traceback."""
     with hold_folder(tmp_path, "stages") as waited:
@@ -138,6 +160,28 @@ def test_two_runs_may_look_at_one_folder_at_once(tmp_path):
         children.append(child)
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
     assert list(tmp_path.iterdir()) == []
+
+
+class EndingWorker(Voices):
+    """A worker that makes training mixtures is killed, once."""
+
+    def __init__(self, note: Path) -> None:
+        self.note, self.process = note, os.getpid()
+
+    def __getitem__(self, index: int):
+        if index == 20 and os.getpid() != self.process and not self.note.exists():
+            self.note.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+def test_a_dead_data_worker_is_one_sentence_and_the_training_goes_on(tmp_path):
+    items, often = EndingWorker(tmp_path / "note"), {"checkpoint_min": 1e-6, "num_workers": 1}
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "cut", items, **often)
+    sentence = explain_fault(caught.value, [])
+    assert "a process that makes training mixtures ended" in sentence and "\n" not in sentence
+    assert_same(run(tmp_path / "whole"), run(tmp_path / "cut", items, **often))
 
 
 def test_more_workers_than_the_machine_serves_are_refused(monkeypatch):
