@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.growth --speech DIR [--hours 1 5 20] [--work DIR]
 
 DIR has a folder of recordings for each speaker. Corpora of each size are made of hard links to
-them, each copy of a speaker under a name of its own, and go through the stages of
+them; where they do not suffice each further copy of a speaker has a name and a gain of its own
+(Opus) or another first sample, since stage 1 leaves copies out. They go through the stages of
 folder/ConvTasNet by the real command, one worker, one thread: CPU seconds and the most memory of
 the largest process. Stage 4 runs three steps, so it shows what a start costs; the test sets of
 stages 2, 5 and 6 grow with the corpus, ten mixtures an hour. Writes benchmarks/results/growth.json
@@ -23,12 +24,15 @@ from typing import Any
 import soundfile
 
 from benchmarks.machine import RESULTS, describe_cpu
+from separation.audio.containers import sum_ogg
 from separation.files import write_json
 
 STAGES = ("preflight", "corpus", "metadata", "audio", "train", "evaluate", "report")
 MIXTURES_AN_HOUR = 10
 FORMATS = (".flac", ".opus", ".wav")
 GROWING = ("corpus", "metadata", "audio", "evaluate")  # the others cost the same at any size
+SUM_AT, OPUS_HEAD, GAIN_AT = 22, 28, 44  # bytes of an Opus file's first page
+GAIN_STEP = -26  # of 1/256 dB
 LARGE = {"AISHELL-3": 85.6, "LibriMix train-360": 363.6, "10,000 hours": 10_000.0}  # hours
 SETTINGS = (
     *("model.n_filters=32", "model.bn_chan=16", "model.hid_chan=24", "model.skip_chan=16"),
@@ -60,9 +64,26 @@ def link_corpus(
         target = folder / f"{name}_c{copy}"
         target.mkdir(parents=True)
         for path in paths:
-            os.link(path, target / path.name)
+            write_copy(path, target / path.name, copy)
         total, n_made = total + length, n_made + 1
     return total, n_made
+
+
+def write_copy(path: Path, target: Path, copy: int) -> None:
+    """A recording as it is, or in further copies with other samples of the same cost."""
+    if copy == 0:
+        os.link(path, target)
+    elif path.suffix == ".opus":
+        data = bytearray(path.read_bytes())
+        end = OPUS_HEAD + len(b"OpusHead") + 11  # of the first page, RFC 7845
+        data[GAIN_AT : GAIN_AT + 2] = (copy * GAIN_STEP).to_bytes(2, "little", signed=True)
+        data[SUM_AT : SUM_AT + 4] = bytes(4)
+        data[SUM_AT : SUM_AT + 4] = sum_ogg(bytes(data[:end])).to_bytes(4, "little")
+        target.write_bytes(data)
+    else:
+        samples, rate = soundfile.read(path, dtype="int16")
+        samples[0] ^= copy
+        soundfile.write(target, samples, rate, "PCM_16")
 
 
 def run_stage(stage: str, corpus: Path, work: Path, hours: float) -> dict[str, float]:
