@@ -5,7 +5,9 @@
 Each command first runs by itself; then, round after round, it begins from the same folder, is
 killed one to three times at random moments, and is called once more: it must end well, and its
 results must be those of the run without faults. Commands run in forks of this process, whose
-imports are done, so that kills fall into the work.
+imports are done, so that kills fall into the work; so do the processes that ``ablate`` starts. Half
+of the kills end a command and all that it started, as a machine that stops; the others end the
+command's own process alone, as the kernel does where memory is short. Runs of several seeds add up.
 """
 
 import argparse
@@ -14,9 +16,11 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,22 +28,32 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
+import yaml
 
+import separation.ablate.processes
+import separation.ablate.score
 import separation.compare.scores
 import separation.recordings.files
 import separation.reports.training_report
 import separation.stages.data
 import separation.stages.model
+import separation.stages.recipe_command
 import separation.training.loop
-import separation.wav_trees.tree  # noqa: F401 imports that forks need not repeat
+import separation.wav_trees.tree
 from separation.cli.main import main as call
+from separation.config.load import load_conf
 from separation.files import hash_file, hash_value
+from separation.models.asteroid import save_model
+from separation.models.registry import build_model
 from separation.stages.table import STAGES
 from tests.conftest import ROOT, make_voice
 from tests.faults.stages import SETTINGS, write_speakers
-from tests.support.small_models import build_small
+from tests.support.small_models import build_small, list_small
 
-VOLATILE = {"seconds_taken", "changed_ns", "size", "sha256"}  # of a record: its tracks are compared
+# of records: times, and sizes and hashes of files that hold some; tracks and weights are compared
+VOLATILE = {"seconds_taken", "changed_ns", "size", "sha256", "minutes", "audio_s_per_s"}
+RUNGS = {"a": {}, "b": {"set": {"model.hid_chan": 16}}}
+FROM_LADDER = ("training.epochs", "training.epoch_mixtures")
 MOST_TRIES = 3  # for a kill that comes while the command is under way
 
 
@@ -84,14 +98,38 @@ def _list_tools(folder: Path, speech: Path) -> list[Target]:
     out, model = folder / "out", str(folder.parent / "model.pth")
     table, calls = str(folder.parent / "test.csv"), [str(folder.parent / "calls")]
     to = ["--out", str(out), "--device", "cpu"]
+    own = ["--nj", "1", *to]
     rendered = ["render", table, "--corpus", f"speech={speech}", "--nj", "1", "--out", str(out)]
-    compared = ["compare", "--models", model, "--test-sets", str(folder.parent / "set"), *to]
+    compared = ["compare", "--models", model, "--test-sets", str(folder.parent / "set")]
     return [
         Target(name="render", words=rendered, results=("out/**/*.wav", "out/**/*.csv")),
         Target(
+            name="ablate",
+            words=[
+                "ablate",
+                str(folder.parent / "ladder.yml"),
+                "--corpus",
+                f"speech={speech}",
+                *own,
+            ],
+            results=("out/results/*.json", "out/data/**/*.csv", "out/exp/**/best_model.pth"),
+        ),
+        Target(
             name="compare",
-            words=[*compared, "--nj", "1", "--worst", "1"],
+            words=[*compared, *own, "--worst", "1"],
             results=("out/*/*.csv",),
+        ),
+        Target(
+            name="separate stream",
+            words=[
+                "separate",
+                *calls,
+                "--model",
+                str(folder.parent / "causal.pth"),
+                "--stream",
+                *to,
+            ],
+            results=("out/*.wav", "out/*.json"),
         ),
         *(
             Target(
@@ -108,7 +146,8 @@ def write_inputs(folder: Path) -> Path:
     """Speakers, a table, a set of mixtures, two calls and a model; returns the speakers' folder."""
     speech = folder / "speech"
     write_speakers(speech)
-    build_model(folder / "model.pth")
+    write_models(folder)
+    write_ladder(folder / "ladder.yml")
     head = "mixture_ID,source_1_path,source_1_gain,source_2_path,source_2_gain"
     rows = [f"m{k},spk{k}/say0.wav,0.5,spk{k + 1}/say1.wav,0.6" for k in range(5)]
     (folder / "test.csv").write_text("\n".join([head, *rows]) + "\n")
@@ -124,12 +163,88 @@ def write_inputs(folder: Path) -> Path:
     return speech
 
 
-def build_model(path: Path) -> None:
-    """A small model of fixed weights."""
-    from separation.models.asteroid import save_model
-
+def write_models(folder: Path) -> None:
+    """Small models of fixed weights, one of them causal."""
     torch.manual_seed(0)
-    save_model(build_small("ConvTasNet"), path)
+    save_model(build_small("ConvTasNet"), folder / "model.pth")
+    overrides = [*list_small("ConvTasNet"), "model.causal=true", "model.norm_type=cLN"]
+    conf = load_conf(ROOT, "folder/STFTMask", overrides).model
+    save_model(build_model(conf, 2, 8000), folder / "causal.pth")
+
+
+def write_ladder(path: Path) -> None:
+    """Two rungs on fixed mixtures, eight steps each."""
+    settings = {key: value for key, value in SETTINGS.items() if key not in FROM_LADDER}
+    settings |= {"training.dynamic_mixing": False, "mixtures.n_train": 4}
+    values = {"recipe": "folder/ConvTasNet", "steps": 8, "validate_every": 4, "set": settings}
+    path.write_text(yaml.safe_dump(values | {"rungs": RUNGS}, sort_keys=False))
+
+
+class ForkedCommand:
+    """What ``subprocess.Popen`` gives of a command of this program, in a fork of this process."""
+
+    def __init__(
+        self,
+        words: list[str],
+        *,
+        stdout: Any = None,
+        stderr: Any = None,
+        env: Mapping[str, str] | None = None,
+        start_new_session: bool = False,
+        preexec_fn: Callable[[], None] | None = None,
+        **_: Any,
+    ) -> None:
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid:
+            return
+        code = 70
+        try:
+            if start_new_session:
+                os.setsid()
+            if preexec_fn:
+                preexec_fn()
+            for number, handle in ((1, stdout), (2, stderr)):
+                if handle is not None:
+                    os.dup2(handle.fileno(), number)
+            os.environ.update(env or {})
+            code = call(words[words.index("separation") + 1 :])
+        finally:
+            os._exit(code)
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it is under way."""
+        return self._wait(os.WNOHANG)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code; a command here ends by itself or is killed, so no timeout is looked at."""
+        code = self._wait(0)
+        assert code is not None
+        return code
+
+    def _wait(self, flags: int) -> int | None:
+        if self.returncode is None:
+            ended, status = os.waitpid(self.pid, flags)
+            self.returncode = os.waitstatus_to_exitcode(status) if ended else None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """To its process alone."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+class ForkingSubprocess:
+    """Stands for the module ``subprocess`` where the program calls itself."""
+
+    Popen = ForkedCommand
+    DEVNULL, TimeoutExpired = subprocess.DEVNULL, subprocess.TimeoutExpired
+
+
+def fork_own_commands() -> None:
+    """Have commands that the program starts in forks, too: their imports take seconds."""
+    for module in (separation.ablate.processes, separation.stages.recipe_command):
+        vars(module)["subprocess"] = ForkingSubprocess
 
 
 def start(words: list[str], log: Path) -> int:
@@ -154,15 +269,32 @@ def run(words: list[str], log: Path) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(start(words, log), 0)[1])
 
 
-def kill(words: list[str], log: Path, after_s: float) -> bool:
-    """Kill a command after some seconds; whether it was under way."""
+def kill(words: list[str], log: Path, after_s: float, *, everything: bool) -> bool:
+    """Kill a command after some seconds; whether it was under way.
+
+    Args:
+        everything: with all processes that it started; else its own group of processes alone.
+    """
     child = start(words, log)
     time.sleep(after_s)
     ended, _ = os.waitpid(child, os.WNOHANG)
     if not ended:
+        below = list_below(child) if everything else []
         os.killpg(child, signal.SIGKILL)
+        for process in below:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         os.waitpid(child, 0)
     return not ended
+
+
+def list_below(process: int) -> list[int]:
+    """Processes that a process started, and those that they did."""
+    below = []
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):
+            below += [int(text) for text in children.read_text().split()]
+    return below + [deeper for child in below for deeper in list_below(child)]
 
 
 def collect(folder: Path, target: Target) -> dict[str, str]:
@@ -203,7 +335,8 @@ def try_target(
             break
         _copy(before, folder)
         for _ in range(dice.choice((1, 1, 2, 3))):
-            counts.killed += kill(target.words, log, dice.uniform(0, took_s))
+            after_s, everything = dice.uniform(0, took_s), dice.random() < 0.5
+            counts.killed += kill(target.words, log, after_s, everything=everything)
         counts.rounds += 1
         if code := run(target.words, log):
             counts.lost += 1
@@ -229,6 +362,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", default=[], help="of the tools; stages are called")
     options = parser.parse_args()
+    fork_own_commands()
     folder = options.folder.resolve() / "work"
     speech = write_inputs(folder.parent)
     folder.mkdir(parents=True, exist_ok=True)
