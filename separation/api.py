@@ -97,13 +97,13 @@ def separate_files(
     channel: str | int = "mean",
     bits: str = "16",
     mode: str = "auto",
+    adapt: str = "auto",
     report: str | None = None,
 ) -> list[Path]:
     """Separate recordings of any format into ``out/<name>_s<k>.wav``, one WAV file a speaker.
 
-    Beside them ``<name>.rttm`` says who speaks when, and ``<name>.json`` what was measured. Files
-    that this function did not write are never replaced: the tracks of a second ``call.*`` are
-    called ``call_mp3_s1.wav``. Tracks that are there already are kept.
+    Beside them: ``<name>.rttm``, who speaks when, and ``<name>.json``, what was measured. No file of
+    others is replaced (a second ``call.*`` has ``call_mp3_s1.wav``); tracks there already are kept.
 
     Args:
         paths: recordings, and folders of them.
@@ -112,18 +112,17 @@ def separate_files(
         channel: of several: ``mean``, ``first``, a number from 1, or ``each`` one by itself.
         bits: ``16``, ``24`` or ``float``, of the tracks.
         mode: ``conversation``, by turns; ``overlap``, as :func:`separate`; ``auto`` decides.
+        adapt: let the model first learn the voices of a conversation: ``on``, ``off``, or
+            ``auto``: where that takes a minute or two.
         report: language of a page on each (:func:`report_recording`): ``en``, ``zh``, or None.
 
     Returns:
         the tracks, in order, and behind each recording's its page.
 
     Raises:
-        UserError: a file that is missing; or, when all others are done, files that are corrupt,
-            silent or too short, which it names.
+        UserError: a file is missing; or, the others done, some are corrupt, silent or too short.
     """
-    check_choice("bits", bits, ("16", "24", "float"))
-    check_choice("report", report or "en", LANGUAGES)
-    _check_recordings(str(channel), mode, Path(out))
+    _check_recordings(str(channel), bits, mode, adapt, report or "en", Path(out))
     from separation.recordings.files import separate_files as separate_all
     from separation.recordings.job import Settings
 
@@ -135,18 +134,24 @@ def separate_files(
         channel=str(channel),
         bits=bits,
         mode=mode,
+        adapt=adapt,
         about=_describe_model(model),
         report=report or "",
     )
-    return separate_all(settings, [Path(path) for path in paths])
+    return separate_all(settings, list(map(Path, paths)))
 
 
-def _check_recordings(channel: str, mode: str, out: Path) -> None:
+def _check_recordings(
+    channel: str, bits: str, mode: str, adapt: str, language: str, out: Path
+) -> None:
     """Raise :class:`UserError` for what recordings cannot be separated by, or into."""
     from separation.files import check_writable
     from separation.recordings import inputs
 
+    check_choice("bits", bits, ("16", "24", "float"))
+    check_choice("report", language, LANGUAGES)
     check_choice("mode", mode, inputs.MODES)
+    check_choice("adapt", adapt, inputs.ADAPT)
     inputs.check_channel(channel)
     check_writable(out, "choose another folder")
 

@@ -126,7 +126,12 @@ def separate_upload(models: Models, model: str, path: Path, out: Path, limits: L
         loaded = models.open(model)
         about = shipped.describe_shipped() if model == shipped.NAME else model
         settings = Settings(
-            model=loaded.model, device=models.device, out=out, about=about, report=LANGUAGE
+            model=loaded.model,
+            device=models.device,
+            out=out,
+            adapt="off",  # others wait
+            about=about,
+            report=LANGUAGE,
         )
         written = separate_files(settings, [path])
     except UserError as error:

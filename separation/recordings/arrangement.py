@@ -15,6 +15,7 @@ from separation.recordings.activity import (
     find_suspected_swaps,
     survey,
 )
+from separation.recordings.adaptation import Adaptation, adapt_model
 from separation.recordings.chunks import StoredEstimates
 from separation.recordings.evidence import SPEECH, Evidence, gather_evidence
 from separation.recordings.mixdown import (
@@ -31,6 +32,7 @@ from separation.recordings.voice_count import Count, count_voices
 
 # of conversations and overlapped mixtures of training and development speakers
 SHORTEST_S = 20.0  # of speech; in less, voices are not known well enough to take turns
+ORDER_LEARNED = 4.0  # log odds that a model that learned the voices has them in order
 MOSTLY = 0.6  # share of the speech in which both speak, from which on outputs stay as they are
 
 
@@ -45,6 +47,7 @@ class Arrangement:
         way: ``overlap``: the model's outputs; ``conversation``: by turns; ``one voice``.
         count: of the voices; None: they were not counted.
         suspected_s: seconds near which voices may be in the wrong track.
+        adaptation: what the model learned of the voices; None: nothing.
     """
 
     tracks: Blocks
@@ -53,6 +56,7 @@ class Arrangement:
     way: str
     count: Count | None
     suspected_s: list[float]
+    adaptation: Adaptation | None = None
 
 
 def choose_mode(mode: str, n_src: int) -> str:
@@ -131,7 +135,13 @@ def choose_way(evidence: Evidence, turns: Turns, count: Count) -> str:
 
 
 def separate_planned(
-    stored: StoredEstimates, plan: Plan, model: nn.Module, device: torch.device, label: str
+    stored: StoredEstimates,
+    plan: Plan,
+    model: nn.Module,
+    device: torch.device,
+    label: str,
+    *,
+    adapt: bool = False,
 ) -> Arrangement:
     """Separate what a plan asks for, or go on with it, and arrange it.
 
@@ -140,6 +150,7 @@ def separate_planned(
         plan: of :func:`plan_tracks`.
         model, device: that separate.
         label: for the progress bar.
+        adapt: whether the model first learns the voices of a conversation.
     """
     if plan.way == "overlap":
         stored.separate(model, device, label)
@@ -155,20 +166,31 @@ def separate_planned(
         points=project(plan.evidence.embeddings.astype(np.float32)),
         rate=stored.rate,
     )
+    adaptation = None
+    if adapt and plan.stretches:
+        model, adaptation = adapt_model(model, stored, plan.turns, device, label)
     parts = cut_parts(plan.stretches, stored.n_samples, stored.rate)
     measured = stored.separate_parts(model, device, label, parts, cues)
     if plan.way == "one voice":
         return keep_recording(stored, plan)
-    return arrange_turns(stored, plan, order_outputs(measured, load_turns().order))
+    known = ORDER_LEARNED if adaptation and adaptation.is_used else 0.0
+    straight = order_outputs(measured, load_turns().order, known)
+    return arrange_turns(stored, plan, straight, adaptation)
 
 
-def arrange_turns(stored: StoredEstimates, plan: Plan, straight: np.ndarray) -> Arrangement:
+def arrange_turns(
+    stored: StoredEstimates,
+    plan: Plan,
+    straight: np.ndarray,
+    adaptation: Adaptation | None = None,
+) -> Arrangement:
     """Tracks by turns.
 
     Args:
         stored: recording, and estimates of the stretches.
         plan: who speaks when.
         straight: ``(n_stretches,)``, probability that the first output has the first voice.
+        adaptation: of the model that separated.
     """
     assert plan.turns is not None and plan.evidence is not None
     gains = make_gains(plan.turns, plan.stretches, straight, measure_products(stored))
@@ -182,6 +204,7 @@ def arrange_turns(stored: StoredEstimates, plan: Plan, straight: np.ndarray) -> 
         way="conversation",
         count=plan.count,
         suspected_s=find_unsure_seconds(plan.turns, plan.stretches, straight),
+        adaptation=adaptation,
     )
 
 

@@ -21,7 +21,7 @@ from separation.options import (
     one_of,
     whole_number,
 )
-from separation.recordings.inputs import MODES, STREAM, check_channel
+from separation.recordings.inputs import ADAPT, MODES, STREAM, check_channel
 
 if TYPE_CHECKING:
     from separation.recordings.job import Settings
@@ -43,6 +43,7 @@ class Options:
         channel: ``mean``, ``first``, ``each``, or a number from 1.
         bits: ``16``, ``24`` or ``float``, of the tracks.
         mode: ``auto``, ``conversation`` or ``overlap``.
+        adapt: ``auto``, ``on`` or ``off``: let the model learn the voices of a conversation first.
         stream: by blocks, through a causal model, as they come.
         block_ms: milliseconds of a block of a stream.
         raw: Hz of samples without a header, from stdin; 0: it is WAV.
@@ -58,6 +59,7 @@ class Options:
     channel: str = "mean"
     bits: str = "16"
     mode: str = "auto"
+    adapt: str = "auto"
     stream: bool = False
     block_ms: float = BLOCK_MS
     raw: int = 0
@@ -92,6 +94,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=one_of(*MODES),
         metavar="|".join(MODES),
         help="of two voices: by turns, or as the model's outputs are; auto decides (auto)",
+    )
+    parser.add_argument(
+        "--adapt",
+        type=one_of(*ADAPT),
+        metavar="|".join(ADAPT),
+        help="of a conversation: the model first learns its voices where each speaks alone, a "
+        "minute or two; auto: where that costs no more (auto)",
     )
     _add_streaming(parser)
     _add_report(parser)
@@ -202,6 +211,7 @@ def _open_settings(options: Options, about: str) -> "Settings":
         channel=options.channel,
         bits=options.bits,
         mode=options.mode,
+        adapt=options.adapt,
         about=about,
         block_s=options.block_ms / 1000 if options.stream else 0.0,
         report=options.language if options.report else "",

@@ -13,6 +13,7 @@ from separation.recordings.record import list_written
 STREAM = "-"
 CHANNELS = ("mean", "first", "each")
 MODES = ("auto", "conversation", "overlap")
+ADAPT = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import nn
 from separation.errors import UserError
 from separation.files import hash_value, read_json, write_json, write_text
 from separation.recordings.activity import format_rttm
+from separation.recordings.adaptation import allows_adaptation
 from separation.recordings.arrangement import (
     Arrangement,
     choose_mode,
@@ -55,6 +56,7 @@ class Settings:
         channel: ``mean``, ``first``, ``each``, or a number from 1.
         bits: ``16``, ``24`` or ``float``.
         mode: of :data:`separation.recordings.inputs.MODES`.
+        adapt: of :data:`separation.recordings.inputs.ADAPT`.
         about: what is said of the model, in one line.
         block_s: seconds of a block where recordings are streamed; 0: they are not.
         report: language of a page on each recording; empty: none.
@@ -66,6 +68,7 @@ class Settings:
     channel: str = "mean"
     bits: str = "16"
     mode: str = "auto"
+    adapt: str = "auto"
     about: str = ""
     block_s: float = 0.0
     report: str = ""
@@ -90,6 +93,13 @@ class Settings:
             logger.warning("--mode %s: %s", self.mode, reason)
         return choose_mode(self.mode, self.n_src)
 
+    @functools.cached_property
+    def adapts(self) -> bool:
+        """Whether the model learns the voices of conversations, see :mod:`.adaptation`."""
+        if self.way in ("overlap", "stream") or self.adapt == "off":
+            return False
+        return self.adapt == "on" or allows_adaptation(self.model, self.device)
+
     def describe(self) -> dict[str, str]:
         """What the tracks depend on beside the recording."""
         return {
@@ -97,6 +107,7 @@ class Settings:
             "channel": self.channel,
             "bits": self.bits,
             "mode": self.way,
+            "adapt": "on" if self.adapts else "off",
         }
 
 
@@ -157,7 +168,9 @@ def separate_stored(
         rate=settings.rate,
     )
     plan = plan_tracks(work / WIDE, settings.way)
-    arranged = separate_planned(stored, plan, settings.model, settings.device, label)
+    arranged = separate_planned(
+        stored, plan, settings.model, settings.device, label, adapt=settings.adapts
+    )
     return Separated(heard=heard, stored=stored, arranged=arranged)
 
 
@@ -290,6 +303,7 @@ class Job:
             turned_down_db=round_db(1 / down**2),
             way=arranged.way,
             count=arranged.count,
+            adaptation=arranged.adaptation,
             explained=round(arranged.survey.explained, 4),
             voices=voices,
             correlations=np.round(arranged.survey.correlations, 4).tolist(),

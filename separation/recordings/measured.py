@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from separation.recordings.activity import FRAME_S, Survey, find_runs, to_db
+from separation.recordings.adaptation import Adaptation
 from separation.recordings.arrangement import Arrangement
 from separation.recordings.voice_count import Count
 
@@ -45,6 +46,7 @@ class Measured:
         turned_down_db: by how much all tracks were, to avoid clipping.
         way: how the tracks were made, see :class:`~separation.recordings.arrangement.Arrangement`.
         count: of the voices, and what it was seen by; None: they were not counted.
+        adaptation: what the model learned of the voices first; None: nothing.
         explained: share of the recording's energy, in the model's band, that the tracks' sum has.
         voices: the tracks.
         correlations: of the tracks with each other.
@@ -66,6 +68,7 @@ class Measured:
     turned_down_db: float
     way: str
     count: Count | None
+    adaptation: Adaptation | None
     explained: float
     voices: tuple[Voice, ...]
     correlations: list[list[float]]

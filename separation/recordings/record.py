@@ -17,7 +17,7 @@ from separation.files import hash_file, hold_name, read_json
 from separation.safe_paths import find_name_fault
 
 PROGRAM = "separation separate"
-VERSION = 1  # counts up when the same recording would be separated otherwise
+VERSION = 2  # counts up when the same recording would be separated otherwise
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -149,6 +149,13 @@ def find_log_odds(probability: float) -> float:
     return float(np.log((probability + 0.01) / (1.01 - probability)) / 3)
 
 
-def order_outputs(cues: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Probability that the first output has the first voice, ``(n,)``, of ``(n, N_CUES)``."""
-    return 1 / (1 + np.exp(-np.clip(cues.reshape(-1, N_CUES) @ weights, -30, 30)))
+def order_outputs(cues: np.ndarray, weights: np.ndarray, known: float = 0.0) -> np.ndarray:
+    """Probability that the first output has the first voice, ``(n,)``, of ``(n, N_CUES)``.
+
+    Args:
+        cues: of :class:`OrderCues`.
+        weights: ``(N_CUES,)``.
+        known: log odds of it whatever the cues say.
+    """
+    odds = cues.reshape(-1, N_CUES) @ weights + known
+    return 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
