@@ -102,8 +102,8 @@ def separate_files(
 ) -> list[Path]:
     """Separate recordings of any format into ``out/<name>_s<k>.wav``, one WAV file a speaker.
 
-    Beside them: ``<name>.rttm``, who speaks when, and ``<name>.json``, what was measured. No file of
-    others is replaced (a second ``call.*`` has ``call_mp3_s1.wav``); tracks there already are kept.
+    Beside them: ``<name>.rttm``, who speaks when; ``<name>.json``, what was measured. No file of
+    others is replaced (a second ``call.*`` has ``call_mp3_s1.wav``); tracks that are there stay.
 
     Args:
         paths: recordings, and folders of them.
