@@ -10,18 +10,24 @@ docs/which-gpu.md.
 No GPU is used: the figures are computed, not measured on one.
 """
 
+import contextlib
 import json
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
+from torch import nn
 
 from benchmarks.machine import read_cpu
 from separation.config.load import load_conf
 from separation.files import read_json, write_json, write_text
+from separation.models import sepreformer_network
 from separation.models.fast.layers import make_fast
+from separation.models.recompute import recompute
 from separation.models.registry import build_model
 from separation.training.micro_batch import MARGIN, StepMemory, list_divisors
 
@@ -35,10 +41,16 @@ RECIPES = {
     "best, L32": "librimix/ConvTasNet/L32",
     "best, L40": "librimix/ConvTasNet/L40",
     "SepReformer-T": "librimix/SepReformer",
+    "SepReformer-T, recompute": "librimix/SepReformer",
+    "SepReformer-S": "librimix/SepReformer/S",
+    "SepReformer-B": "librimix/SepReformer/B",
+    "SepReformer-M": "librimix/SepReformer/M",
+    "SepReformer-L": "librimix/SepReformer/L",
 }
-# Attention grows with the square of the length, so this one is measured at whole segments; of one
+# Attention grows with the square of the length, so these are measured at whole segments; of one
 # length, at one rate, because it takes longer. The other rate has as many frames.
-WITH_ATTENTION = ("SepReformer-T",)
+WITH_ATTENTION = tuple(name for name in RECIPES if name.startswith("SepReformer"))
+RECOMPUTED = ("SepReformer-T, recompute",)  # training.recompute=true
 RATES_HZ, SEGMENTS_S, CARDS_GB = (8000, 16000), (3, 4), (8, 12, 24, 80)
 BATCH, MEASURED_S = 24, 0.2
 CONTEXT_BYTES = 2**30  # assumed: CUDA's context, libraries and their workspaces
@@ -53,7 +65,8 @@ def measure_configuration(name: str, rate: int) -> list[dict[str, Any]]:
     for precision in ("fp32", "bf16"):
         for segment_s in SEGMENTS_S[-1:] if name in WITH_ATTENTION else SEGMENTS_S:
             measured_s = segment_s / 2 if name in WITH_ATTENTION else MEASURED_S
-            memory = StepMemory(fast, precision, round(measured_s * rate))
+            with recompute_all_but_one(model) if name in RECOMPUTED else contextlib.nullcontext():
+                memory = StepMemory(fast, precision, round(measured_s * rate))
             n_samples = segment_s * rate
             rows.append(
                 {"configuration": name, "sample_rate": rate, "segment_s": segment_s}
@@ -62,6 +75,23 @@ def measure_configuration(name: str, rate: int) -> list[dict[str, Any]]:
                 | {"micro_batch": {str(gb): find_largest(memory, n_samples, gb) for gb in CARDS_GB}}
             )
     return rows
+
+
+@contextlib.contextmanager
+def recompute_all_but_one(network: sepreformer_network.SepReformer) -> Iterator[None]:
+    """SepReformer's stages keep their inputs alone, but for the last, which is the largest.
+
+    That is the peak of the backward pass: the inputs of all stages, and one that is run again.
+    """
+    last = network.decoder_stages[-1]
+
+    def run(stage: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        return stage(*inputs) if stage is last else recompute(stage, *inputs)
+
+    network.recomputes = True
+    with mock.patch.object(sepreformer_network, "recompute", run):
+        yield
+    network.recomputes = False
 
 
 def find_largest(memory: StepMemory, n_samples: int, card_gb: int) -> int:

@@ -200,7 +200,9 @@ def _train(
     module = SeparationModule(model, training).to(distributed.device)
     module.prepare(round(training.segment_s * conf.audio.sample_rate))
     train_step = TrainStep(module, training, distributed)
-    loader = DataLoader(items, batch_size=training.batch_size)
+    # other batches every time: a BatchNorm's means must not become those of one and the same pair
+    order = torch.Generator().manual_seed(training.seed)
+    loader = DataLoader(items, training.batch_size, shuffle=True, generator=order)
     progress.start(60 * training.budget_min)
     while not progress.is_over:
         for batch in loader:
