@@ -21,6 +21,7 @@ from unittest import mock
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchmarks.machine import read_cpu
 from separation.config.load import load_conf
@@ -47,8 +48,8 @@ RECIPES = {
     "SepReformer-M": "librimix/SepReformer/M",
     "SepReformer-L": "librimix/SepReformer/L",
 }
-# Attention grows with the square of the length, so these are measured at whole segments; of one
-# length, at one rate, because it takes longer. The other rate has as many frames.
+# Attention grows with the square of the length, so these are measured at whole segments, of one
+# length, at one rate. The other rate has as many frames.
 WITH_ATTENTION = tuple(name for name in RECIPES if name.startswith("SepReformer"))
 RECOMPUTED = ("SepReformer-T, recompute",)  # training.recompute=true
 RATES_HZ, SEGMENTS_S, CARDS_GB = (8000, 16000), (3, 4), (8, 12, 24, 80)
@@ -59,7 +60,12 @@ CONTEXT_BYTES = 2**30  # assumed: CUDA's context, libraries and their workspaces
 def measure_configuration(name: str, rate: int) -> list[dict[str, Any]]:
     """Bytes and micro-batches of every segment length and precision of one configuration."""
     conf = load_conf(ROOT, RECIPES[name], [f"audio.sample_rate={rate}"])
-    model = build_model(conf.model, 2, rate)
+    with FakeTensorMode(allow_non_fake_inputs=True):  # sizes alone, no memory
+        return list_rows(name, build_model(conf.model, 2, rate), rate)
+
+
+def list_rows(name: str, model: Any, rate: int) -> list[dict[str, Any]]:
+    """The rows of a network, see :func:`measure_configuration`."""
     fast = model if name in WITH_ATTENTION else make_fast(model)
     rows = []
     for precision in ("fp32", "bf16"):

@@ -56,10 +56,12 @@ class Case:
             rate=self.rate,
         )
 
-    def arrange(self, stored: StoredEstimates, model: nn.Module, mode: str = "auto") -> Arrangement:
+    def arrange(
+        self, stored: StoredEstimates, model: nn.Module, *, adapt: bool = False
+    ) -> Arrangement:
         """The tracks that ``separate`` makes."""
-        plan = plan_by_evidence(self.evidence, mode)
-        return separate_planned(stored, plan, model, CPU, self.folder.name)
+        plan = plan_by_evidence(self.evidence, "auto")
+        return separate_planned(stored, plan, model, CPU, self.folder.name, adapt=adapt)
 
 
 def prepare_case(

@@ -7,8 +7,9 @@ Forty conversations of two of the test speakers, every second one of two women o
 - ``today``: the model's outputs in chunks, ordered by the chunks' overlap: ``--mode overlap``, and
   all that ``separate`` did until commit 6512e18;
 - ``overlap-add``: Asteroid's LambdaOverlapAdd over the same model, windows of 4 s, hops of 2 s;
-- ``ours``: ``separate`` as it is (``--mode auto``);
-- ``oracle``: the same, where the model's outputs are the sources, in another order at each call.
+- ``ours``: ``separate`` as it is (``--mode auto``), whose model learns the voices first;
+- ``unadapted``: the same with ``--adapt off``;
+- ``oracle``: as that, where the model's outputs are the sources, in another order at each call.
 
 Everything is kept in --work, so a call that is cut goes on. Writes
 benchmarks/results/conversations.json.
@@ -38,7 +39,7 @@ from separation.recordings.arrangement import Arrangement, keep_outputs
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "conversations.json"
-WAYS = ("today", "overlap-add", "ours", "oracle")
+WAYS = ("today", "overlap-add", "ours", "unadapted", "oracle")
 SEED = 40
 BLOCK = 1 << 17
 
@@ -80,6 +81,7 @@ def describe_score(
         row |= {
             "way": arranged.way,
             "n_voices": arranged.count.n_voices if arranged.count else None,
+            "adaptation": asdict(arranged.adaptation) if arranged.adaptation else None,
             "suspected": len(suspected) / max(1.0, seconds),
             "wrong_suspected": len(near) / max(1, len(score.wrong_s)),
         }
@@ -124,7 +126,7 @@ def score_way(
         stored = OracleEstimates(
             **vars(stored), sources=case.sources, rng=np.random.default_rng([SEED, number])
         )
-    arranged = case.arrange(stored, model)
+    arranged = case.arrange(stored, model, adapt=way == "ours")
     tracks = read_whole(arranged.tracks, arranged.survey.factors)
     return describe_score(score_tracks(case.sources, tracks, case.rate), arranged, seconds)
 

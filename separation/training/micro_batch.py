@@ -383,8 +383,8 @@ def measure_saved(model: nn.Module, batch: int, n_samples: int, precision: str) 
     Returns:
         all storages together, each once, without the model's own; the largest activation.
     """
-    weights = {tensor.untyped_storage().data_ptr() for tensor in model.parameters()}
-    weights |= {tensor.untyped_storage().data_ptr() for tensor in model.buffers()}
+    weights = {tensor.untyped_storage()._cdata for tensor in model.parameters()}
+    weights |= {tensor.untyped_storage()._cdata for tensor in model.buffers()}
     saved: weakref.WeakSet[_Saved] = weakref.WeakSet()
 
     def note(tensor: torch.Tensor) -> _Saved:
@@ -400,8 +400,8 @@ def measure_saved(model: nn.Module, batch: int, n_samples: int, precision: str) 
     sizes, widest = {}, 0
     for kept in saved:
         storage = kept.tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            sizes[storage.data_ptr()] = storage.nbytes()
+        if storage._cdata not in weights:
+            sizes[storage._cdata] = storage.nbytes()
             if kept.tensor.shape[:1] == (batch,):  # not a weight in another precision
                 widest = max(widest, storage.nbytes())
     del loss
