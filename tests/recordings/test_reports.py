@@ -1,6 +1,7 @@
 """The page of a separated recording: its measures on signals that are known, and the page."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import soundfile
 from scipy.signal import butter, sosfiltfilt
 
 from separation.errors import MissingInputError, UserError
+from separation.files import read_json
 from separation.recordings.record import (
     Record,
     format_record,
@@ -197,6 +199,23 @@ def test_a_page_escapes_names_and_says_what_is_missing(separated, no_networks, l
     assert text.count("pip install --no-deps -r requirements-voices.txt") == 2
     assert 'data-seek="1.0"' in text and text.count("<audio") == 3 and "http" not in text
     assert write_report(separated) == page  # its own page is replaced
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "used", "said"),
+    [(2.0, 8.26, True, "8.3"), (4.2, 3.0, False, "4.2")],
+)
+def test_a_page_says_how_well_these_voices_are_separated(
+    separated, no_networks, before, after, used, said
+):
+    values = read_json(separated)
+    learned = {"solo_s": [20.0, 31.0], "before_db": before, "after_db": after, "is_used": used}
+    values["measured"]["adaptation"] = learned
+    separated.write_text(json.dumps(values))
+    text = write_report(separated).read_text("utf-8")
+    assert f"These voices, mixed anew, are separated by {said} dB" in text
+    assert "at least 20 s of each" in text
+    assert f"{before} before" in text
 
 
 def test_somebodys_page_stays(separated, no_networks):

@@ -1,6 +1,6 @@
 """What is wrong with a separated recording, and what to do: of what was measured, in words."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -77,6 +77,21 @@ def _list_faults(assessed: Assessment) -> Iterator[Note]:
     if unsure:
         spans = tuple((second, second + 1) for second in unsure)
         yield Note(code="unsure", kind="limit", values={"n": len(unsure)}, spans=spans)
+    if learned := measured.get("adaptation"):
+        yield _note_learned(**learned)
+
+
+def _note_learned(
+    solo_s: Sequence[float], before_db: float, after_db: float, *, is_used: bool
+) -> Note:
+    """How well the model separates these very voices, by what it learned of them."""
+    value_db = after_db if is_used else before_db
+    values = {"value": value_db, "before": before_db, "solo_s": min(solo_s)}
+    return Note(
+        code="learned",
+        kind="limit" if value_db < thresholds.HARD_VOICES_DB else "note",
+        values=values,
+    )
 
 
 def has_no_speech(assessed: Assessment) -> bool:

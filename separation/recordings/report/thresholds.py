@@ -20,4 +20,5 @@ CLIPPED = 1e-4
 REVERBERANT_S, REVERBERANT_SNR_DB = 0.5, 12.0  # decays are the room's only above the noise
 TONES = 0.2
 UNEQUAL_DB = 10.0
+HARD_VOICES_DB = 5.0  # SI-SDR of mixtures of the recording's own voices
 RT60_BY_DECAY = ((0.40, 0.30), (0.57, 0.62), (0.67, 1.05), (0.70, 1.20))
