@@ -9,8 +9,9 @@ The last, for a GPU, with --corpus, --segment 3 and --steps 400 too.
 The small configuration: three seeds of the reference, which give its spread, and then each form. A
 seed gives weights and mixtures. Loss: mean of the last tenth of the steps, each on mixtures that
 are new to the model; SI-SDRi of the beginnings of 64 dev mixtures, other speakers, by Asteroid's
-own layers in float32. Writes results/quality_DEVICE.json after every training, and goes on where
-it was stopped.
+own layers in float32. results/quality_DEVICE.json gets each training as it ends: what stands there
+is not trained again, so the command goes on where it was stopped, and others of the same sizes
+(--forms, --seeds) may run beside it.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from benchmarks.machine import RESULTS, ROOT, describe_cpu
 from separation.experiment.experiment import Experiment
 from separation.experiment.mixtures import open_training
 from separation.experiment.open import open_experiment
-from separation.files import read_json, write_json
+from separation.files import hold_name, read_json, write_json
 
 RECIPE = "folder/ConvTasNet"
 N_DEV, SEEDS = 64, (0, 1, 2)
@@ -37,8 +38,12 @@ FORMS: dict[str, dict[str, Any]] = {  # keys of the training section that make i
     "ours": {},
     "fp32": {"precision": "fp32"},
     "bf16": {"precision": "bf16"},
-    "bf16-btc": {"precision": "bf16", "layout": "btc", "own_gradients": "on"},
+    "bf16-btc": {
+        **{"precision": "bf16", "layout": "btc", "own_gradients": "on"},
+        "compile": "on",  # what auto takes where the CPU has AMX
+    },
 }
+SIZES = ("reference", "steps", "batch", "segment", "compile")
 
 
 def open_form(form: str, seed: int, args: argparse.Namespace) -> Experiment:
@@ -90,37 +95,62 @@ def compare(runs: dict[str, dict[str, float]], reference: str) -> dict[str, Any]
     return found
 
 
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+def read_runs(path: Path, sizes: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The trainings of these sizes that a result holds, by form and seed."""
+    earlier = read_json(path) or {}
+    same = all(earlier.get(name) == value for name, value in sizes.items())
+    return earlier["runs"] if same else {}
+
+
+def write_run(path: Path, about: dict[str, Any], key: str, run: dict[str, float]) -> None:
+    """Add a training to the result, beside those that other processes wrote meanwhile.
+
+    Args:
+        path: of the result.
+        about: what all trainings have in common, :data:`SIZES` among it.
+        key: form and seed.
+        run: see :func:`train`.
+    """
+    with hold_name(path.parent, path.stem):
+        runs = read_runs(path, {name: about[name] for name in SIZES}) | {key: run}
+        result = about | {"runs": runs}
+        if any(name.startswith(f"{about['reference']},") for name in runs):
+            result["spread"] = compare(runs, about["reference"])
+        write_json(path, result)
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", action="append", default=[], metavar="speech=DIR")
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="of run.sh")
     parser.add_argument("--reference", choices=FORMS, default="fp32")
-    parser.add_argument("--forms", nargs="+", choices=FORMS, default=["bf16"])
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=["bf16", "bf16-btc"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, metavar="N")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--segment", type=float, default=1.0, metavar="SECONDS")
-    parser.add_argument("--compile", default="auto", help="training.compile")
+    parser.add_argument("--compile", default="auto", help="training.compile, but of bf16-btc")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="K=V")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    args = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    args = parse_arguments()
     path = args.out / f"quality_{args.device}.json"
-    sizes = {
-        name: getattr(args, name) for name in ("reference", "steps", "batch", "segment", "compile")
-    }
-    earlier = read_json(path) or {}
-    same = all(earlier.get(name) == value for name, value in sizes.items())
-    runs = earlier["runs"] if same else {}
+    sizes = {name: getattr(args, name) for name in SIZES}
     on_cpu = args.device == "cpu"
     about = describe_cpu() if on_cpu else describe_device(torch.device(args.device))
-    result = about | {"recipe": RECIPE} | sizes | {"runs": runs}
-    for form in (args.reference, *args.forms):
-        for seed in SEEDS:
-            if f"{form}, seed {seed}" not in runs:
-                runs[f"{form}, seed {seed}"] = train(form, seed, args)
-                write_json(path, result | {"spread": compare(runs, args.reference)})
-    print(json.dumps(result | {"spread": compare(runs, args.reference)}, indent=1))
+    about |= {"recipe": RECIPE} | sizes
+    for seed in args.seeds:
+        for form in (args.reference, *args.forms):
+            key = f"{form}, seed {seed}"
+            if key not in read_runs(path, sizes):
+                write_run(path, about, key, train(form, seed, args))
+    print(json.dumps(read_json(path), indent=1))
 
 
 if __name__ == "__main__":

@@ -11,22 +11,13 @@ from collections.abc import Callable
 
 import torch
 
+from benchmarks.gpu.timing import measure_repeats
+
 BATCH, N_FRAMES, N_CHANNELS, DILATION, TAPS = 24, 2999, 512, 8, 3
 TILES = (  # frames, channels, warps
-    (64, 64, 4),
-    (64, 64, 8),
-    (64, 32, 4),
-    (64, 128, 8),
-    (32, 64, 2),
-    (32, 64, 4),
-    (32, 128, 4),
-    (32, 256, 8),
-    (16, 64, 2),
-    (16, 128, 4),
-    (16, 256, 4),
-    (128, 32, 4),
-    (128, 64, 8),
-)
+    (64, 64, 4), (64, 64, 8), (64, 32, 4), (64, 128, 8), (32, 64, 2), (32, 64, 4), (32, 128, 4),
+    (32, 256, 8), (16, 64, 2), (16, 128, 4), (16, 256, 4), (128, 32, 4), (128, 64, 8),
+)  # fmt: skip
 N_RUNS = 10
 
 
@@ -57,19 +48,6 @@ def make_calls() -> dict[str, Callable[[], object]]:
     }
 
 
-def time_call(call: Callable[[], object]) -> float:
-    """Milliseconds of a call, after two that warm up."""
-    for _ in range(2):
-        call()
-    began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    began.record()
-    for _ in range(N_RUNS):
-        call()
-    ended.record()
-    torch.cuda.synchronize()
-    return began.elapsed_time(ended) / N_RUNS
-
-
 def main() -> None:
     from separation.models.fast import block_kernels, block_operations
     from tests.models.test_block_kernels import compare
@@ -80,13 +58,13 @@ def main() -> None:
     print("the kernels equal the formulas on", torch.cuda.get_device_name())
     tensor_ms = BATCH * N_FRAMES * N_CHANNELS * 2 / 3e9
     print(f"one activation at 3 TB/s: {tensor_ms:.3f} ms")
-    calls, best = make_calls(), {}
+    device, calls, best = torch.device("cuda"), make_calls(), {}
     for frames, channels, warps in TILES:
         block_operations.FRAMES, block_operations.CHANNELS = frames, channels
         block_kernels.WARPS = warps
         for name, call in calls.items():
             try:
-                found_ms = time_call(call)
+                found_ms = 1000 * measure_repeats(call, N_RUNS, 1, 2, device)[0]
             except RuntimeError as error:  # a tile that does not fit the card
                 print(f"{name}, {frames} x {channels}, {warps} warps: {error}"[:160])
                 continue

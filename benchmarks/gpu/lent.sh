@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a command on a lent GPU machine, with what the call carried in benchmarks/gpu/carried:
-# wheels are installed, speech_part*.tar.gz joined in /tmp/speech, and compiled.tar.gz.* unpacked,
+# wheels are installed, speech_part*.tar.gz unpacked into /tmp/speech, and compiled.tar.gz.* too,
 # the code that torch.compile made in earlier calls (a minute for each model that need not be
 # compiled anew). Code of this call comes back in OUT/compiled.tar.gz.*: copy it into carried/.
 #
@@ -31,7 +31,8 @@ export PYTHONPATH="/tmp/site${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 VIRTUAL_ENV=$(python3 -c 'import sys; print(sys.prefix)') # what bootstrap.sh takes as it is
 export VIRTUAL_ENV
 parts=("$carried"/speech_part*.tar.gz)
-((!${#parts[@]})) || bash benchmarks/gpu/split_speech.sh --join "$carried" /tmp/speech
+mkdir -p /tmp/speech
+for part in "${parts[@]}"; do tar -xf "$part" -C /tmp/speech; done
 
 export TORCHINDUCTOR_CACHE_DIR=/tmp/cache/inductor TRITON_CACHE_DIR=/tmp/cache/triton
 mkdir -p /tmp/cache

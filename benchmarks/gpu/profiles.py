@@ -1,63 +1,47 @@
 """Where the time of a step goes: torch.profiler's trace, summarised."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import profile
 
-from benchmarks.gpu.steps import Step
+from benchmarks.gpu.timing import wait_for
 from separation.files import write_text
 
 WARM_UP = 3
-TOP = 15
-NAME_LENGTH = 90
 
 
 def profile_step(
-    step: Step, batches: Iterator, n_steps: int, device: torch.device, path: Path
+    work: Callable[[], None], n_steps: int, device: torch.device, path: Path
 ) -> dict[str, Any]:
-    """The kernels that take most of the step, and a text table of them all in ``path``.
+    """A table of a step's kernels in ``path``, the longest first, with milliseconds and calls.
 
     Returns:
-        ``total_ms`` of a step's kernels and ``top``: rows ``name, calls, ms, share`` a step.
+        the milliseconds and the calls of them all.
     """
     for _ in range(WARM_UP):
-        step.run(next(batches))
-    on_device = device.type == "cuda"
-    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_device
-    with profile(activities=activities) as trace:
+        work()
+    with profile() as trace:
         for _ in range(n_steps):
-            step.run(next(batches))
-        if on_device:
-            torch.cuda.synchronize(device)
-    events = trace.key_averages()
-    column = "self_device_time_total" if on_device else "self_cpu_time_total"
-    if on_device:  # operators that launch kernels, and marks around them, have their time again
-        events = [
-            event
-            for event in events
-            if event.device_type.name == "CUDA" and not getattr(event, "is_user_annotation", False)
-        ]
-    rows = sorted(
-        ((event.key, event.count, getattr(event, column)) for event in events),
-        key=lambda row: -row[2],
-    )
-    total_us = sum(time_us for _, _, time_us in rows)
-    found = [_make_row(row, n_steps, total_us) for row in rows if row[2] > 0]
-    lines = [
-        f"{r['ms']:10.4f} ms {r['share']:6.1%} {r['calls']:8.1f} x  {r['name']}" for r in found
+            work()
+        wait_for(device)
+    events = [(read_time_us(event, device), event) for event in trace.key_averages()]
+    rows = [
+        (time_us / 1000 / n_steps, event.count / n_steps, event.key)
+        for time_us, event in sorted(events, key=lambda pair: -pair[0])
+        if time_us > 0
     ]
+    total_ms, calls = sum(ms for ms, _, _ in rows), sum(number for _, number, _ in rows)
+    lines = [f"{ms:10.4f} ms {ms / total_ms:6.1%} {n:8.1f} x  {key[:90]}" for ms, n, key in rows]
     write_text(path, "\n".join(lines) + "\n")
-    return {"total_ms": total_us / 1000 / n_steps, "top": found[:TOP], "kernels": len(found)}
+    return {"total_ms": total_ms, "calls": calls}
 
 
-def _make_row(row: tuple[str, int, float], n_steps: int, total_us: float) -> dict[str, Any]:
-    name, calls, time_us = row
-    return {
-        "name": name[:NAME_LENGTH],
-        "calls": calls / n_steps,
-        "ms": time_us / 1000 / n_steps,
-        "share": time_us / total_us,
-    }
+def read_time_us(event: Any, device: torch.device) -> float:
+    """Of a kernel; 0 of operators that launch some and of marks, which have their time again."""
+    if device.type != "cuda":
+        return event.self_cpu_time_total
+    is_kernel = event.device_type.name == "CUDA" and not getattr(event, "is_user_annotation", False)
+    return event.self_device_time_total if is_kernel else 0.0

@@ -2,11 +2,10 @@
 
     python3 -m benchmarks.gpu.recipe [SPEECH] --work DIR [--minutes M] [--only NAME,...] [--tiny]
 
-Stages 0 to 6 of ``folder/ConvTasNet`` by ``run.sh``, its training ended by SIGKILL, then by
-SIGTERM, and gone on with; ``compare`` on the device and on the CPU; ``separate`` and its real-time
-factor; ``overfit``; trainings in float32, with CUDA graphs, and of a batch that has to be tried in
-pieces. One line a step, ok or FAILED with the reason; the logs are in ``DIR/logs``. What no longer
-fits the minutes is named. Exit code 1: a step failed. ``--tiny``: made-up voices, toy sizes.
+``folder/ConvTasNet``: stages 0 to 3, a training that SIGTERM stops after its first checkpoint, the
+same command again to stage 6; ``compare`` on the device and on the CPU; ``overfit``; the training
+of a batch that has to be tried in pieces. One line a step: ok or FAILED, and what its log says; the
+logs are in ``DIR/logs``. Exit code 1: a step failed. ``--tiny``: made-up voices, toy sizes.
 """
 
 import argparse
@@ -16,238 +15,218 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import soundfile
 import torch
 
-from benchmarks.gpu.product_run import POLL_S, ProductRun, StepFailed, cut_end, find_number
-from benchmarks.voices import mix_recordings, write_voices
-from separation import open_model, separate
+from benchmarks.gpu.settings import TINY
+from benchmarks.voices import write_voices
+from separation.config.load import load_conf
+from separation.environment import ROOT
 from separation.files import read_rows
 
-TRAINED_S = 4.0  # after the first checkpoint, before a signal
-STOPPING_S = 60.0
+RECIPE = "folder/ConvTasNet"
+POLL_S = 0.2
+LEAST_S = 8.0  # to begin a step
 EQUAL_DB = 0.01
 REFERENCES = ("mixture", "ibm", "irm", "wfm")  # that compare scores beside the model
-RECORDING_S = 60
-SIGTERM_CODE = 128 + signal.SIGTERM
-LEAST_S = 8.0  # to begin a step
-LARGE = {  # the paper's best configuration, of which 96 mixtures of 4 s do not fit 80 GB
-    "n_filters": 512, "kernel_size": 16, "stride": 8, "kernel_rate": 0, "bn_chan": 128,
-    "hid_chan": 512, "skip_chan": 128, "n_blocks": 8, "n_repeats": 3,
-}  # fmt: skip
-GOING_ON = r"going on after step (\d+)"
-STOPPED = r"stopped by SIGTERM after step (\d+)"
+SHORT: dict[str, object] = {
+    "mixtures.n_dev": 100,
+    "mixtures.n_test": 100,
+    "training.batch_size": 24,
+    "training.segment_s": 3.0,
+    "training.epoch_mixtures": 4800,
+    "training.budget_min": 0.5,
+    "training.checkpoint_min": 0.03,
+}
+TOY: dict[str, object] = SHORT | {
+    **{f"model.{key}": value for key, value in TINY.items()},
+    "mixtures.n_dev": 4,
+    "mixtures.n_test": 4,
+    "mixtures.min_utterance_s": 0.5,
+    "training.batch_size": 2,
+    "training.segment_s": 0.25,
+    "training.epoch_mixtures": 400,
+    "training.budget_min": 0.2,
+    "training.checkpoint_min": 0.02,
+    "training.compile": "off",
+}
+FORM = r"training runs .*|\d+ of \d+ mixtures fit .*|.*no CUDA graphs.*"
+STEPS = ("prepare", "stop", "train", "compare", "overfit", "pieces")
 
 
-def prepare(recipe: ProductRun) -> str:
-    """Stages 0 to 3."""
-    recipe.run("prepare", recipe.call_stages(0, 3))
-    return "stages 0 to 3"
+class StepFailed(Exception):
+    """A step did not do what it should; its text says what it did."""
 
 
-def kill_training(recipe: ProductRun) -> str:
-    """Stage 4, ended by SIGKILL some seconds after its first checkpoint."""
-    process, log = recipe.start("killed", recipe.call_stages(4, 4))
-    checkpoint = recipe.locate_experiment() / "checkpoints" / "last.ckpt"
-    recipe.wait_for(process, checkpoint.is_file, log)
-    _wait_while_running(recipe, process, log)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    (line,) = re.findall(r"training runs .*", log.read_text(errors="replace"))[-1:] or [""]
-    return f"killed in the middle; {line}"
+@dataclass(frozen=True, kw_only=True)
+class ProductRun:
+    """What every step runs on.
+
+    Attributes:
+        speech: a folder that the recipe reads.
+        work: of data, experiments and logs.
+        deadline: of time.monotonic, at which processes are ended.
+    """
+
+    speech: Path
+    work: Path
+    device: str
+    n_jobs: int
+    deadline: float
+    tiny: bool
+
+    def list_options(self, tag: str, changes: Mapping[str, object]) -> list[str]:
+        """Options of a stage: the recipe, shortened, with other values of some keys."""
+        keys = (TOY if self.tiny else SHORT) | dict(changes)
+        words = ["--recipe", RECIPE, "--tag", tag, "--corpus", f"speech={self.speech}"]
+        words += ["--data", str(self.work / "data"), "--exp", str(self.work / "exp")]
+        words += ["--nj", str(self.n_jobs), "--device", self.device]
+        return words + [word for key, own in keys.items() for word in ("--set", f"{key}={own}")]
+
+    def run_stages(
+        self, name: str, first: int, last: int, says: str, *, stops: bool = False
+    ) -> str:
+        """Some stages by ``run.sh``; ends a training after its first checkpoint where it stops."""
+        numbers = ["--stage", str(first), "--stop-stage", str(last)]
+        command = ["bash", str(ROOT / "run.sh"), *numbers, *self.list_options("default", {})]
+        checkpoint = self.work / "exp" / RECIPE / "default" / "checkpoints" / "last.ckpt"
+        codes = (128 + signal.SIGTERM,) if stops else (0,)
+        return self.run(name, command, says, codes, checkpoint if stops else None)
+
+    def run(
+        self,
+        name: str,
+        command: list[str],
+        says: str,
+        codes: tuple[int, ...] = (0,),
+        stop_after: Path | None = None,
+    ) -> str:
+        """What the log of a command says that ended with one of the exit codes.
+
+        Args:
+            name: of the log.
+            command: in a group of processes of its own, all ended where the time is over.
+            says: pattern of the lines.
+            codes: that are right.
+            stop_after: a file that, once there, lets SIGTERM end the command.
+
+        Raises:
+            StepFailed: it ended otherwise, or not in time, or says nothing such.
+        """
+        path = self.work / "logs" / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        environment = os.environ | {"VIRTUAL_ENV": sys.prefix, "PYTHONUNBUFFERED": "1"}
+        with open(path, "w") as log:
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+        while process.poll() is None:
+            if stop_after is not None and stop_after.is_file():
+                process.send_signal(signal.SIGTERM)
+                stop_after = None
+            if time.monotonic() > self.deadline:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                raise StepFailed(f"no time left; {cut_end(path)}")
+            time.sleep(POLL_S)
+        found = re.findall(says, path.read_text(errors="replace"), re.MULTILINE)
+        if process.returncode not in codes or not found:
+            raise StepFailed(f"exit code {process.returncode}; {cut_end(path)}")
+        return "; ".join(dict.fromkeys(found))
+
+    def describe_training(self, tag: str) -> str:
+        """The last epoch's figures."""
+        row = read_rows(self.work / "exp" / RECIPE / tag / "curves.csv")[-1]
+        names = ("step", "dev_si_sdri", "audio_s_per_s", "validation_s", "memory_mb")
+        return ", ".join(f"{name} {row[name]}" for name in names)
 
 
-def _wait_while_running(recipe: ProductRun, process: subprocess.Popen, log: Path) -> None:
-    until = time.monotonic() + (1.0 if recipe.tiny else TRAINED_S)
-    recipe.wait_for(process, lambda: time.monotonic() > until, log)
+def cut_end(log: Path, length: int = 300) -> str:
+    """The end of a log on one line; progress bars write over themselves."""
+    lines = log.read_text(errors="replace").splitlines()
+    return " | ".join(filter(None, (line.rpartition("\r")[2].strip() for line in lines)))[-length:]
 
 
-def stop_training(recipe: ProductRun) -> str:
-    """Stage 4 goes on after the last checkpoint, and SIGTERM makes it write another."""
-    process, log = recipe.start("stopped", recipe.call_stages(4, 4))
-    recipe.wait_for(process, lambda: "going on after step" in log.read_text(errors="replace"), log)
-    _wait_while_running(recipe, process, log)
-    process.send_signal(signal.SIGTERM)
-    until = time.monotonic() + STOPPING_S
-    while process.poll() is None and time.monotonic() < until:
-        time.sleep(POLL_S)
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise StepFailed(f"did not stop within {STOPPING_S:.0f} s of SIGTERM")
-    text = log.read_text(errors="replace")
-    if process.returncode != SIGTERM_CODE:
-        raise StepFailed(f"exit code {process.returncode}: {cut_end(text)}")
-    return f"went on after step {find_number(GOING_ON, text)}, stopped after step " + str(
-        find_number(STOPPED, text)
-    )
+def call_command(*words: object) -> list[str]:
+    """A command of ``python -m separation``."""
+    return [sys.executable, "-m", "separation", *map(str, words)]
 
 
-def finish_training(recipe: ProductRun) -> str:
-    """Stage 4 goes on where SIGTERM stopped it, to its end."""
-    stopped = find_number(STOPPED, (recipe.work / "logs" / "stopped.txt").read_text())
-    text = recipe.run("finished", recipe.call_stages(4, 4))
-    if (step := find_number(GOING_ON, text)) != stopped:
-        raise StepFailed(f"went on after step {step}, not {stopped}")
-    return f"went on after step {step}; {_describe_training(recipe, 'default')}"
-
-
-def _describe_training(recipe: ProductRun, tag: str) -> str:
-    row = read_rows(recipe.locate_experiment(tag) / "curves.csv")[-1]
-    names = ("step", "train_loss", "dev_si_sdri", "audio_s_per_s", "validation_s", "memory_mb")
-    return ", ".join(f"{name} {row[name]}" for name in names if name in row)
-
-
-def evaluate(recipe: ProductRun) -> str:
-    """Stages 5 and 6."""
-    recipe.run("evaluated", recipe.call_stages(5, 6))
-    results = (recipe.locate_experiment() / "RESULTS.md").read_text()
-    return " ".join(re.findall(r"^\| .* \| model \| .*", results, re.MULTILINE)[:1]) or "RESULTS.md"
-
-
-def compare_devices(recipe: ProductRun) -> str:
+def compare_devices(run: ProductRun) -> str:
     """``compare`` on the device and on the CPU gives equal scores."""
-    scores = {device: _compare(recipe, device) for device in dict.fromkeys([recipe.device, "cpu"])}
-    first, *others = scores.values()
-    worst = max([0.0, *(abs(first[name] - other[name]) for other in others for name in first)])
+    scores = {device: compare(run, device) for device in (run.device, "cpu")}
+    first, second = scores[run.device], scores["cpu"]
+    worst = max(abs(first[name] - second[name]) for name in second)
     if worst > EQUAL_DB:
         raise StepFailed(f"SI-SDR differs by up to {worst:.4f} dB")
     return f"{len(first)} mixtures, SI-SDR differs by {worst:.5f} dB at most"
 
 
-def choose_model(recipe: ProductRun) -> str:
-    """What the recipe trained; the shipped model where it trained none."""
-    folder = recipe.locate_experiment()
-    return str(folder) if (folder / "best_model.pth").is_file() else "shipped"
-
-
-def _compare(recipe: ProductRun, device: str) -> dict[str, float]:
-    """SI-SDR by mixture."""
-    table = next((recipe.work / "data" / "folder").rglob("metadata/test.csv"))
-    out = recipe.work / f"compare_{device}"
-    words = ["compare", "--models", choose_model(recipe), "--test-sets", table]
-    words += ["--corpus", f"speech={recipe.speech}", "--limit", 20, "--metrics", "si_sdr"]
-    words += ["--out", out, "--nj", recipe.n_jobs, "--device", device]
-    recipe.run(f"compare_{device}", recipe.call_command(*words))
+def compare(run: ProductRun, device: str) -> dict[str, float]:
+    """SI-SDR by mixture of what the recipe trained; of the shipped model where it did not."""
+    trained, out = run.work / "exp" / RECIPE / "default", run.work / f"compare_{device}"
+    table = next((run.work / "data" / "folder").rglob("metadata/test.csv"))
+    model = trained if (trained / "best_model.pth").is_file() else "shipped"
+    words = ["compare", "--models", model, "--test-sets", table, "--limit", 20]
+    words += ["--corpus", f"speech={run.speech}", "--metrics", "si_sdr"]
+    words += ["--out", out, "--nj", run.n_jobs, "--device", device]
+    run.run(f"compare_{device}", call_command(*words), "")
     (path,) = (path for path in out.rglob("*.csv") if path.stem not in REFERENCES)
-    rows = read_rows(path)
-    if failed := [row["mixture_ID"] for row in rows if not row["si_sdr"]]:
-        raise StepFailed(f"{path} on {device}: no score of {', '.join(failed)}")
-    return {row["mixture_ID"]: float(row["si_sdr"]) for row in rows}
+    return {row["mixture_ID"]: float(row["si_sdr"]) for row in read_rows(path)}
 
 
-def separate_recording(recipe: ProductRun) -> str:
-    """``separate`` on a recording of a minute, and its time without the start of Python."""
-    recording = recipe.work / "recording.wav"
-    mix_recordings(recipe.speech, recording, 3 if recipe.tiny else RECORDING_S)
-    model = choose_model(recipe)
-    words = ["separate", recording, "--model", model, "--out", recipe.work / "separated"]
-    recipe.run("separate", recipe.call_command(*words, "--device", recipe.device))
-    voices = len(list((recipe.work / "separated").glob("*.wav")))
-    samples, rate = soundfile.read(recording, dtype="float32")
-    loaded = open_model(model, device=recipe.device)
-    separate(samples, rate, loaded)
-    began = time.perf_counter()
-    separate(samples, rate, loaded)
-    taken_s = time.perf_counter() - began
-    factor = taken_s * rate / len(samples)
-    speed = f"{len(samples) / rate:.0f} s in {taken_s:.3f} s, real-time factor {factor:.5f}"
-    return f"{voices} voices; {speed}"
-
-
-def overfit(recipe: ProductRun) -> str:
-    """``overfit`` for some seconds; that it does not get there in them is no failure."""
-    options = recipe.list_options("overfit", {"training.compile": "off"})
-    command = recipe.call_command("overfit", "--minutes", 0.05, "--n", 4, *options)
-    text = recipe.run("overfit", command, codes=(0, 1))
-    (verdict,) = re.findall(r"^overfit .*", text, re.MULTILINE)[-1:] or [""]
-    if not verdict:
-        raise StepFailed(cut_end(text))
-    return verdict
-
-
-def train_variant(recipe: ProductRun, name: str, sets: dict[str, object]) -> str:
-    """A short training under a tag of its own; what its log says of its form."""
-    keys = {"training.budget_min": 0.02 if recipe.tiny else 0.1, **sets}
-    options = recipe.list_options(name, keys)
-    text = recipe.run(name, recipe.call_command("train", *options))
-    said = re.findall(r"(training runs .*|\d+ of \d+ mixtures fit .*|.*no CUDA graphs.*)", text)
-    return "; ".join([*dict.fromkeys(said), _describe_training(recipe, name)])
-
-
-def train_fp32(recipe: ProductRun) -> str:
-    """In float32."""
-    return train_variant(recipe, "fp32", {"training.precision": "fp32"})
-
-
-def train_with_graphs(recipe: ProductRun) -> str:
-    """With CUDA graphs."""
-    graphs = recipe.device == "cuda"  # they need a compiled model, which a trial on a CPU has not
-    return train_variant(recipe, "graphs", {"training.cuda_graphs": str(graphs).lower()})
-
-
-def train_in_pieces(recipe: ProductRun) -> str:
+def train_in_pieces(run: ProductRun) -> str:
     """A batch that does not fit at once: pieces are tried. Eager, which takes the most memory."""
-    sets: dict[str, object] = {"training.compile": "off"}
-    if not recipe.tiny:
-        sets |= {f"model.{key}": value for key, value in LARGE.items()}
-        sets |= {"training.batch_size": 96, "training.segment_s": 4.0}
+    sets: dict[str, Any] = {"training.compile": "off", "training.budget_min": 0.02}
+    if not run.tiny:  # 96 mixtures of 4 s of the best configuration do not fit 80 GB
+        best = load_conf(ROOT, "librimix/ConvTasNet", []).as_dict()["model"]
+        sets |= {f"model.{key}": value for key, value in best.items()}
+        sets |= {"training.batch_size": 96, "training.segment_s": 4.0, "training.budget_min": 0.1}
         sets |= {"training.epoch_mixtures": 960, "training.dev_mixtures": 10}
-    return train_variant(recipe, "pieces", sets)
+    said = run.run("pieces", call_command("train", *run.list_options("pieces", sets)), FORM)
+    return f"{said}; {run.describe_training('pieces')}"
 
 
-STEPS: dict[str, Callable[[ProductRun], str]] = {
-    "prepare": prepare,
-    "kill": kill_training,
-    "stop": stop_training,
-    "finish": finish_training,
-    "evaluate": evaluate,
-    "compare": compare_devices,
-    "separate": separate_recording,
-    "graphs": train_with_graphs,
-    "fp32": train_fp32,
-    "overfit": overfit,
-    "pieces": train_in_pieces,
-}
-ALONE_BEFORE, ALONE_AFTER = ("prepare",), ("pieces",)  # the latter fills the device's memory
-BESIDE = ("graphs", "fp32", "overfit")  # the rest, so that compiling costs its time once
+def do_step(run: ProductRun, name: str) -> str:
+    """One of :data:`STEPS`; what there is to say of it.
+
+    Raises:
+        StepFailed: it did not do what it should.
+    """
+    match name:
+        case "prepare":
+            return run.run_stages(name, 0, 3, "^stage .* done.*")
+        case "stop":
+            return run.run_stages(name, 4, 4, r"stopped by \w+ after step \d+", stops=True)
+        case "train":
+            said = run.run_stages(name, 4, 6, rf"going on after step \d+|{FORM}")
+            return f"{said}; {run.describe_training('default')}"
+        case "overfit":  # for some seconds; that it does not get there in them is no failure
+            options = run.list_options(name, {"training.compile": "off"})
+            command = call_command("overfit", "--minutes", 0.05, "--n", 4, *options)
+            return run.run(name, command, "^overfit .*", codes=(0, 1))
+        case "compare":
+            return compare_devices(run)
+    return train_in_pieces(run)
 
 
-def run_step(recipe: ProductRun, name: str) -> bool:
+def run_step(run: ProductRun, name: str) -> bool:
     """Run one step and print its line; whether it did what it should."""
     began = time.monotonic()
     try:
-        if began + LEAST_S > recipe.deadline:
+        if began + LEAST_S > run.deadline:
             raise StepFailed("no time left")
-        text, good = STEPS[name](recipe), True
+        text, good = do_step(run, name), True
     except Exception as error:  # one step that fails, for whatever reason, costs no other
         plain = isinstance(error, StepFailed)
         text, good = str(error) if plain else f"{type(error).__name__}: {error}", False
-    print(
-        f"{'ok' if good else 'FAILED':6s} {name:9s} {time.monotonic() - began:5.1f} s  {text}",
-        flush=True,
-    )
+    seconds, word = time.monotonic() - began, "ok" if good else "FAILED"
+    print(f"{word:6s} {name:9s} {seconds:5.1f} s  {text}", flush=True)
     return good
-
-
-def run_steps(recipe: ProductRun, names: list[str]) -> bool:
-    """Run the steps, two at a time where they do not mind; whether all are good."""
-
-    def run_chain(chain: list[str]) -> list[bool]:
-        return [run_step(recipe, name) for name in chain]
-
-    before = [name for name in names if name in ALONE_BEFORE]
-    beside = [name for name in names if name in BESIDE]
-    after = [name for name in names if name in ALONE_AFTER]
-    main = [name for name in names if name not in (*before, *beside, *after)]
-    good = run_chain(before)
-    with ThreadPoolExecutor(2) as pool:
-        for results in pool.map(run_chain, [main, beside]):
-            good += results
-    return all(good + run_chain(after))
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -275,7 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
     speech = args.work / "voices" if args.tiny else args.speech
     if args.tiny and not speech.is_dir():
         write_voices(speech, 24, 4, 1.5, 8000)
-    recipe = ProductRun(
+    run = ProductRun(
         speech=speech.resolve(),
         work=args.work.resolve(),
         device=args.device or ("cuda" if torch.cuda.is_available() else "cpu"),
@@ -283,7 +262,8 @@ def main(arguments: list[str] | None = None) -> int:
         deadline=time.monotonic() + 60 * args.minutes,
         tiny=args.tiny,
     )
-    return 0 if run_steps(recipe, args.only.split(",")) else 1
+    failed = [name for name in args.only.split(",") if not run_step(run, name)]
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -20,15 +20,10 @@ NEVER = 10**9  # steps: the end of a schedule that nothing ends
 
 
 class Step(Protocol):
-    """One training step of a model: forward, loss, backward, clip, update.
+    """One training step of a model: forward, loss, backward, clip, update."""
 
-    Attributes:
-        model: Asteroid's model, whose parameters the step changes.
-        bytes_per_value: of an activation.
-    """
-
-    model: nn.Module
-    bytes_per_value: int
+    model: nn.Module  # Asteroid's, whose parameters the step changes
+    bytes_per_value: int  # of an activation
 
     def run(self, batch: Batch) -> torch.Tensor:
         """Mixtures ``(batch, time)`` and sources ``(batch, n_src, time)`` to the loss.

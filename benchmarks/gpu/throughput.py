@@ -1,7 +1,6 @@
 """Throughput of training: stock Asteroid and ours, side by side in one process.
 
-    .venv/bin/python -m benchmarks.gpu.throughput [--out DIR] [--minutes M] [--speech DIR]
-        [--only NAME,...]
+    .venv/bin/python -m benchmarks.gpu.throughput [--out DIR] [--minutes M] [--only NAME,...]
     .venv/bin/python -m benchmarks.gpu.throughput --smoke
     .venv/bin/python -m benchmarks.gpu.throughput --table FILE.json
 
@@ -25,15 +24,15 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.cases import Bench, Case, NotHereError, list_cases
-from benchmarks.gpu.material import Material
-from benchmarks.gpu.settings import load_settings
-from benchmarks.gpu.tables import format_tables
+from benchmarks.gpu.settings import FULL, SMOKE
 from benchmarks.gpu.timing import describe_device, reset_memory
+from separation.device import choose_device
 from separation.errors import MissingInputError, UserError
 from separation.files import read_json, write_json
 from separation.jobs import keep_freed_memory
 
 MESSAGE_LENGTH = 300
+CONFIGS = ("best", "small", "sepreformer")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -43,13 +42,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--out", type=Path, default=Path("benchmarks/gpu/results"), metavar="DIR")
     add("--minutes", type=float, default=8.5, help="of the whole call")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--speech", type=Path, metavar="DIR", help="real recordings in place of made-up voices")
-    add(
-        "--only",
-        default="",
-        metavar="NAME,...",
-        help="cases, or how they begin; in order",
-    )
+    add("--only", default="", metavar="NAME,...", help="cases, or how they begin; in order")
     add("--compile-first", action="store_true", help="all models at once, before the first case")
     add("--resume", type=Path, metavar="FILE", help="an earlier result to complete")
     add("--smoke", action="store_true", help="every case at toy size, on the CPU")
@@ -69,16 +62,12 @@ def run_cases(
         deadline: after which no case begins.
         compiled: all code is made already.
     """
-    device = describe_device(bench.device)
-    result = {"device": device, "smoke": bench.settings.smoke, "cases": bench.done}
-    names = ("batch", "segment_s", "sample_rate", "repeats", "seed")
-    result["settings"] = {name: getattr(bench.settings, name) for name in names}
+    device, smoke = describe_device(bench.device), bench.settings.smoke
+    result = {"device": device, "smoke": smoke, "cases": bench.done}
     for case in cases:
         if bench.done.get(case.name, {}).get("status") == "ok":
             continue
-        about_s = 0.0 if bench.settings.smoke else case.about_s
-        if not compiled and not bench.settings.smoke:
-            about_s += case.compile_s
+        about_s = 0.0 if smoke else case.about_s + (0.0 if compiled else case.compile_s)
         if time.monotonic() + about_s > deadline:
             bench.done[case.name] = {"status": "dropped", "why": "no time left in --minutes"}
         else:
@@ -91,7 +80,7 @@ def run_cases(
 def _run_case(bench: Bench, case: Case) -> dict[str, Any]:
     began = time.monotonic()
     try:
-        reset_memory(bench.device)
+        reset_memory()
         found = {"status": "ok"} | case.measure(bench)
     except NotHereError as error:
         return {"status": "skipped", "why": str(error)}
@@ -105,10 +94,8 @@ def _run_case(bench: Bench, case: Case) -> dict[str, Any]:
 def _summarise(found: dict[str, Any]) -> str:
     if found["status"] != "ok":
         return f"{found['status']}: {found['why']}"
-    speed = (
-        f"{found['audio_s_per_s']:,.0f} s of audio a second, " if "audio_s_per_s" in found else ""
-    )
-    return f"{speed}case took {found['took_s']} s"
+    figures = [f"{name} {value:,.2f}" for name, value in found.items() if isinstance(value, float)]
+    return ", ".join(figures)
 
 
 def choose_cases(cases: list[Case], only: str) -> list[Case]:
@@ -167,60 +154,75 @@ def _wait_until(process: subprocess.Popen, deadline: float) -> int:
         return process.wait()
 
 
-def choose_device(name: str, smoke: bool) -> torch.device:
-    """The device asked for; ``--smoke`` means the CPU unless one is named."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() and not smoke else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch sees no CUDA device; use --smoke here.")
-    return torch.device(name)
-
-
 def name_result(device: torch.device, smoke: bool) -> str:
     """File name of a result, such as ``throughput_nvidia_h100_80gb_hbm3.json``."""
-    name = describe_device(device)["name"]
-    plain = re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_")
-    return f"throughput_{plain}{'_smoke' * smoke}.json"
+    plain = re.sub(r"[^a-z0-9]+", "_", describe_device(device)["name"].lower()).strip("_")
+    return f"throughput_{plain}_smoke.json" if smoke else f"throughput_{plain}.json"
 
 
-def _read_earlier(path: Path | None, device: torch.device) -> dict[str, Any]:
-    if path is None:
-        return {}
-    earlier = read_json(path)
-    if earlier is None:
-        raise MissingInputError(f"--resume {path}: no such result; check the path.")
-    own = describe_device(device)["name"]
-    if earlier["device"]["name"] != own:
+def _read_earlier(path: Path, device: torch.device) -> dict[str, Any]:
+    earlier = _read_result(path, "--resume")
+    here = describe_device(device)["name"]
+    if earlier["device"]["name"] != here:
         raise UserError(
-            f"--resume {path}: was measured on {earlier['device']['name']}, this is {own}; start "
+            f"--resume {path}: was measured on {earlier['device']['name']}, this is {here}; start "
             "a result of its own."
         )
     return earlier["cases"]
 
 
-def _print_table(path: Path) -> None:
+def _read_result(path: Path, option: str) -> dict[str, Any]:
     result = read_json(path)
     if result is None:
-        raise MissingInputError(f"--table {path}: no such result; check the path.")
-    print(format_tables(result))
+        raise MissingInputError(f"{option} {path}: no such result; check the path.")
+    return result
+
+
+def format_table(result: dict[str, Any]) -> str:
+    """The steps of a result as Markdown, and what was not measured; the rest is in the file."""
+    device, cases = result["device"], result["cases"]
+    toy = ", **toy sizes (--smoke): no measurement**" if result["smoke"] else ""
+    head = [f"{device['name']}, torch {device['torch']}, commit {device['commit']}{toy}", ""]
+    names = ["case", "batch", "ms a step", "host ms", "audio s/s", "times stock", "peak", "floor"]
+    head += ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    done = {name: case for name, case in cases.items() if case["status"] == "ok"}
+    rows = [_format_row(name, done) for name, case in done.items() if "audio_s_per_s" in case]
+    missing = [f"- {name}: {cases[name]['status']}, {cases[name]['why']}" for name in cases
+               if name not in done]  # fmt: skip
+    return "\n".join(head + rows + (["", "Not measured:", *missing] if missing else []))
+
+
+def _format_row(name: str, done: dict[str, Any]) -> str:
+    """A step's figures; ``(eager)`` where the compiler did not work, which is no fair figure."""
+    case, ms = done[name], done[name]["ms"]
+    conf = next((conf for conf in CONFIGS if f"_{conf}" in name), "")
+    base = done.get(f"stock_{conf}") or done.get(f"plain_{conf}")
+    is_eager = name.startswith("ours") and not case.get("compiled_graphs", 1)
+    cells = [
+        f"{name} (eager)" if is_eager else name,
+        str(case["batch"]),
+        f"{ms['median']:.2f} [{ms['low']:.2f}, {ms['high']:.2f}]",
+        f"{case['host_ms']:.2f}" if "host_ms" in case else "–",
+        f"{case['audio_s_per_s']:,.0f}",
+        f"{case['audio_s_per_s'] / base['audio_s_per_s']:.2f}" if base else "–",
+        f"{case['peak_gib']:.1f} GiB" if case.get("peak_gib") is not None else "–",
+        f"{case['floor_share']:.0%}" if "floor_share" in case else "–",
+    ]
+    return "| " + " | ".join(cells) + " |"
 
 
 def _measure(args: argparse.Namespace, deadline: float) -> None:
-    device = choose_device(args.device, args.smoke)
-    if args.speech is not None and not args.speech.is_dir():
-        raise MissingInputError(f"--speech {args.speech}: no such folder; check the path.")
-    done = _read_earlier(args.resume, device)
-    settings = load_settings(smoke=args.smoke)
-    cases = choose_cases(list(list_cases(settings)), args.only)
+    device = choose_device("cpu" if args.smoke and args.device == "auto" else args.device)
+    done = _read_earlier(args.resume, device) if args.resume else {}
+    cases = choose_cases(list(list_cases()), args.only)
     path = args.out / name_result(device, args.smoke)
+    settings = SMOKE if args.smoke else FULL
+    bench = Bench(settings=settings, device=device, out=args.out, done=done)
     keep_freed_memory()
-    with tempfile.TemporaryDirectory(prefix="throughput_") as folder:
-        material = Material(settings, Path(folder), args.speech)
-        bench = Bench(settings, material, device, args.out, done)
-        if args.compile_first:
-            compile_first([case.name for case in cases if case.compile_s], args, deadline)
-        result = run_cases(bench, cases, path, deadline, compiled=args.compile_first)
-    print(f"\n{format_tables(result)}\n\n{path}")
+    if args.compile_first:
+        compile_first([case.name for case in cases if case.compile_s], args, deadline)
+    result = run_cases(bench, cases, path, deadline, compiled=args.compile_first)
+    print(f"\n{format_table(result)}\n\n{path}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -229,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
     deadline = time.monotonic() + 60 * args.minutes
     try:
         if args.table is not None:
-            _print_table(args.table)
+            print(format_table(_read_result(args.table, "--table")))
         else:
             _measure(args, deadline)
     except UserError as error:

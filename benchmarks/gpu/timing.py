@@ -3,9 +3,7 @@
 import gc
 import os
 import platform
-import shutil
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.machine import find_commit
+from separation.device import NVIDIA_DRIVER, free_memory
 
 GIB = 1 << 30
 
@@ -64,11 +63,6 @@ def wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def describe_spread(values: list[float]) -> dict[str, float]:
-    """Median and range."""
-    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
-
-
 def measure_bandwidth(device: torch.device, n_bytes: int, repeats: int = 10) -> float:
     """Bytes a second that a copy moves on the device, counting those read and those written."""
     source = torch.randint(0, 255, (n_bytes,), dtype=torch.uint8, device=device)
@@ -77,13 +71,11 @@ def measure_bandwidth(device: torch.device, n_bytes: int, repeats: int = 10) -> 
     return 2 * n_bytes / statistics.median(seconds)
 
 
-def reset_memory(device: torch.device) -> None:
+def reset_memory() -> None:
     """Free what a case left, compiled code too, and begin to count the peak anew."""
     gc.collect()
     torch._dynamo.reset()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
+    free_memory()
 
 
 def read_peak_gib(device: torch.device) -> float | None:
@@ -91,15 +83,6 @@ def read_peak_gib(device: torch.device) -> float | None:
     if device.type != "cuda":
         return None
     return round(torch.cuda.max_memory_allocated(device) / GIB, 3)
-
-
-def find_driver() -> str:
-    """Version of NVIDIA's driver; empty where there is none."""
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    if shutil.which(command[0]) is None:
-        return ""
-    text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    return text.partition("\n")[0].strip()
 
 
 def describe_device(device: torch.device) -> dict[str, Any]:
@@ -116,7 +99,11 @@ def describe_device(device: torch.device) -> dict[str, Any]:
     if device.type != "cuda":
         return facts | {"name": f"CPU {platform.machine()}"}
     properties = torch.cuda.get_device_properties(device)
-    capability = f"{properties.major}.{properties.minor}"
-    memory = round(properties.total_memory / GIB, 1)
-    facts |= {"driver": find_driver(), "cuda": torch.version.cuda, "capability": capability}
-    return facts | {"name": properties.name, "memory_gib": memory}
+    driver = NVIDIA_DRIVER.read_text() if NVIDIA_DRIVER.is_file() else ""
+    return facts | {
+        "name": properties.name,
+        "memory_gib": round(properties.total_memory / GIB, 1),
+        "capability": f"{properties.major}.{properties.minor}",
+        "cuda": torch.version.cuda,
+        "driver": driver.partition("\n")[0],
+    }

@@ -257,7 +257,8 @@ class TrainingLoop:
     def _validate(self, watch: SignalWatch) -> DevScores:
         """Scores of the weights that are kept."""
         with self.train_step.keeping():
-            dev = self.validator.score(self.module, watch)
+            with naming_full_memory(self.conf, self.step, in_validation=True):
+                dev = self.validator.score(self.module, watch)
             self.history.save_if_best(self.module.model, dev.loss)
             self._log_example()
         return dev

@@ -152,8 +152,10 @@ def _try_compiled(module: SeparationModule, n_items: int) -> None:
 
 
 @contextlib.contextmanager
-def naming_full_memory(conf: TrainingConf, step: int) -> Iterator[None]:
-    """Turn a device's lack of memory in a training step into one sentence.
+def naming_full_memory(
+    conf: TrainingConf, step: int, *, in_validation: bool = False
+) -> Iterator[None]:
+    """Turn a device's lack of memory in a training step, or in validation, into one sentence.
 
     Raises:
         UserError: there was not enough; the process ends, and with it those that wait for it.
@@ -164,10 +166,14 @@ def naming_full_memory(conf: TrainingConf, step: int) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         smaller = next((k for k in list_divisors(conf.forward_items)[1:]), 1)
+        what, fix = f"{conf.forward_items} mixtures at once", f"training.micro_batch={smaller}"
+        if in_validation:  # where the graph of a recorded step keeps its activations
+            what = "one dev mixture"
+            fix = "training.cuda_graphs=off" if conf.cuda_graphs != "off" else fix
         raise UserError(
-            f"step {step}: the device has no memory left for {conf.forward_items} mixtures at once "
-            f"({explain_briefly(error)}); free it of other programs, or set training.micro_batch="
-            f"{smaller}, and run the same command to go on from the last checkpoint."
+            f"step {step}: the device has no memory left for {what} ({explain_briefly(error)}); "
+            f"free it of other programs, or set {fix}, and run the same command to go on from the "
+            "last checkpoint."
         ) from error
 
 

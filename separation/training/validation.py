@@ -2,14 +2,16 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from separation.config.training import TrainingConf
 from separation.mixtures.dataset import MixtureDataset
+from separation.models.inference import JOINED_SAMPLES, group_lengths
 from separation.training.data import Batch, choose_dev, open_dev
 from separation.training.distributed import Distributed, SignalWatch, Stopped
 from separation.training.loss import make_pit_loss
@@ -71,19 +73,34 @@ class Validator:
             yield group
 
     def _score_group(self, module: SeparationModule, group: list[Batch]) -> torch.Tensor:
-        """Sums over mixtures that are separated together and scored one by one."""
+        """Sums over mixtures that are separated together, and scored with those of like length."""
+        items = [[part[0].to(module.device) for part in item] for item in group]
+        estimates = module.separator.separate([mixture for mixture, _ in items])
         sums = torch.zeros(3, dtype=torch.float64, device=module.device)
-        items = [[part.to(module.device) for part in item] for item in group]
-        found = module.separator.separate([mixture[0] for mixture, _ in items])
-        for (mixture, sources), estimates in zip(items, found, strict=True):
-            loss = module.pit_loss(estimates[None], sources)
-            sums[0] += loss
-            is_loss = self._is_si_sdr
-            sums[1] += loss if is_loss else self._negative_si_sdr(estimates[None], sources)
-            if self._of_mixtures is None:
-                copies = mixture[:, None].expand_as(sources)
-                sums[2] += self._negative_si_sdr(copies, sources)
+        for places in group_lengths([len(mixture) for mixture, _ in items], JOINED_SAMPLES):
+            mixtures, sources = zip(*(items[place] for place in places), strict=True)
+            found = [estimates[place] for place in places]
+            sums += self._sum_scores(module, mixtures, sources, found)
         return sums
+
+    def _sum_scores(
+        self,
+        module: SeparationModule,
+        mixtures: Sequence[torch.Tensor],
+        sources: Sequence[torch.Tensor],
+        estimates: Sequence[torch.Tensor],
+    ) -> torch.Tensor:
+        """Sums of the scores of some mixtures, all in one: a loss is a hundred kernels of a GPU."""
+        targets = join_signals(sources)
+        found = join_signals(estimates)
+        loss = module.pit_loss(found, targets)
+        unprocessed = loss.new_zeros(())
+        if self._of_mixtures is None:
+            pairs = zip(mixtures, sources, strict=True)
+            copies = join_signals([mixture.expand_as(own) for mixture, own in pairs])
+            unprocessed = self._negative_si_sdr(copies, targets)
+        negative = loss if self._is_si_sdr else self._negative_si_sdr(found, targets)
+        return len(mixtures) * torch.stack([loss, negative, unprocessed]).double()
 
     def _take_turns(self, watch: SignalWatch) -> Iterator[Batch]:
         """This process's mixtures; all processes ask about signals equally often."""
@@ -102,3 +119,17 @@ class Validator:
                     yield item
         finally:
             del items  # ends its workers
+
+
+def join_signals(signals: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Signals ``(n_src, time)`` of any lengths as one batch, for losses that take means off first.
+
+    Of unlike lengths each is without its mean, and zeros fill it up: they change no inner product.
+
+    Returns:
+        ``(batch, n_src, longest)``.
+    """
+    if len({signal.shape[-1] for signal in signals}) == 1:
+        return torch.stack(list(signals))
+    centred = [(signal - signal.mean(-1, keepdim=True)).t() for signal in signals]
+    return nn.utils.rnn.pad_sequence(centred, batch_first=True).transpose(1, 2)

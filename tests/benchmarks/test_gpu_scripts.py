@@ -1,6 +1,7 @@
 """The GPU scripts at toy size, through the code that a GPU runs."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +10,10 @@ import pytest
 import torch
 
 from benchmarks.gpu import checks, recipe, throughput
-from benchmarks.gpu.cases import Bench, Case, NotHereError, list_cases
-from benchmarks.gpu.floor import count_floor_bytes, count_parameters
-from benchmarks.gpu.measures import MEASURES
-from benchmarks.gpu.settings import RECIPES, load_settings
+from benchmarks.gpu.cases import FORMS, Bench, Case, NotHereError, list_cases
+from benchmarks.gpu.floor import count_floor_bytes
+from benchmarks.gpu.settings import SMOKE
 from benchmarks.gpu.steps import make_product_step, make_stock_step
-from benchmarks.gpu.tables import format_tables
 from separation.config.load import load_conf
 from separation.files import read_json, write_json
 from separation.models.registry import build_model
@@ -33,34 +32,28 @@ def test_floor_by_hand():
     after the last block, skip 1, masks 4 channels of 4 frames: 56; estimates 2 * 10: 76 in all.
     Parameters: filters 16, norm 4, bottleneck 3, widen 1*3+3+1+6, depthwise 9+3+1+6, narrow
     3*2+2, masks 1+4+4: 72."""
-    model = load_conf(ROOT, "folder/ConvTasNet", TINY_MODEL).model
-    assert count_parameters(model) == 72
-    assert count_floor_bytes(model, 1, 10, 2) == 5 * 76 * 2 + 11 * 72 * 4
-    assert count_floor_bytes(model, 3, 10, 4) == 5 * 3 * 76 * 4 + 11 * 72 * 4
-
-
-@pytest.mark.parametrize("recipe", RECIPES.values())
-def test_floor_counts_the_parameters_of_asteroids_model(recipe):
-    conf = load_conf(ROOT, recipe, [])
-    model = build_model(conf.model, 2, 8000)
-    assert count_parameters(conf.model) == sum(p.numel() for p in model.parameters())
+    conf = load_conf(ROOT, "folder/ConvTasNet", TINY_MODEL).model
+    n_parameters = sum(p.numel() for p in build_model(conf, 2, 8000).parameters())
+    assert n_parameters == 72
+    assert count_floor_bytes(conf, 72, 1, 10, 2) == 5 * 76 * 2 + 11 * 72 * 4
+    assert count_floor_bytes(conf, 72, 3, 10, 4) == 5 * 3 * 76 * 4 + 11 * 72 * 4
 
 
 # CUDA graphs without a compiled model are refused, see tests/training/test_training.py
-@pytest.mark.parametrize("name", [name for name in MEASURES if not MEASURES[name].needs_cuda])
-def test_a_measure_switched_off_leaves_stocks_loss(name):
+@pytest.mark.parametrize("name", [name for name in FORMS if FORMS[name].get("cuda_graphs") != "on"])
+def test_every_form_has_stocks_loss(name):
     """On the same weights; bf16 alone may round."""
-    conf = load_settings(smoke=True).confs["small"]
+    conf = SMOKE.load_conf("small")
     torch.manual_seed(3)
     batch = torch.randn(2, 2000), torch.randn(2, 2, 2000)
     expected = float(make_stock_step(conf, CPU).run(batch))
-    changes = {"precision": "fp32", "compile": "off"} | MEASURES[name].changes
+    changes = {"precision": "fp32", "compile": "off"} | FORMS[name]
     step = make_product_step(conf, CPU, changes=changes)
     assert float(step.run(batch)) == pytest.approx(expected, abs=1e-3)
 
 
 def make_bench(tmp_path: Path) -> Bench:
-    return Bench(load_settings(smoke=True), None, CPU, tmp_path, {})
+    return Bench(settings=SMOKE, device=CPU, out=tmp_path, done={})
 
 
 def test_a_failing_case_is_recorded_and_the_others_go_on(tmp_path):
@@ -82,14 +75,16 @@ def test_a_failing_case_is_recorded_and_the_others_go_on(tmp_path):
 
 def test_cases_without_time_are_dropped_and_named(tmp_path):
     cases = [Case("late", lambda bench: {}, 1.0)]
-    result = throughput.run_cases(make_bench(tmp_path), cases, tmp_path / "r.json", 0.0)
-    assert "late: dropped, no time left" in format_tables(result)
+    late = -float("inf")
+    result = throughput.run_cases(make_bench(tmp_path), cases, tmp_path / "r.json", late)
+    assert "late: dropped, no time left" in throughput.format_table(result)
 
 
 def test_only_takes_whole_names_before_beginnings_in_its_order():
-    cases = list(list_cases(load_settings(smoke=False)))
-    chosen = throughput.choose_cases(cases, "ours_best,validation,stock_best_x2,bandwidth")
-    names = ["ours_best", "validation_best", "validation_small", "stock_best_x2", "bandwidth"]
+    cases = list(list_cases())
+    chosen = throughput.choose_cases(cases, "ours_best,validation,btc_own_graphs,bandwidth")
+    names = ["ours_best", "validation_best", "validation_small", "btc_own_graphs_best"]
+    names += ["btc_own_graphs_small", "bandwidth"]
     assert [case.name for case in chosen] == names
     assert throughput.choose_cases(cases, "") == cases
 
@@ -108,7 +103,7 @@ def measured(tmp_path_factory) -> dict:
 @pytest.mark.slow
 def test_every_case_of_the_throughput_smoke_run_succeeds(measured):
     cases = measured["cases"]
-    assert set(cases) == {case.name for case in list_cases(load_settings(smoke=True))}
+    assert set(cases) == {case.name for case in list_cases()}
     bad = {name: case for name, case in cases.items() if case["status"] != "ok"}
     assert all("graphs" in name for name in bad), bad
     for name in ("stock_best", "ours_best", "stock_small", "ours_small"):
@@ -120,27 +115,24 @@ def test_every_case_of_the_throughput_smoke_run_succeeds(measured):
 @pytest.mark.long
 @pytest.mark.slow
 def test_table_says_toy_and_what_is_missing(measured, tmp_path, capsys):
-    assert "| best | ours (eager) | 2 |" in format_tables(measured)
+    assert "| ours_best (eager) | 2 |" in throughput.format_table(measured)
     measured["cases"]["ours_best"] = {"status": "failed", "why": "OutOfMemoryError: full"}
     write_json(tmp_path / "r.json", measured)
     assert throughput.main(["--table", str(tmp_path / "r.json")]) == 0
     text = capsys.readouterr().out
     assert "no measurement" in text and "- ours_best: failed, OutOfMemoryError: full" in text
-    assert "| best | stock | 2 |" in text and "| best | ours (eager) | 2 |" not in text
+    assert "| stock_best | 2 |" in text and "| ours_best (eager) | 2 |" not in text
 
 
 def test_small_table_by_hand():
-    step = {"status": "ok", "batch": 24, "peak_gib": 1.0, "floor_bytes": 2e9, "floor_share": 0.5}
+    step = {"status": "ok", "batch": 24, "peak_gib": 1.0, "floor_share": 0.5}
     stock = step | {"ms": {"median": 10.0, "low": 9.0, "high": 11.0}, "audio_s_per_s": 7200.0}
     ours = step | {"ms": {"median": 2.0, "low": 2.0, "high": 2.5}, "host_ms": 1.5}
     ours |= {"audio_s_per_s": 36000.0}
-    device = {"name": "G", "cores": 1, "python": "3", "torch": "2", "commit": "c"}
-    sizes = {"segment_s": 3.0, "sample_rate": 8000, "repeats": 5}
     cases = {"stock_best": stock, "ours_best": ours}
-    text = format_tables({"device": device, "settings": sizes, "smoke": False, "cases": cases})
-    row = (
-        "| best | ours | 24 | 2.00 [2.00, 2.50] | 1.50 | 36,000 | 5.00 | 1.0 GiB | 2.00 GB | 50% |"
-    )
+    device = {"name": "G", "torch": "2", "commit": "c"}
+    text = throughput.format_table({"device": device, "smoke": False, "cases": cases})
+    row = "| ours_best | 24 | 2.00 [2.00, 2.50] | 1.50 | 36,000 | 5.00 | 1.0 GiB | 50% |"
     assert row in text and "no measurement" not in text
 
 
@@ -150,7 +142,6 @@ def test_small_table_by_hand():
         (["--only", "moon"], "no case begins so"),
         (["--table", "/no/such.json"], "no such result"),
         (["--resume", "/no/such.json", "--smoke"], "no such result"),
-        (["--speech", "/no/such", "--smoke"], "no such folder"),
     ],
 )
 def test_throughput_names_a_mistake(arguments, message, capsys):
@@ -164,22 +155,6 @@ def test_a_result_of_another_device_is_not_completed(tmp_path, capsys):
     assert "was measured on GPU" in capsys.readouterr().err
 
 
-def test_split_speech_comes_together_again(call, tmp_path):
-    for number in range(5):
-        (tmp_path / "speech" / "ann b").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "speech" / "ann b" / f"{number}.opus").write_bytes(bytes([number]) * 300_000)
-    script = ["bash", "benchmarks/gpu/split_speech.sh"]
-    done = call(*script, tmp_path / "speech", tmp_path / "parts", "1")
-    parts = sorted((tmp_path / "parts").iterdir())
-    assert done.returncode == 0 and len(parts) == 2, done.stdout
-    assert all(part.stat().st_size <= 1 << 20 for part in parts)
-    call(*script, "--join", tmp_path / "parts", tmp_path / "joined")
-    for number in range(5):
-        joined = tmp_path / "joined" / "ann b" / f"{number}.opus"
-        assert joined.read_bytes() == bytes([number]) * 300_000
-    assert call(*script, "--join", tmp_path, tmp_path / "no").returncode == 2
-
-
 def test_gpu_modules_stay_small():
     """So that they are read before an hour of a GPU is spent on them."""
     for path in (ROOT / "benchmarks" / "gpu").glob("*.py"):
@@ -188,14 +163,14 @@ def test_gpu_modules_stay_small():
 
 @pytest.mark.slow
 def test_checks_find_nothing_wrong_on_a_cpu(capsys):
-    assert checks.main(["--tiny", "--parts", "facts,mixing,step,validation,resume"]) == 0
+    assert checks.main(["--tiny"]) == 0
     text = capsys.readouterr().out
     assert "FAILED" not in text
     assert "a NaN batch changes no weight        True; skipped steps 1" in text
 
 
 def test_a_check_that_fails_is_named_and_costs_no_other(monkeypatch, capsys):
-    def fail(checks):
+    def fail(device, settings):
         raise RuntimeError("no kernel image")
 
     monkeypatch.setitem(checks.PARTS, "mixing", fail)
@@ -207,14 +182,16 @@ def test_a_check_that_fails_is_named_and_costs_no_other(monkeypatch, capsys):
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_recipe_goes_on_after_each_signal(tmp_path, capsys):
-    """Toy sizes: SIGKILL, then SIGTERM within the training, and a step that cannot do its work."""
+def test_recipe_goes_on_after_sigterm(tmp_path, capsys):
+    """Toy sizes: SIGTERM within the training, and a step that cannot do its work."""
     options = ["--tiny", "--work", str(tmp_path), "--nj", "2", "--device", "cpu", "--minutes", "9"]
-    assert recipe.main([*options, "--only", "evaluate"]) == 1
-    assert "FAILED evaluate" in capsys.readouterr().out
-    assert recipe.main([*options, "--only", "prepare,kill,stop,finish,separate"]) == 0
+    assert recipe.main([*options, "--only", "compare"]) == 1
+    assert "FAILED compare" in capsys.readouterr().out
+    assert recipe.main([*options, "--only", "prepare,stop,train,compare,pieces"]) == 0
     text = capsys.readouterr().out
-    assert text.count("ok ") == 5 and "went on after step" in text
+    assert text.count("ok ") == 5
+    (stopped,) = re.findall(r"stopped by SIGTERM after step (\d+)", text)
+    assert f"going on after step {stopped}" in text
 
 
 def test_first_call_explains_itself(call, tmp_path):

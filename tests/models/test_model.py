@@ -146,6 +146,15 @@ def test_saved_model_is_loaded_by_asteroid_itself(tmp_path):
         assert torch.equal(loaded(mixtures), model(mixtures))
 
 
+def test_saved_tensors_are_the_cpus(monkeypatch, tmp_path):
+    """Bug: a model saved from a GPU could not be read by a plain torch.load without one."""
+    moved, to_cpu = [], torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda own: moved.append(own) or to_cpu(own))
+    model = make_model()
+    save_model(model, tmp_path / "best_model.pth")
+    assert len(moved) == len(model.state_dict())
+
+
 def test_file_with_asteroids_own_torch_version_loads(tmp_path):
     model = make_model()
     torch.save(model.serialize(), tmp_path / "model.pth")

@@ -1,17 +1,22 @@
-"""Operations that a form of Conv-TasNet dispatches on CUDA, traced without a GPU.
+"""Operations that forms of Conv-TasNet and its scores dispatch on CUDA, traced without a GPU.
 
-``python -m tests.support.pretended_cuda GUARD LAYOUT WRITTEN BF16 COMPILED`` prints a line for each
-operation: its name, dtype and device of its output, its inputs' devices, a convolution's kernel.
-The layout ``together`` is the form for inference, with mixtures of unlike lengths.
+``python -m tests.support.pretended_cuda GUARD`` prints a line for each operation: the form, its
+name, dtype and device of its output, its inputs' devices, a convolution's kernel. Forms are
+``LAYOUT,WRITTEN,BF16,COMPILED`` in zeros and ones; ``together``, the form for inference with
+mixtures of unlike lengths; and ``scores`` of such mixtures.
 In a process of its own, because a guard for devices that are not there is registered for good.
 """
 
+import contextlib
 import ctypes
+import functools
+import itertools
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
@@ -21,6 +26,8 @@ from separation.models.asteroid import import_asteroid
 from separation.models.fast import time_major
 from separation.models.fast.inference import InferenceConvTasNet
 from separation.models.fast.layers import FastForm, make_fast
+from separation.training.loss import make_pit_loss
+from separation.training.validation import join_signals
 
 GUARD = """
 #include <c10/core/impl/DeviceGuardImplInterface.h>
@@ -28,6 +35,22 @@ namespace c10 { namespace impl {
 C10_REGISTER_GUARD_IMPL(CUDA, NoOpDeviceGuardImpl<DeviceType::CUDA>)
 }}
 """
+
+
+class Form(NamedTuple):
+    """What is traced, see :class:`separation.models.fast.layers.FastForm`."""
+
+    layout: str
+    written: int  # 1: gradients written out, with Triton's kernels
+    bf16: int
+    compiled: int
+
+
+KINDS = (("bct", 0, 0), ("btc", 0, 0), ("btc", 0, 1), ("btc", 1, 1))
+FORMS = [
+    Form(layout, written, bf16, compiled)
+    for (layout, written, compiled), bf16 in itertools.product(KINDS, (0, 1))
+]
 
 
 def build_guard(folder: Path) -> Path | None:
@@ -84,30 +107,59 @@ def make_model(mode: FakeTensorMode) -> Any:
     return model
 
 
-def main(guard: str, layout: str, *switches: str) -> None:
-    """Run the form forward and print its operations."""
-    ctypes.CDLL(guard)
-    written, bf16, compiled = (switch == "yes" for switch in switches)
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-    if layout == "together":
-        together = InferenceConvTasNet(make_model(mode))
-        with mode, torch.no_grad(), Operations() as seen:
-            estimates = together(place(mode, (3, 24001)), [24001, 24001, 20000])
-        assert estimates.shape == (3, 2, 24001)
-        print("\n".join(seen.lines))
-        return
-    form: Any = FastForm(depthwise=compiled, gradients=written, layout=layout, kernels=written)
-    fast = make_fast(make_model(mode), form)
-    if compiled:
-        torch.compiler.is_compiling = lambda: True
-    if written:  # with Triton, which a CPU's build of PyTorch comes without
-        time_major.has_kernels = lambda device: True
-    with mode, torch.no_grad(), Operations() as seen:
-        torch.set_autocast_dtype("cuda", torch.bfloat16)
-        torch.set_autocast_enabled("cuda", bf16)
+def trace_form(form: Form, mode: FakeTensorMode) -> Operations:
+    """The operations of a form's forward pass."""
+    fast = make_fast(
+        make_model(mode),
+        FastForm(
+            depthwise=bool(form.compiled),
+            gradients=bool(form.written),
+            layout=form.layout,  # type: ignore[arg-type]
+            kernels=bool(form.written),
+        ),
+    )
+    with contextlib.ExitStack() as stack:
+        if form.compiled:
+            stack.enter_context(mock.patch("torch.compiler.is_compiling", lambda: True))
+        if form.written:  # with Triton, which a CPU's build of PyTorch comes without
+            stack.enter_context(mock.patch.object(time_major, "has_kernels", lambda device: True))
+        stack.enter_context(mode)
+        stack.enter_context(torch.no_grad())
+        seen = stack.enter_context(Operations())
+        stack.enter_context(torch.autocast("cuda", torch.bfloat16, enabled=bool(form.bf16)))
         estimates = fast(place(mode, (4, 24001)))
     assert estimates.shape == (4, 2, 24001)
-    print("\n".join(seen.lines))
+    return seen
+
+
+def trace_together(mode: FakeTensorMode) -> Operations:
+    """Those of the form for inference."""
+    together = InferenceConvTasNet(make_model(mode))
+    with mode, torch.no_grad(), Operations() as seen:
+        estimates = together(place(mode, (3, 24001)), [24001, 24001, 20000])
+    assert estimates.shape == (3, 2, 24001)
+    return seen
+
+
+def trace_scores(mode: FakeTensorMode) -> Operations:
+    """Those of the loss of dev mixtures of unlike lengths, from the second time on."""
+    loss = make_pit_loss()
+    pairs = [[place(mode, (2, length)) for length in (24001, 20000)] for _ in range(2)]
+    with mode, torch.no_grad():
+        for _ in range(2):  # the first makes the permutations, which stay
+            with Operations() as seen:
+                loss(*map(join_signals, pairs))
+    return seen
+
+
+def main(guard: str) -> None:
+    """Print the operations of all forms."""
+    ctypes.CDLL(guard)
+    traces = {",".join(map(str, form)): functools.partial(trace_form, form) for form in FORMS}
+    traces |= {"together": trace_together, "scores": trace_scores}
+    for name, trace in traces.items():
+        for line in trace(FakeTensorMode(allow_non_fake_inputs=True)).lines:
+            print(name, line)
 
 
 if __name__ == "__main__":

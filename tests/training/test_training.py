@@ -7,6 +7,7 @@ import functools
 import logging
 import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -38,7 +39,7 @@ from separation.training.loss import compile_loss, make_pit_loss
 from separation.training.module import SeparationModule, make_model
 from separation.training.schedule import scale_lr
 from separation.training.step import TrainStep, derive_seed
-from separation.training.validation import Validator
+from separation.training.validation import Validator, join_signals
 from tests.conftest import ROOT
 from tests.models.test_model import compare_gradients
 from tests.support.training_case import (
@@ -535,6 +536,29 @@ def test_validation_in_groups_gives_what_one_by_one_gives(monkeypatch):
     assert found.si_sdri == pytest.approx(expected.si_sdri, abs=1e-4)
 
 
+@pytest.mark.parametrize("name", ["si_sdr", "snr", "sd_sdr"])
+def test_signals_of_unlike_lengths_have_the_loss_that_they_have_alone(name):
+    """With means, which are taken off over each one's own length."""
+    pairs = [0.3 + torch.randn(2, 2, length) for length in (900, 1000, 701)]
+    loss = make_pit_loss(name)
+    alone = [float(loss(estimates[None], sources[None])) for estimates, sources in pairs]
+    together = loss(*(join_signals(part) for part in zip(*pairs, strict=True)))
+    assert float(together) == pytest.approx(np.mean(alone), abs=1e-4)
+
+
+def test_scores_of_a_group_are_few_operations_each():
+    """Bug: each mixture was scored by itself, in a hundred operations, most of validation's time
+    on a GPU."""
+    module, _ = make_train_step()
+    conf, mixtures = make_conf().training, make_dev(16)
+    validator = Validator(conf, mixtures, Distributed(conf, torch.device("cpu")))
+    sources = [torch.from_numpy(own.sources) for own in mixtures]
+    validator._of_mixtures = 0.0
+    with torch.no_grad(), Dispatched() as seen:
+        validator._sum_scores(module, sources, sources, sources)
+    assert seen.count <= 16 * len(mixtures)
+
+
 def test_schedules():
     conf = make_conf(schedule="cosine", warmup_steps=0).training
     assert scale_lr(conf, 0, 100, 0) == 1
@@ -762,6 +786,17 @@ def test_a_step_without_memory_is_one_sentence(monkeypatch, tmp_path):
         run(tmp_path)
 
 
+def test_validation_without_memory_is_one_sentence(monkeypatch, tmp_path):
+    """The graph of a recorded step keeps its activations while dev mixtures go through."""
+
+    def run_short(self, mixtures):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    monkeypatch.setattr("separation.models.inference.Separator.separate", run_short)
+    with pytest.raises(UserError, match=r"step 1: .*one dev mixture .*training.cuda_graphs=off,"):
+        run(tmp_path, epoch_mixtures=4)
+
+
 def test_hosts_that_do_not_reach_each_other_are_told_the_variable(monkeypatch):
     def fail(backend):
         raise RuntimeError("Gloo connectFullMesh failed with [..] no error\nException raised")
@@ -818,6 +853,15 @@ def test_beside_nccl_workers_do_not_begin_as_forks():
     assert [len(mixture[0]) for mixture, _ in loader] == [N_SAMPLES, N_SAMPLES - 200]
     for place in (Place(0, 1, torch.device("cuda:0")), Place(0, 2, torch.device("cpu"))):
         assert open_dev(conf, dev, [0], place).multiprocessing_context is None
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "listed"])
+def test_what_a_worker_process_gets_is_pickled_small(segments, kind):
+    """Workers that are no forks get the training items pickled."""
+    text = pickle.dumps(segments[kind])
+    assert len(text) < 1_000_000
+    for ours, expected in zip(pickle.loads(text)[5], segments[kind][5], strict=True):
+        assert torch.equal(ours, expected)
 
 
 def test_auto_mixes_on_a_gpu_and_fixed_lists_on_the_host(segments, monkeypatch, caplog):
