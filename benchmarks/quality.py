@@ -25,7 +25,7 @@ import torch
 from benchmarks.gpu.steps import Step, make_product_step, make_stock_step
 from benchmarks.gpu.timing import describe_device
 from benchmarks.learning import Learner, cut_dev
-from benchmarks.machine import RESULTS, ROOT, describe_cpu
+from benchmarks.machine import RESULTS, ROOT, describe_cpu, find_commit
 from separation.experiment.experiment import Experiment
 from separation.experiment.mixtures import open_training
 from separation.experiment.open import open_experiment
@@ -54,8 +54,8 @@ def open_form(form: str, seed: int, args: argparse.Namespace) -> Experiment:
     return open_experiment(RECIPE, words, corpora=args.corpus, data=args.data.resolve())
 
 
-def train(form: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
-    """One training: its loss, its score, and the CPU seconds of its steps."""
+def train(form: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
+    """One training: its loss, its score, the CPU seconds of its steps, and the commit."""
     experiment, device = open_form(form, seed, args), torch.device(args.device)
     make: Any = make_stock_step if form == "stock" else make_product_step
     step: Step = make(experiment.conf, device, seed)
@@ -68,10 +68,11 @@ def train(form: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
         "loss": round(loss, 4),
         "dev_si_sdri": round(score, 4),
         "cpu_s": round(learner.cpu_s, 1),
+        "commit": find_commit(),
     }
 
 
-def compare(runs: dict[str, dict[str, float]], reference: str) -> dict[str, Any]:
+def compare(runs: dict[str, dict[str, Any]], reference: str) -> dict[str, Any]:
     """Spread of the reference's seeds, and where the other trainings lie.
 
     >>> runs = {"fp32, seed 0": {"loss": -1.0, "dev_si_sdri": 1.0}}
@@ -95,14 +96,16 @@ def compare(runs: dict[str, dict[str, float]], reference: str) -> dict[str, Any]
     return found
 
 
-def read_runs(path: Path, sizes: dict[str, Any]) -> dict[str, dict[str, float]]:
+def read_runs(path: Path, sizes: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The trainings of these sizes that a result holds, by form and seed."""
     earlier = read_json(path) or {}
-    same = all(earlier.get(name) == value for name, value in sizes.items())
-    return earlier["runs"] if same else {}
+    if any(earlier.get(name) != value for name, value in sizes.items()):
+        return {}
+    commit = earlier.get("commit")  # of all, before each had its own
+    return {key: {"commit": commit} | run for key, run in earlier["runs"].items()}
 
 
-def write_run(path: Path, about: dict[str, Any], key: str, run: dict[str, float]) -> None:
+def write_run(path: Path, about: dict[str, Any], key: str, run: dict[str, Any]) -> None:
     """Add a training to the result, beside those that other processes wrote meanwhile.
 
     Args:
@@ -144,6 +147,7 @@ def main() -> None:
     sizes = {name: getattr(args, name) for name in SIZES}
     on_cpu = args.device == "cpu"
     about = describe_cpu() if on_cpu else describe_device(torch.device(args.device))
+    about = {name: value for name, value in about.items() if name != "commit"}
     about |= {"recipe": RECIPE} | sizes
     for seed in args.seeds:
         for form in (args.reference, *args.forms):

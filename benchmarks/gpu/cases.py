@@ -12,13 +12,13 @@ import torch
 from torch._dynamo.utils import counters
 
 from benchmarks.gpu.floor import count_floor_bytes
-from benchmarks.gpu.profiles import profile_step
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.steps import Batch, Step, make_product_step, make_stock_step
 from benchmarks.gpu.timing import (
     measure_bandwidth,
     measure_host,
     measure_repeats,
+    profile_step,
     read_peak_gib,
     time_calls,
     wait_for,

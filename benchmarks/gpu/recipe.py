@@ -64,19 +64,13 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ProductRun:
-    """What every step runs on.
+    """What every step runs on."""
 
-    Attributes:
-        speech: a folder that the recipe reads.
-        work: of data, experiments and logs.
-        deadline: of time.monotonic, at which processes are ended.
-    """
-
-    speech: Path
-    work: Path
+    speech: Path  # a folder that the recipe reads
+    work: Path  # of data, experiments and logs
     device: str
     n_jobs: int
-    deadline: float
+    deadline: float  # of time.monotonic, at which processes are ended
     tiny: bool
 
     def list_options(self, tag: str, changes: Mapping[str, object]) -> list[str]:
@@ -105,14 +99,9 @@ class ProductRun:
         codes: tuple[int, ...] = (0,),
         stop_after: Path | None = None,
     ) -> str:
-        """What the log of a command says that ended with one of the exit codes.
+        """What matches ``says`` in the log of a command, which must end with one of ``codes``.
 
-        Args:
-            name: of the log.
-            command: in a group of processes of its own, all ended where the time is over.
-            says: pattern of the lines.
-            codes: that are right.
-            stop_after: a file that, once there, lets SIGTERM end the command.
+        The command gets SIGTERM once the file ``stop_after`` is there.
 
         Raises:
             StepFailed: it ended otherwise, or not in time, or says nothing such.
@@ -192,11 +181,7 @@ def train_in_pieces(run: ProductRun) -> str:
 
 
 def do_step(run: ProductRun, name: str) -> str:
-    """One of :data:`STEPS`; what there is to say of it.
-
-    Raises:
-        StepFailed: it did not do what it should.
-    """
+    """Do one of :data:`STEPS`; what there is to say of it."""
     match name:
         case "prepare":
             return run.run_stages(name, 0, 3, "^stage .* done.*")

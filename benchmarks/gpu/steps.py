@@ -83,7 +83,8 @@ def make_model(conf: Conf, device: torch.device, seed: int) -> nn.Module:
 
 
 def make_stock_step(conf: Conf, device: torch.device, seed: int = 0) -> Step:
-    """Asteroid's recipe."""
+    """Asteroid's recipe, with torch's own choices of precision, which our steps change."""
+    torch.backends.cuda.matmul.allow_tf32 = False
     return StockStep(make_model(conf, device, seed), conf)
 
 

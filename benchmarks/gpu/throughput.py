@@ -55,12 +55,7 @@ def run_cases(
 ) -> dict[str, Any]:
     """Run what fits before ``deadline`` (of time.monotonic); write the result after every case.
 
-    Args:
-        bench: what the cases see; its results grow.
-        cases: in this order.
-        path: of the result.
-        deadline: after which no case begins.
-        compiled: all code is made already.
+    Where all code is ``compiled`` already, a case takes less.
     """
     device, smoke = describe_device(bench.device), bench.settings.smoke
     result = {"device": device, "smoke": smoke, "cases": bench.done}
@@ -100,10 +95,6 @@ def _summarise(found: dict[str, Any]) -> str:
 
 def choose_cases(cases: list[Case], only: str) -> list[Case]:
     """Those that ``only`` names, in its order: by whole name, or all whose names begin so.
-
-    Args:
-        cases: all.
-        only: names with commas between; empty: all cases.
 
     Raises:
         UserError: a name that none has or begins with.

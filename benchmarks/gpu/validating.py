@@ -1,13 +1,12 @@
 """Validation of unlike lengths: Asteroid's layers one by one, and as stage 4 does it."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from benchmarks.gpu.steps import make_model, make_stock_step
-from benchmarks.gpu.timing import wait_for
+from benchmarks.gpu.timing import time_calls
 from separation.config.schema import Conf
 from separation.mixtures.signals import Mixture
 from separation.mixtures.table import parse_row
@@ -44,7 +43,7 @@ def measure_validation(
         open_way(make_dev([n_samples - LONGER], conf))()  # warms up
         score = open_way(make_dev(lengths, conf))
         for seen in ("new", "seen"):
-            found[f"{name}_{seen}_ms"] = 1000 * time_call(score, device) / n_mixtures
+            found[f"{name}_{seen}_ms"] = 1000 * time_calls(score, 1, device) / n_mixtures
     return found
 
 
@@ -71,12 +70,3 @@ def score_each(stock: Any, dev: list[Mixture], device: torch.device) -> torch.Te
         wave = torch.from_numpy(mixture.mixture).to(device)
         total += stock.loss(stock.model(wave[None]), sources[None])
     return total
-
-
-def time_call(call: Callable[[], object], device: torch.device) -> float:
-    """Seconds until the device is done with it."""
-    wait_for(device)
-    began = time.perf_counter()
-    call()
-    wait_for(device)
-    return time.perf_counter() - began

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import logging
+import multiprocessing
 import signal
 from collections.abc import Generator, Iterator
 
@@ -130,7 +131,11 @@ def open_dev(
 
 def choose_start_method(process: Process) -> str | None:
     """How workers start; not by fork beside NCCL, whose threads a fork may leave in a deadlock."""
-    return "forkserver" if process.world_size > 1 and process.device.type == "cuda" else None
+    if process.world_size == 1 or process.device.type != "cuda":
+        return None
+    # imported once, by the server that is forked, and not by every worker of every epoch
+    multiprocessing.set_forkserver_preload([__name__])
+    return "forkserver"
 
 
 def _leave_signals_to_parent(worker: int) -> None:

@@ -52,6 +52,13 @@ def test_every_form_has_stocks_loss(name):
     assert float(step.run(batch)) == pytest.approx(expected, abs=1e-3)
 
 
+def test_stock_is_timed_with_torchs_own_defaults():
+    """Bug: after one of our steps its products would have run as TF32."""
+    torch.backends.cuda.matmul.allow_tf32 = True
+    make_stock_step(SMOKE.load_conf("small"), CPU)
+    assert not torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32
+
+
 def make_bench(tmp_path: Path) -> Bench:
     return Bench(settings=SMOKE, device=CPU, out=tmp_path, done={})
 

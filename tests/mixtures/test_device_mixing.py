@@ -20,6 +20,7 @@ from separation.mixtures.dynamic.host import DynamicMixtures
 from separation.mixtures.dynamic.plans import Piece
 from separation.mixtures.dynamic.sample_store import DeviceStore, HostStore, choose_store
 from tests.conftest import ROOT
+from tests.support.dispatched import Dispatched
 
 CPU = torch.device("cpu")
 N_SAMPLES = 8000
@@ -91,6 +92,19 @@ def test_batches_equal_the_items(audio, noise, n_src, noisy, speeds, level_by, k
     )
     mixer = DeviceMixer(mixtures, 8, CPU, keep=keep)
     assert_equal_items(mixer, mixtures, 40, range(320, 328))
+
+
+@pytest.mark.parametrize(("speeds", "most"), [((1.0, 1.0), 40), ((0.9, 1.1), 80)])
+def test_mixing_dispatches_few_operations(audio, noise, speeds, most):
+    """However many items a batch has."""
+    counts = []
+    for size in (2, 16):
+        mixer = DeviceMixer(make_mixtures(audio, noise, speeds), size, CPU, keep="device")
+        plan = mixer.plan_batch(0)
+        with Dispatched() as seen:
+            mixer.mix(plan)
+        counts.append(seen.count)
+    assert counts[0] == counts[1] <= most, counts
 
 
 @pytest.mark.parametrize("noisy", [False, True])

@@ -126,7 +126,9 @@ def trace_form(form: Form, mode: FakeTensorMode) -> Operations:
         stack.enter_context(mode)
         stack.enter_context(torch.no_grad())
         seen = stack.enter_context(Operations())
-        stack.enter_context(torch.autocast("cuda", torch.bfloat16, enabled=bool(form.bf16)))
+        torch.set_autocast_dtype("cuda", torch.bfloat16)  # torch.autocast asks for a device
+        torch.set_autocast_enabled("cuda", bool(form.bf16))
+        stack.callback(torch.set_autocast_enabled, "cuda", False)
         estimates = fast(place(mode, (4, 24001)))
     assert estimates.shape == (4, 2, 24001)
     return seen

@@ -42,6 +42,7 @@ from separation.training.step import TrainStep, derive_seed
 from separation.training.validation import Validator, join_signals
 from tests.conftest import ROOT
 from tests.models.test_model import compare_gradients
+from tests.support.dispatched import Dispatched
 from tests.support.training_case import (
     N_SAMPLES,
     RATE,
@@ -364,21 +365,6 @@ def test_compiled_loss_is_the_loss(name, monkeypatch):
         found.append((value.detach(), estimates.grad))
     for theirs, ours in zip(*found, strict=True):
         assert torch.allclose(theirs, ours, atol=1e-5)
-
-
-class Dispatched(TorchDispatchMode):
-    """Counts operations that are not views, each a kernel on a GPU."""
-
-    VIEWS = ("view", "expand", "select", "slice", "unsqueeze", "squeeze", "detach", "alias",
-             "transpose", "permute", "split", "unbind", "aten.t.")  # fmt: skip
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += not any(name in str(func) for name in self.VIEWS)
-        return func(*args, **(kwargs or {}))
 
 
 def test_loss_and_update_dispatch_few_operations():
