@@ -50,6 +50,7 @@ PROGRAMS = [
     "pip",
     "python3",
     "source",
+    "tar",
 ]
 NUMBERS = {"N", "M", "HZ", "DB"}
 
