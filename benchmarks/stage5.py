@@ -4,7 +4,7 @@
     .venv/bin/python -m benchmarks.stage5 /tmp/before --data data --exp exp [--turns 2]
 
 Each time the experiment is copied without its scores. CPU seconds are those of all processes of
-``python -m separation evaluate``, imports too; the scores are compared mixture by mixture. Writes
+the stage, imports too; the scores are compared mixture by mixture. Writes
 benchmarks/results/stage5.json.
 """
 
