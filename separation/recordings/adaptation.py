@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 # Chosen on conversations of development speakers, see docs/recordings.md
 SURE, SHORTEST = 0.8, 6  # probability, and ticks, of a stretch of one voice alone
-LEARNED_S, SCORED_S, LONGEST_S = 8.0, 3.0, 240.0  # of either voice: least, least kept apart, most
+LEARNED_S, SCORED_S, LONGEST_S = 6.0, 1.5, 240.0  # of either voice: least, least kept apart, most
 SCORED_EVERY = 6  # every so many stretches one is kept apart
 N_STEPS, N_WARMUP, DECAY_FROM = 200, 10, 0.6
 BATCH, SEGMENT_S, LEVELS_DB, LEARNING_RATE, CLIP = 4, 3.0, 4.0, 4e-3, 5.0
@@ -254,6 +254,10 @@ def adapt_model(
     """
     voices = read_voices(stored, turns)
     if not voices.suffice:
+        text = (
+            "%s: its voices are not learned first, %.0f and %.0f s of either alone are too little"
+        )
+        logger.info(text, label, *voices.solo_s)
         return model, None
     lengths = [[len(piece) for piece in pieces] for pieces in voices.learned]
     kept = stored.state.with_name(f"voices-{hash_value(lengths)[:16]}.pth")
