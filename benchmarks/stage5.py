@@ -3,9 +3,9 @@
     git worktree add /tmp/before COMMIT
     .venv/bin/python -m benchmarks.stage5 /tmp/before --data data --exp exp [--turns 2]
 
-Each time the experiment is copied without its scores. CPU seconds are those of all processes of
-the stage, imports too; the scores are compared mixture by mixture. Writes
-benchmarks/results/stage5.json.
+Each time the experiment is copied without its scores; --set gives both what it was trained with,
+where the recipe was another then. CPU seconds are those of all processes of the stage, imports too;
+the scores are compared mixture by mixture. Writes benchmarks/results/stage5.json.
 """
 
 import argparse
@@ -31,6 +31,7 @@ def run_stage(code: Path, exp: Path, args: argparse.Namespace) -> tuple[float, f
     """CPU and wall seconds of the stage by the code in a folder."""
     words = ["--recipe", args.recipe, "--data", str(args.data.resolve()), "--exp", str(exp)]
     words += ["--nj", str(args.nj), "--device", "cpu"]
+    words += [word for value in args.overrides for word in ("--set", value)]
     command = [sys.executable, "-m", "separation", "evaluate", *words]
     began, before = time.perf_counter(), os.times()
     done = subprocess.run(command, cwd=code, capture_output=True, text=True, check=False)
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("--exp", type=Path, required=True)
     parser.add_argument("--recipe", default="mini/ConvTasNet")
     parser.add_argument("--tag", default="default")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="K=V")
     parser.add_argument("--nj", type=int, default=os.cpu_count())
     parser.add_argument("--turns", type=int, default=2)
     args = parser.parse_args()

@@ -90,7 +90,7 @@ class Validator:
         sources: Sequence[torch.Tensor],
         estimates: Sequence[torch.Tensor],
     ) -> torch.Tensor:
-        """Sums of the scores of some mixtures, all in one: a loss is a hundred kernels of a GPU."""
+        """Sums of the scores of some mixtures, all in one: a loss is 40 kernels of a GPU."""
         targets = join_signals(sources)
         found = join_signals(estimates)
         loss = module.pit_loss(found, targets)

@@ -11,6 +11,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import NamedTuple
 
@@ -533,8 +534,8 @@ def test_signals_of_unlike_lengths_have_the_loss_that_they_have_alone(name):
 
 
 def test_scores_of_a_group_are_few_operations_each():
-    """Bug: each mixture was scored by itself, in a hundred operations, most of validation's time
-    on a GPU."""
+    """Bug: each mixture was scored by itself, in 40 operations, a third of validation's time on a
+    GPU, whose host takes 23 to 44 us for each."""
     module, _ = make_train_step()
     conf, mixtures = make_conf().training, make_dev(16)
     validator = Validator(conf, mixtures, Distributed(conf, torch.device("cpu")))
@@ -542,7 +543,7 @@ def test_scores_of_a_group_are_few_operations_each():
     validator._of_mixtures = 0.0
     with torch.no_grad(), Dispatched() as seen:
         validator._sum_scores(module, sources, sources, sources)
-    assert seen.count <= 16 * len(mixtures)
+    assert seen.count <= 11 * len(mixtures)
 
 
 def test_schedules():
@@ -836,6 +837,7 @@ def test_beside_nccl_workers_do_not_begin_as_forks():
     dev, conf = make_dev(3), make_conf(num_workers=1).training
     loader = open_dev(conf, dev, [0, 2], Place(0, 2, torch.device("cuda:0")))
     assert loader.multiprocessing_context.get_start_method() == "forkserver"
+    assert forkserver._forkserver._preload_modules == ["separation.training.data"]  # type: ignore
     assert [len(mixture[0]) for mixture, _ in loader] == [N_SAMPLES, N_SAMPLES - 200]
     for place in (Place(0, 1, torch.device("cuda:0")), Place(0, 2, torch.device("cpu"))):
         assert open_dev(conf, dev, [0], place).multiprocessing_context is None
