@@ -1,4 +1,4 @@
-"""Stage 5 of a trained experiment by an earlier commit's code and by this one's, in turns.
+"""Stage 5 of a trained experiment by another tree's code and by this one's, in turns.
 
     git worktree add /tmp/before COMMIT
     .venv/bin/python -m benchmarks.stage5 /tmp/before --data data --exp exp [--turns 2]
@@ -89,7 +89,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("before", type=Path, help="a clone or worktree at the earlier commit")
+    parser.add_argument(
+        "before", type=Path, help="a clone or worktree, of an earlier commit or changed"
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--exp", type=Path, required=True)
     parser.add_argument("--recipe", default="mini/ConvTasNet")
@@ -98,7 +100,7 @@ def main() -> None:
     parser.add_argument("--nj", type=int, default=os.cpu_count())
     parser.add_argument("--turns", type=int, default=2)
     args = parser.parse_args()
-    git = ["git", "-C", str(args.before), "rev-parse", "--short=12", "HEAD"]
+    git = ["git", "-C", str(args.before), "describe", "--always", "--dirty", "--abbrev=12"]
     commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     result = describe_cpu() | {"before": commit, "recipe": args.recipe, "nj": args.nj}
     result |= measure(args)
