@@ -310,7 +310,8 @@ def _ask_slurm(n_jobs: int) -> Iterator[Any]:
             shared_temp_directory=dask.config.get("jobqueue.slurm.shared-temp-directory")
             or str(Path.home()),
             scheduler_options={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-            worker_extra_args=["--no-dashboard"],
+            # without a dashboard a worker serves its state all the same, on every interface
+            worker_extra_args=["--no-dashboard", "--dashboard-address", "127.0.0.1:0"],
         )
         slurm.scale(jobs=n_jobs)
     except (OSError, RuntimeError, ValueError, ImportError) as error:

@@ -71,6 +71,11 @@ class Target:
     words: list[str]
     results: tuple[str, ...]
 
+    @property
+    def is_stage(self) -> bool:
+        """Whether it is a stage, which needs those before it."""
+        return self.name in {stage.name for stage in STAGES}
+
 
 @dataclass(kw_only=True)
 class Counts:
@@ -323,17 +328,17 @@ def try_target(
 ) -> Counts:
     """Kill a command in rounds until it was killed so often; leaves it done without faults."""
     before, log = folder.with_name("before"), folder.with_name("log.txt")
-    _copy(folder, before)
+    copy_folder(folder, before)
     began = time.monotonic()
     if code := run(target.words, log):
         raise RuntimeError(f"{target.name} without faults ended with {code}: {log.read_text()}")
     took_s, whole, counts = time.monotonic() - began, collect(folder, target), Counts()
     after = folder.with_name("after")
-    _copy(folder, after)
+    copy_folder(folder, after)
     for _ in range(MOST_TRIES * n_kills):
         if counts.killed >= n_kills:
             break
-        _copy(before, folder)
+        copy_folder(before, folder)
         for _ in range(dice.choice((1, 1, 2, 3))):
             after_s, everything = dice.uniform(0, took_s), dice.random() < 0.5
             counts.killed += kill(target.words, log, after_s, everything=everything)
@@ -345,11 +350,18 @@ def try_target(
             counts.different += 1
             names = [name for name in got.keys() | whole if got.get(name) != whole.get(name)]
             say(f"{target.name}: differs: {', '.join(sorted(names))}")
-    _copy(after, folder)
+    copy_folder(after, folder)
     return counts
 
 
-def _copy(source: Path, target: Path) -> None:
+def choose_targets(targets: list[Target], names: list[str]) -> list[Target]:
+    """Those of these names, all where there are none, and the stages that one of them needs."""
+    wanted = [number for number, own in enumerate(targets) if not names or own.name in names]
+    last = max((number for number in wanted if targets[number].is_stage), default=-1)
+    return [own for number, own in enumerate(targets) if number in wanted or number <= last]
+
+
+def copy_folder(source: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, symlinks=True)
 
@@ -360,19 +372,17 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=15, help="of each command (15)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", default=[], help="of the tools; stages are called")
+    parser.add_argument("--only", nargs="+", default=[], help="commands (all)")
     options = parser.parse_args()
     fork_own_commands()
     folder = options.folder.resolve() / "work"
     speech = write_inputs(folder.parent)
     folder.mkdir(parents=True, exist_ok=True)
     total = Counts()
-    for target in list_targets(folder, speech):
+    for target in choose_targets(list_targets(folder, speech), options.only):
         wanted = not options.only or target.name in options.only
         dice = random.Random(f"{target.name} {options.seed}")
-        if target.words[0] not in {stage.name for stage in STAGES}:
-            if not wanted:
-                continue
+        if not target.is_stage:
             shutil.rmtree(folder / "out", ignore_errors=True)
         counts = try_target(target, folder, options.kills * wanted, dice, print)
         for name in vars(total):
