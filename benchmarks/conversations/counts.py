@@ -20,6 +20,7 @@ from benchmarks.conversations.cases import CPU, Case, prepare_case
 from benchmarks.conversations.recordings import draw_recordings
 from benchmarks.conversations.run import read_whole
 from benchmarks.conversations.score import score_tracks
+from benchmarks.conversations.speech import add_speakers
 from benchmarks.machine import find_commit
 from separation.files import write_json
 from separation.models.checkpoint.load import open_model
@@ -76,8 +77,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--speech", type=Path, required=True)
-    parser.add_argument("--metadata", type=Path, required=True)
+    add_speakers(parser)
     parser.add_argument("--work", type=Path, default=ROOT / "exp" / "conversations" / "counts")
     parser.add_argument("--split", default="test")
     args = parser.parse_args()

@@ -25,7 +25,13 @@ from torch.nn import functional
 from benchmarks.conversations.cases import CPU, Case, label_speech, prepare_case
 from benchmarks.conversations.draw import Conversation, draw_conversation, draw_pairs
 from benchmarks.conversations.recordings import draw_one, draw_overlapped
-from benchmarks.conversations.speech import RATE, Speaker, list_speakers, read_utterance
+from benchmarks.conversations.speech import (
+    RATE,
+    Speaker,
+    add_speakers,
+    list_speakers,
+    read_utterance,
+)
 from separation.audio.resample import resample
 from separation.files import write_whole
 from separation.models.checkpoint.load import open_model
@@ -378,8 +384,7 @@ def learn_order(args: argparse.Namespace) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--speech", type=Path, required=True)
-    parser.add_argument("--metadata", type=Path, required=True)
+    add_speakers(parser)
     parser.add_argument("--work", type=Path, default=Path("exp/conversations/fit"))
     parser.add_argument("--ordered", type=int, default=20, help="conversations of each split")
     parser.add_argument("--only-order", action="store_true", help="the rest is in turns.npz")

@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.conversations.draw import Conversation, draw_conversation, draw_pairs
-from benchmarks.conversations.speech import RATE, list_speakers
+from benchmarks.conversations.speech import RATE, add_speakers, list_speakers
 from separation.api import separate_files
 
 matplotlib.use("Agg")
@@ -60,8 +60,7 @@ def draw(conversation: Conversation, tracks: list[np.ndarray], target: Path) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--speech", type=Path, required=True)
-    parser.add_argument("--metadata", type=Path, required=True)
+    add_speakers(parser)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "separated.png")
     args = parser.parse_args()
     speakers = list_speakers(args.speech, args.metadata, "test")

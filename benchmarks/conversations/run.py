@@ -28,7 +28,7 @@ import torch
 from benchmarks.conversations.cases import CPU, Case, OracleEstimates, prepare_case
 from benchmarks.conversations.draw import draw_conversation, draw_pairs
 from benchmarks.conversations.score import TrackScore, score_tracks
-from benchmarks.conversations.speech import list_speakers
+from benchmarks.conversations.speech import add_speakers, list_speakers
 from benchmarks.machine import find_commit
 from separation.files import read_json, write_json
 from separation.models.checkpoint.load import open_model
@@ -157,8 +157,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--speech", type=Path, required=True)
-    parser.add_argument("--metadata", type=Path, required=True)
+    add_speakers(parser)
     parser.add_argument("--work", type=Path, default=ROOT / "exp" / "conversations" / "test")
     parser.add_argument("--conversations", type=int, default=40)
     parser.add_argument("--first", type=int, default=0, help="number of the first conversation")

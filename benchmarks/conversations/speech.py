@@ -1,5 +1,6 @@
 """Real speech of speakers that the shipped model heard in training or did not, as turns."""
 
+import argparse
 import csv
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,16 @@ class Speaker:
     def sex(self) -> str:
         """``F`` or ``M``."""
         return self.name[-1]
+
+
+def add_speakers(parser: argparse.ArgumentParser) -> None:
+    """``--speech`` and ``--metadata``, see :func:`list_speakers`."""
+    parser.add_argument(
+        "--speech", type=Path, required=True, help="folder of speechocean762 and LibriSpeech"
+    )
+    parser.add_argument(
+        "--metadata", type=Path, required=True, help="folder of the shipped model's data's tables"
+    )
 
 
 def list_speakers(speech: Path, metadata: Path, split: str) -> list[Speaker]:
