@@ -19,7 +19,7 @@ from separation.recordings.report import dnsmos
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "licences.md"
-FOLLOWED = ("requirements.txt", "requirements-dev.txt", "requirements-demo.txt")
+FOLLOWED = tuple(f"requirements{own}.txt" for own in ("", "-dev", "-demo", "-cluster"))
 ALONE = ("requirements-nodeps.txt", "requirements-voices.txt")  # installed with --no-deps
 WHEELS = (
     ("resemblyzer's speaker encoder", "resemblyzer==0.1.4", "Apache-2.0", speech_networks.ENCODER),
@@ -99,9 +99,10 @@ def is_installed(name: str) -> bool:
 
 
 def find_licence(name: str) -> str:
-    """A package's own statement, its first line; else its classifiers'."""
+    """A package's own statement, its first line; else its classifiers', else its licence file's."""
     stated = distribution(name).metadata
     text = (stated.get("License-Expression") or stated.get("License") or "").strip()
+    text = "" if text == "UNKNOWN" else text
     classified = [
         own.rpartition(" :: ")[2]
         for own in stated.get_all("Classifier") or ()
@@ -110,7 +111,16 @@ def find_licence(name: str) -> str:
     first = text.splitlines()[0] if text else ""
     if not first or (len(text.splitlines()) > 1 and classified):
         first = ", ".join(classified)
-    return first[:80].replace("|", "/") or "see its files"
+    return (first or read_title(name))[:80].replace("|", "/") or "see its files"
+
+
+def read_title(name: str) -> str:
+    """The first line of the licence file that a package brings; empty: it brings none."""
+    for path in distribution(name).files or ():
+        if path.name.lower().startswith(("licen", "copying")) and ".dist-info" in path.parts[0]:
+            lines = path.read_text().strip().splitlines()
+            return lines[0].strip() if lines else ""
+    return ""
 
 
 def format_packages() -> str:
