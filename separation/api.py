@@ -141,6 +141,14 @@ def separate_files(
     return separate_all(settings, list(map(Path, paths)))
 
 
+def _check_page(language: str, spoken: str) -> None:
+    """Raise :class:`UserError` for what no page can be written by."""
+    from separation.recordings.inputs import check_spoken
+
+    check_choice("language", language, LANGUAGES)
+    check_spoken(spoken)
+
+
 def _check_recordings(
     channel: str, bits: str, mode: str, adapt: str, language: str, out: Path
 ) -> None:
@@ -157,7 +165,11 @@ def _check_recordings(
 
 
 def report_recording(
-    record: str | PathLike[str], page: str | PathLike[str] | None = None, *, language: str = "en"
+    record: str | PathLike[str],
+    page: str | PathLike[str] | None = None,
+    *,
+    language: str = "en",
+    spoken: str = "",
 ) -> Path:
     """Write a page on a recording that was separated: what went wrong, what is hard, what to do.
 
@@ -168,7 +180,8 @@ def report_recording(
     Args:
         record: the ``<name>.json`` that :func:`separate_files` wrote beside the tracks.
         page: file of the page; None: ``<name>.html`` beside the tracks.
-        language: ``en`` or ``zh``.
+        language: of the page, ``en`` or ``zh``.
+        spoken: code of the language of the recording, such as ``es``; empty: it is not said.
 
     Returns:
         the page.
@@ -176,10 +189,10 @@ def report_recording(
     Raises:
         UserError: record, recording or tracks are not there, or have changed since.
     """
-    check_choice("language", language, LANGUAGES)
+    _check_page(language, spoken)
     from separation.recordings.report.write import write_report
 
-    return write_report(Path(record), None if page is None else Path(page), language)
+    return write_report(Path(record), None if page is None else Path(page), language, spoken)
 
 
 def open_dataset(
@@ -365,9 +378,8 @@ def _find_module(model: "str | PathLike[str] | LoadedModel | nn.Module") -> "nn.
 def _describe_model(model: "str | PathLike[str] | LoadedModel | nn.Module") -> str:
     """What a record of separated files says of the model."""
     name = getattr(model, "name", None) or model
-    if name == shipped.NAME:
-        return shipped.describe_shipped()
-    return str(name) if isinstance(name, str | PathLike) else type(name).__name__
+    text = str(name) if isinstance(name, str | PathLike) else type(name).__name__
+    return shipped.describe_named(text)
 
 
 def _find_device(module: "nn.Module") -> Any:

@@ -307,6 +307,17 @@ def add_model(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--model", metavar="MODEL", help=f"{MODEL_HELP} (shipped)")
 
 
+def add_models(parser: argparse._ActionsContainer, text: str) -> None:
+    """``--model``, any number of times."""
+    parser.add_argument(
+        "--model",
+        action="append",
+        dest="models",
+        metavar="MODEL",
+        help=f"{text}: {MODEL_HELP}; repeatable",
+    )
+
+
 def add_trust(parser: argparse._ActionsContainer) -> None:
     """``--trust-checkpoint``."""
     parser.add_argument("--trust-checkpoint", action="store_true", dest="trust", help=TRUST_HELP)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from separation.models import shipped
-from separation.options import MODEL_HELP, add_device, number_from, whole_number
+from separation.options import add_device, add_models, number_from, whole_number
 
 PORT, LONGEST_S, LARGEST_MB, WAITING = 7860, 300.0, 100, 20
 
@@ -34,13 +34,7 @@ class Options:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of :class:`Options`."""
     add = parser.add_argument
-    add(
-        "--model",
-        dest="models",
-        action="append",
-        metavar="MODEL",
-        help=f"beside {shipped.NAME} and what is cached: {MODEL_HELP}; repeatable",
-    )
+    add_models(parser, f"beside {shipped.NAME} and what is cached")
     add("--port", type=whole_number(1), metavar="N", help=f"of 127.0.0.1 ({PORT})")
     add(
         "--longest-s",

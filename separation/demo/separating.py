@@ -124,13 +124,12 @@ def separate_upload(models: Models, model: str, path: Path, out: Path, limits: L
     try:
         check_upload(path, path.name, limits)
         loaded = models.open(model)
-        about = shipped.describe_shipped() if model == shipped.NAME else model
         settings = Settings(
             model=loaded.model,
             device=models.device,
             out=out,
             adapt="off",  # others wait
-            about=about,
+            about=shipped.describe_named(model),
             report=LANGUAGE,
         )
         written = separate_files(settings, [path])

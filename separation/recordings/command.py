@@ -21,7 +21,7 @@ from separation.options import (
     one_of,
     whole_number,
 )
-from separation.recordings.inputs import ADAPT, MODES, STREAM, check_channel
+from separation.recordings.inputs import ADAPT, MODES, STREAM, check_channel, check_spoken
 
 if TYPE_CHECKING:
     from separation.recordings.job import Settings
@@ -51,6 +51,7 @@ class Options:
         device: ``auto``, ``cpu`` or ``cuda``.
         report: write a page on each recording beside its tracks, ``NAME.html``.
         language: of the page, ``en`` or ``zh``.
+        spoken: code of the language of the recordings, for the page; empty: it is not said.
     """
 
     files: Sequence[Path]
@@ -67,6 +68,7 @@ class Options:
     device: str = "auto"
     report: bool = False
     language: str = "en"
+    spoken: str = ""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -138,6 +140,12 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--language", type=one_of("en", "zh"), metavar="en|zh", help="of the page (en)"
     )
+    parser.add_argument(
+        "--spoken",
+        type=kept_if(check_spoken),
+        metavar="CODE",
+        help="language that is spoken, such as es, which the page compares with the model's",
+    )
 
 
 def run(options: Options) -> None:
@@ -158,7 +166,7 @@ def run(options: Options) -> None:
             raise MissingInputError(f"{path}: is not there; check the path.")
     if not streams:
         check_writable(options.out, "choose another folder with --out")
-    about = shipped.describe_shipped() if options.model == shipped.NAME else options.model
+    about = shipped.describe_named(options.model)
     if options.model == shipped.NAME:
         logger.info("model: %s", about)
     settings = _open_settings(options, about)
@@ -215,6 +223,7 @@ def _open_settings(options: Options, about: str) -> "Settings":
         about=about,
         block_s=options.block_ms / 1000 if options.stream else 0.0,
         report=options.language if options.report else "",
+        spoken=options.spoken,
     )
 
 

@@ -99,7 +99,8 @@ def separate_recording(
         if settings.report:
             from separation.recordings.report.write import write_report
 
-            written.append(write_report(folder / f"{name}.json", language=settings.report))
+            place = folder / f"{name}.json"
+            written.append(write_report(place, language=settings.report, spoken=settings.spoken))
         yield written
 
 

@@ -55,6 +55,17 @@ def check_channel(text: str) -> str:
     return text
 
 
+def check_spoken(text: str) -> str:
+    """The code of a language, such as ``es`` or ``zh-TW``; empty: it is not said.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if text and not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{1,8})*", text):
+        raise UserError(f"--spoken {text[:40]}: give the language's code, such as es or zh.")
+    return text
+
+
 def find_recordings(paths: Sequence[Path], out: Path) -> list[Recording]:
     """The files that were named, and all audio of the folders that were, each once.
 

@@ -60,6 +60,7 @@ class Settings:
         about: what is said of the model, in one line.
         block_s: seconds of a block where recordings are streamed; 0: they are not.
         report: language of a page on each recording; empty: none.
+        spoken: code of the language of the recordings, for the page; empty: it is not said.
     """
 
     model: nn.Module
@@ -72,6 +73,7 @@ class Settings:
     about: str = ""
     block_s: float = 0.0
     report: str = ""
+    spoken: str = ""
 
     @property
     def rate(self) -> int:

@@ -11,13 +11,21 @@ from scipy.signal import butter, sosfiltfilt
 
 from separation.errors import MissingInputError, UserError
 from separation.files import read_json
+from separation.recordings.inputs import check_spoken
 from separation.recordings.record import (
     Record,
     format_record,
     stamp_output,
     stamp_recording,
 )
-from separation.recordings.report import assess, conditions, dnsmos, findings, signals
+from separation.recordings.report import (
+    assess,
+    conditions,
+    dnsmos,
+    findings,
+    languages,
+    signals,
+)
 from separation.recordings.report.streams import Streams
 from separation.recordings.report.suspicions import list_leaks, list_suspicions
 from separation.recordings.report.words import read_sentences
@@ -216,6 +224,29 @@ def test_a_page_says_how_well_these_voices_are_separated(
     assert f"These voices, mixed anew, are separated by {said} dB" in text
     assert "at least 20 s of each" in text
     assert f"{before} before" in text
+
+
+def test_a_language_that_the_model_never_heard_is_named_with_what_it_costs(separated, no_networks):
+    def write(spoken: str) -> str:
+        return write_report(separated, spoken=spoken).read_text("utf-8")
+
+    text = separated.read_text()
+    assert "is spoken" not in write("es")  # of a model of which nothing is known
+    separated.write_text(text.replace("<i>mine</i>", "shipped, a ConvTasNet"))
+    assert "Spanish is spoken; the model heard English only" in write("es")
+    assert "Spanish with French" in write("es") and "folder/ConvTasNet" in write("es")
+    assert "not measured</h3>" in write("") and "--spoken" in write("")
+    assert "--spoken" not in write("en-GB").partition("<footer")[0].partition("speechmos")[2]
+
+
+def test_what_a_model_was_trained_on(tmp_path):
+    assert languages.find_trained_on("shipped, a ConvTasNet of 2 speakers") == ("en",)
+    assert languages.find_trained_on("JorisCos/ConvTasNet_Libri2Mix_sepclean_8k@main") == ("en",)
+    assert languages.find_trained_on(str(tmp_path)) == ()
+    (tmp_path / "conf.yml").write_text("corpus: {source: aishell3}\ntraining: {init_from: shipped}")
+    assert languages.find_trained_on(str(tmp_path)) == ("en", "zh")
+    with pytest.raises(UserError, match="--spoken Spanish: give the language's code"):
+        check_spoken("Spanish")
 
 
 def test_somebodys_page_stays(separated, no_networks):

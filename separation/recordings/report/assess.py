@@ -8,6 +8,7 @@ import numpy as np
 from separation.recordings.record import Record
 from separation.recordings.report.conditions import Conditions, measure_conditions
 from separation.recordings.report.dnsmos import Quality, choose_windows, load_quality
+from separation.recordings.report.languages import find_trained_on
 from separation.recordings.report.signals import (
     Clipping,
     Separated,
@@ -65,6 +66,8 @@ class Assessment:
         consistency: of each track ``(second, likeness with its voice less that with the other)``.
         has_encoder, has_detector, has_quality: whether the networks that know voices, speech and
             quality are installed.
+        spoken: code of the language, as it was given; empty: it was not.
+        trained_on: codes of the languages that the model heard; none: that is not known.
     """
 
     record: Record
@@ -78,6 +81,8 @@ class Assessment:
     has_encoder: bool
     has_detector: bool
     has_quality: bool
+    spoken: str
+    trained_on: tuple[str, ...]
 
     @property
     def n_voices(self) -> int | None:
@@ -94,16 +99,16 @@ class Assessment:
         return max(levels) - min(levels) if len(levels) > 1 else 0.0
 
 
-def assess(place: Path, separated: Separated) -> Assessment:
+def assess(place: Path, separated: Separated, spoken: str = "") -> Assessment:
     """Measure a recording and its tracks.
 
     Args:
         place: of its NAME.json.
         separated: its signals.
+        spoken: code of its language; empty: nobody said it.
     """
     record, speech = separated.record, separated.speech
-    n_ticks = len(speech)
-    spoken = read_rttm(place.with_suffix(".rttm"), len(separated.tracks), n_ticks)
+    active = read_rttm(place.with_suffix(".rttm"), len(separated.tracks), len(speech))
     encoder = load_encoder()
     streams = describe_streams(
         separated.recording, separated.tracks, speech, encoder, load_turns().project
@@ -115,15 +120,17 @@ def assess(place: Path, separated: Separated) -> Assessment:
         conditions=measure_conditions(separated.recording, speech),
         clipping=separated.clipping,
         tracks=tuple(
-            _assess_track(name, separated, k, spoken[:, k])
+            _assess_track(name, separated, k, active[:, k])
             for k, name in enumerate(list_track_files(record))
         ),
-        overlap=join_ticks(spoken.sum(axis=1) > 1),
+        overlap=join_ticks(active.sum(axis=1) > 1),
         suspicions=tuple(list_suspicions(streams)) if is_split else (),
         consistency=trace_voices(streams) if is_split else (),
         has_encoder=encoder is not None,
         has_detector=separated.has_detector,
         has_quality=load_quality() is not None,
+        spoken=spoken,
+        trained_on=find_trained_on(str(record.measured["model"])),
     )
 
 

@@ -11,8 +11,9 @@ from separation.recordings.report import thresholds
 from separation.recordings.report.assess import Assessment
 from separation.recordings.report.consequences import find_consequence
 from separation.recordings.report.dnsmos import INSTALL_QUALITY
+from separation.recordings.report.languages import is_heard
 from separation.recordings.report.suspicions import Span
-from separation.recordings.report.words import Sentences
+from separation.recordings.report.words import Languages, Sentences
 from separation.recordings.speech_networks import INSTALL
 
 Kind = Literal["fault", "limit", "note"]
@@ -30,6 +31,7 @@ class Note:
         spans: seconds to listen to.
         track: from 1, in which; 0: in the recording.
         level: of the condition, by which its measured consequence is found; None: it has none.
+        condition: of the consequence, where it is not called as the finding is.
     """
 
     code: str
@@ -38,15 +40,16 @@ class Note:
     spans: tuple[Span, ...] = ()
     track: int = 0
     level: float | None = None
+    condition: str = ""
 
     def describe_consequence(self, words: Sentences) -> str:
         """What that costs, in a sentence; empty: there is no such figure to expect."""
         if self.level is None:
             return ""
-        found = find_consequence(self.code, self.level)
+        found = find_consequence(self.condition or self.code, self.level)
         if found is None:
             return words.say("consequence", "not_measured")
-        condition = words.say("consequence", self.code, level=found.level, **found.about)
+        condition = words.say("consequence", found.code, level=found.level, **found.about)
         values = {"n": found.n, "value": found.value_db, "clean": found.clean_db}
         return words.say("consequence", "measured", condition=condition, **values)
 
@@ -167,5 +170,22 @@ def _list_missing(assessed: Assessment) -> Iterator[Note]:
         yield Note(code="no_encoder", kind="note", values={"install": f"`{INSTALL}`"})
     if not assessed.has_quality:
         yield Note(code="no_quality", kind="note", values={"install": f"`{INSTALL_QUALITY}`"})
-    if str(assessed.record.measured["model"]).startswith(shipped.NAME):
-        yield Note(code="language", kind="note", level=0.0)
+    yield from _list_language(assessed)
+
+
+def _list_language(assessed: Assessment) -> Iterator[Note]:
+    """Where the model heard another language, as far as that is said; nothing here measures it."""
+    spoken, trained_on = assessed.spoken, assessed.trained_on
+    is_shipped = str(assessed.record.measured["model"]).startswith(shipped.NAME)
+    level = 0.0 if is_shipped else None
+    if not trained_on or has_no_speech(assessed):
+        return
+    if not spoken:
+        yield Note(
+            code="language", kind="note", values={"heard": Languages(trained_on)}, level=level
+        )
+    elif not is_heard(spoken, trained_on):
+        values = {"heard": Languages(trained_on), "spoken": Languages((spoken,))}
+        yield Note(
+            code="other_language", kind="limit", values=values, level=level, condition="language"
+        )

@@ -1,6 +1,7 @@
 """Words of a recording's page in the language that is asked for."""
 
 import tomllib
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,13 @@ from typing import Any
 from separation.errors import check_choice
 
 LANGUAGES = ("en", "zh")
+
+
+@dataclass(frozen=True)
+class Languages:
+    """Codes of languages in the values of a finding, which are written as their names."""
+
+    codes: tuple[str, ...]
 
 
 @cache
@@ -43,4 +51,19 @@ class Sentences:
 
     def say_finding(self, code: str, part: str, /, **values: object) -> str:
         """``title``, ``explanation`` or ``change`` of a finding."""
-        return self._texts["findings"][code][part].format(**values)
+        named = {
+            key: self.name_languages(value) if isinstance(value, Languages) else value
+            for key, value in values.items()
+        }
+        return self._texts["findings"][code][part].format(**named)
+
+    def name_languages(self, languages: Languages) -> str:
+        """Languages by their names, or codes where a name is not known here.
+
+        >>> Sentences().name_languages(Languages(("en-GB", "xx")))
+        'English and xx'
+        """
+        names = self._texts["languages"]
+        return names["and"].join(
+            names.get(code.partition("-")[0], code) for code in languages.codes
+        )

@@ -12,14 +12,17 @@ from separation.recordings.report.words import read_sentences
 READ = 64_000  # characters of a page within which its mark stands
 
 
-def write_report(record: Path, page: Path | None = None, language: str = "en") -> Path:
+def write_report(
+    record: Path, page: Path | None = None, language: str = "en", spoken: str = ""
+) -> Path:
     """Write one self-contained HTML page on a separated recording; returns its path.
 
     Args:
         record: the NAME.json that ``separate`` wrote beside the tracks.
         page: file of the page; None: NAME.html beside the tracks, or NAME_report.html where
             that is a file that this function did not write.
-        language: ``en`` or ``zh``.
+        language: of the page, ``en`` or ``zh``.
+        spoken: code of the language of the recording; empty: it is not said.
 
     Raises:
         MissingInputError: record, recording or tracks are not there.
@@ -28,7 +31,7 @@ def write_report(record: Path, page: Path | None = None, language: str = "en") -
     read_sentences(language)
     target = page or choose_page(record)
     with open_separated(record) as separated:
-        text = format_report(assess(record, separated), separated, language)
+        text = format_report(assess(record, separated, spoken), separated, language)
     write_text(target, text)
     return target
 
