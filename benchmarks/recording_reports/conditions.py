@@ -17,7 +17,14 @@ import soundfile
 import torch
 
 from benchmarks.conversations.draw import draw_conversation, draw_pairs
-from benchmarks.conversations.speech import LEVEL_DB, RATE, Speaker, Talker, list_speakers
+from benchmarks.conversations.speech import (
+    LEVEL_DB,
+    RATE,
+    Speaker,
+    Talker,
+    add_speakers,
+    list_speakers,
+)
 from benchmarks.recording_reports import degrade
 from benchmarks.recording_reports.voices import measure_gain
 from separation.audio.resample import resample
@@ -41,6 +48,14 @@ LEVELS = {
     "narrow": (0.0,),
 }
 SEED, MIXTURE_S = 30, 5.0
+
+
+def add_sounds(parser: argparse.ArgumentParser) -> None:
+    """``--music`` and ``--prompts``: what is no English speech."""
+    parser.add_argument("--music", type=Path, required=True, help="folder of OGG files")
+    parser.add_argument(
+        "--prompts", type=Path, nargs=2, required=True, help="folders of WAV files of one voice"
+    )
 
 
 def degrade_one(
@@ -178,10 +193,8 @@ def say_prompts(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--speech", type=Path, required=True)
-    parser.add_argument("--metadata", type=Path, required=True)
-    parser.add_argument("--music", type=Path, required=True)
-    parser.add_argument("--prompts", type=Path, nargs=2, required=True)
+    add_speakers(parser)
+    add_sounds(parser)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--mixtures", type=int, default=16)
     parser.add_argument("--only-costs", action="store_true")

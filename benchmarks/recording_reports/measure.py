@@ -2,14 +2,15 @@
 
     .venv/bin/python -m benchmarks.recording_reports.measure WORK CONDITIONS_WORK [--split test]
 
-Reads what ``voices`` and ``conditions`` left; --split train shows how the thresholds in
-separation/recordings/report/thresholds.py do where they were chosen. Writes
+Reads what ``voices`` (of either mode) and ``conditions`` left; --split train shows how the
+thresholds in separation/recordings/report/thresholds.py do where they were chosen. Writes
 benchmarks/results/recording_reports.json for the test speakers.
 """
 
 import argparse
 import json
 import pickle
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,12 @@ def measure_voices(folder: Path) -> dict[str, Any]:
     paths = sorted(folder.glob("*.pkl"))
     cases = [case for path in paths for case in pickle.loads(path.read_bytes())]
     truths = [find_truth(case) for case in cases]
-    said = [list_suspicions(case["streams"]) for case in cases]
+    said = [suspect(case) for case in cases]
     kinds = [{own.kind for own in found} for found in said]
-    result: dict[str, Any] = {"track_sets": len(cases)}
+    result: dict[str, Any] = {
+        "track_sets": len(cases),
+        "ways": dict(Counter(case.get("way", "overlap") for case in cases)),
+    }
     for group in ("real", "planted", "all"):
         rows = [
             (truth, own)
@@ -106,7 +110,22 @@ def measure_voices(folder: Path) -> dict[str, Any]:
     result["seconds_in_wrong_track"] = count_pairs(
         joined[0][joined[1]], np.concatenate(covered)[joined[1]]
     )
+    unsure = [cover_seconds(case, len(t["wrong"])) for case, t in zip(cases, truths, strict=True)]
+    result["seconds_unsure"] = count_pairs(joined[0][joined[1]], np.concatenate(unsure)[joined[1]])
     return result
+
+
+def suspect(case: dict[str, Any]) -> list[Suspicion]:
+    """What the page suspects: nothing where it says that there is one voice."""
+    return [] if case.get("way") == "one voice" else list_suspicions(case["streams"])
+
+
+def cover_seconds(case: dict[str, Any], n_ticks: int) -> np.ndarray:
+    """Ticks in which ``separate`` itself was not sure, bool ``(n_ticks,)``."""
+    covered = np.zeros(n_ticks, bool)
+    for second in case.get("unsure_s", ()):
+        covered[round(second / TICK_S) : round((second + 1) / TICK_S)] = True
+    return covered
 
 
 def _count_kinds(rows: list[tuple[dict[str, Any], set[str]]]) -> dict[str, Any]:
@@ -160,7 +179,11 @@ def main() -> None:
     result = {
         "commit": find_commit(),
         "split": args.split,
-        "voices": measure_voices(args.voices / args.split),
+        "voices": {
+            mode: measure_voices(args.voices / mode / args.split)
+            for mode in ("overlap", "auto")
+            if (args.voices / mode / args.split).is_dir()
+        },
         "conditions": measure_conditions(rows) if rows else None,  # not measured yet
     }
     if args.split == "test":

@@ -14,9 +14,9 @@ import soundfile
 
 from benchmarks.conversations.draw import draw_conversation, draw_pairs
 from benchmarks.conversations.recordings import make_coloured_noise
-from benchmarks.conversations.speech import RATE, list_speakers
+from benchmarks.conversations.speech import RATE, add_speakers, list_speakers
 from benchmarks.recording_reports import degrade
-from benchmarks.recording_reports.conditions import say_prompts
+from benchmarks.recording_reports.conditions import add_sounds, say_prompts
 from separation.audio.resample import resample
 
 SEED = 40
@@ -56,10 +56,8 @@ def make_recordings(args: argparse.Namespace) -> dict[str, np.ndarray]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--speech", type=Path, required=True)
-    parser.add_argument("--metadata", type=Path, required=True)
-    parser.add_argument("--music", type=Path, required=True)
-    parser.add_argument("--prompts", type=Path, nargs=2, required=True)
+    add_speakers(parser)
+    add_sounds(parser)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

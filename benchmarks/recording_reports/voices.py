@@ -2,25 +2,32 @@
 
     .venv/bin/python -m benchmarks.recording_reports.voices --speech DIR --metadata DIR --work DIR
 
-Each conversation of two gives the shipped model's own outputs, and one planted case: sources with
-an eighth of the model's errors, and in them nothing wrong, a swap, a merge, a leak, or hardly
-anything separated. Writes a file a conversation, which ``measure`` reads.
+Each conversation of two gives the tracks that ``separate`` makes with the shipped model, and one
+planted case: sources with an eighth of the model's errors, and in them nothing wrong, a swap, a
+merge, a leak, or hardly anything separated. Writes a file a conversation into WORK/MODE/SPLIT,
+which ``measure`` reads; in ``--mode auto`` without the planted ones, since they are those of
+``overlap``.
 """
 
 import argparse
 import pickle
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.conversations.draw import draw_conversation, draw_pairs
-from benchmarks.conversations.speech import RATE, list_speakers
+from benchmarks.conversations.cases import prepare_case
+from benchmarks.conversations.draw import Conversation, draw_conversation, draw_pairs
+from benchmarks.conversations.run import read_whole
+from benchmarks.conversations.speech import RATE, add_speakers, list_speakers
+from separation.audio.resample import resample
 from separation.models.checkpoint.load import open_model
+from separation.models.inference import fit_length
 from separation.recordings.evidence import detect_speech
 from separation.recordings.report.streams import describe_streams
-from separation.recordings.speech_networks import TICK_S, load_detector, load_encoder
+from separation.recordings.speech_networks import INSTALL, TICK_S, load_detector, load_encoder
 from separation.recordings.turns import load_turns
 from separation.recordings.waveform import separate_waveform
 
@@ -108,43 +115,63 @@ def _si_sdr(estimate: np.ndarray, source: np.ndarray) -> float:
     return 10 * np.log10(float(np.square(target).sum()) / max(rest, 1e-12) + 1e-12)
 
 
-def make_case(pair: list, rng: np.random.Generator, planted: str, model: Any, work: Path) -> list:
-    """The two track sets of a conversation: what the page sees, and what is true."""
-    sources = draw_conversation(pair, rng, MINUTES).sources
-    mixture = sources.sum(axis=0)
+def make_overlap_cases(
+    conversation: Conversation, rng: np.random.Generator, planted: str, model: Any, work: Path
+) -> list[dict[str, Any]]:
+    """The model's outputs of a conversation as they are, and a planted case."""
+    sources, mixture = conversation.sources, conversation.mixture
     estimates = separate_waveform(model, mixture, RATE, torch.device("cpu"), "conversation")
     blend = (1 - ERRORS) * sources + ERRORS * align(estimates, sources)
     wide = work / "wide.f32"
     mixture.astype(np.float32).tofile(wide)
-    detector, encoder = load_detector(), load_encoder()
-    assert detector and encoder, "pip install --no-deps -r requirements-voices.txt"
+    detector = load_detector()
+    assert detector, INSTALL
     speech = detect_speech(wide, len(mixture), detector)
-    cases = []
-    for kind, tracks in (("real", estimates), (planted, plant(planted, blend, rng))):
-        tracks = np.asarray(tracks, np.float32)
-        streams = describe_streams(mixture, list(tracks), speech, encoder, load_turns().project)
-        cases.append(
-            {
-                "kind": kind,
-                "speakers": [speaker.name for speaker in pair],
-                "streams": streams,
-                "si_sdri": measure_gain(tracks, sources),
-                **describe_truth(tracks, sources),
-            }
-        )
-    return cases
+    return [
+        describe_case(kind, tracks, speech, conversation)
+        for kind, tracks in (("real", estimates), (planted, plant(planted, blend, rng)))
+    ]
+
+
+def make_auto_case(conversation: Conversation, model: Any, work: Path) -> dict[str, Any]:
+    """The tracks that ``--mode auto`` makes of a conversation."""
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        case = prepare_case(conversation, int(model.sample_rate), Path(folder))
+        arranged = case.arrange(case.store("auto"), model)
+        tracks = read_whole(arranged.tracks, arranged.survey.factors)
+    wide = fit_length(resample(tracks, case.rate, RATE), conversation.sources.shape[1])
+    described = describe_case("real", wide, case.evidence.speech, conversation)
+    return described | {"way": arranged.way, "unsure_s": arranged.suspected_s}
+
+
+def describe_case(
+    kind: str, tracks: np.ndarray, speech: np.ndarray, conversation: Conversation
+) -> dict[str, Any]:
+    """What the page sees of two tracks, and what is true."""
+    encoder, sources = load_encoder(), conversation.sources
+    assert encoder, INSTALL
+    tracks = np.asarray(tracks, np.float32)
+    project = load_turns().project
+    streams = describe_streams(conversation.mixture, list(tracks), speech, encoder, project)
+    return {
+        "kind": kind,
+        "speakers": list(conversation.names),
+        "streams": streams,
+        "si_sdri": measure_gain(tracks, sources),
+        **describe_truth(tracks, sources),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--speech", type=Path, required=True)
-    parser.add_argument("--metadata", type=Path, required=True)
+    add_speakers(parser)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--split", default="test")
     parser.add_argument("--count", type=int, default=72)
+    parser.add_argument("--mode", choices=("overlap", "auto"), default="overlap")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    folder = args.work / args.split
+    folder = args.work / args.mode / args.split
     folder.mkdir(parents=True, exist_ok=True)
     model = open_model("shipped").model
     speakers = list_speakers(args.speech, args.metadata, args.split)
@@ -154,7 +181,11 @@ def main() -> None:
         pair = draw_pairs(speakers, 1 + number % 2, rng)[-1]
         if not place.is_file():
             planted = PLANTED[number % len(PLANTED)]
-            cases = make_case(pair, rng, planted, model, folder)
+            conversation = draw_conversation(pair, rng, MINUTES)
+            if args.mode == "auto":
+                cases = [make_auto_case(conversation, model, folder)]
+            else:
+                cases = make_overlap_cases(conversation, rng, planted, model, folder)
             place.write_bytes(pickle.dumps(cases))
             print(args.split, number, planted, flush=True)
 
