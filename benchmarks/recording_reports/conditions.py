@@ -197,7 +197,7 @@ def main() -> None:
     add_sounds(parser)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--mixtures", type=int, default=16)
-    parser.add_argument("--only-costs", action="store_true")
+    parser.add_argument("--only", choices=("recordings", "costs"), help="a half of it")
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.work.mkdir(parents=True, exist_ok=True)
@@ -205,7 +205,7 @@ def main() -> None:
     music = [path for path in music if path.stat().st_size > 300_000]
     prompts = [sorted(p.rglob("*.wav")) for p in args.prompts]
     prompts = [[p for p in own if p.stat().st_size > 30_000] for own in prompts]
-    if not args.only_costs:
+    if args.only != "costs":
         rows = {}
         for seed, (split, count) in enumerate(COUNTS.items()):
             speakers = list_speakers(args.speech, args.metadata, split)
@@ -213,6 +213,8 @@ def main() -> None:
             rows[split] = measure_recordings(speakers, count, pieces, seed, args.work)
             write_json(args.work / "conditions.json", rows)
             print(split, len(rows[split]), flush=True)
+    if args.only == "recordings":
+        return
     speakers = list_speakers(args.speech, args.metadata, "test")
     costs = measure_costs(speakers, music[1::2], prompts, args.mixtures)
     write_json(MEASURED, costs)

@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.machine import find_commit
 from separation.files import write_json
 from separation.recordings.report import thresholds
-from separation.recordings.report.findings import is_narrow, is_noisy, is_reverberant
+from separation.recordings.report.findings import is_musical, is_narrow, is_noisy, is_reverberant
 from separation.recordings.report.suspicions import Suspicion, list_suspicions
 from separation.recordings.speech_networks import TICK_S
 
@@ -158,7 +158,7 @@ def measure_conditions(rows: list[dict[str, Any]]) -> dict[str, Any]:
             row["decay_s"] is not None and is_reverberant(row["decay_s"], row["snr_db"])
             for row in rows
         ],
-        "music": [row["tones"] > thresholds.TONES for row in rows],
+        "music": [is_musical(row["tones"], row["pause_tones"], row["snr_db"]) for row in rows],
     }
     kinds = [row["kind"] for row in rows]
     result: dict[str, Any] = {"recordings": len(rows)}

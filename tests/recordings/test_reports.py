@@ -90,8 +90,23 @@ def test_chords_have_tones_and_noise_has_none(rng):
     time = np.arange(4 * RATE) / RATE
     chord = sum(np.sin(2 * np.pi * hz * time) for hz in (262, 330, 392))
     gated = chord * (np.sin(2 * np.pi * time) > -0.5)
-    assert conditions.measure_tones(gated) > 0.5
-    assert conditions.measure_tones(rng.standard_normal(4 * RATE)) < 0.02
+    speaks = np.ones(40)
+    assert conditions.measure_tones(gated, speaks)[0] > 0.5
+    assert conditions.measure_tones(rng.standard_normal(4 * RATE), speaks)[0] < 0.02
+
+
+def test_music_is_found_between_the_words_that_hide_it(rng):
+    """Music 5 dB below speech was found in one of ten recordings."""
+    time = np.arange(4 * RATE) / RATE
+    speech = np.repeat([1.0, 0.0, 1.0, 0.0], 10)
+    words = np.repeat(speech, RATE // 10) * rng.standard_normal(4 * RATE)
+    chord = sum(np.sin(2 * np.pi * hz * time) for hz in (262, 330)) * (np.sin(9 * time) > -0.5)
+    tones, pause_tones = conditions.measure_tones(words + 0.3 * chord, speech)
+    assert tones < 0.7 < pause_tones and findings.is_musical(0.0, pause_tones, 5.0)
+    noise = 0.3 * rng.standard_normal(4 * RATE)
+    assert not findings.is_musical(*conditions.measure_tones(words + noise, speech), 5.0)
+    assert not findings.is_musical(0.0, pause_tones, 40.0)
+    assert conditions.measure_tones(words, np.ones(40))[1] is None
 
 
 def make_streams(voices: np.ndarray, levels: np.ndarray, rng: np.random.Generator) -> Streams:

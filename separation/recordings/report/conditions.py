@@ -14,7 +14,6 @@ from separation.recordings.evidence import SPEECH
 from separation.recordings.speech_networks import RATE, TICK_S
 
 FFT, HOP = 512, 128  # 32 ms, every 8 ms
-FRAMES_PER_TICK = TICK_S * RATE / HOP
 LONGEST_S, SPAN_S = 600.0, 60.0  # of a long recording, spans spread over it are measured
 
 BELOW_PEAK_DB, BELOW_PEAK_LOW_DB = 50.0, 25.0  # of the mean spectrum, at the ends of its band
@@ -30,6 +29,7 @@ FEWEST_DECAYS = 20
 
 TONE_FFT, TONE_HOP = 1024, 256  # 64 ms, every 16 ms
 TONE_DB, TONE_FRAMES, LONGEST_TONE_S = 12.0, 14, 6.0  # a tone stands out, and lasts 0.22 s
+PAUSE_TONE_FRAMES = 8  # 0.13 s: where nobody speaks no voice's pitch is taken for a tone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,7 @@ class Conditions:
         snr_from: ``pauses``, or ``distribution`` (WADA) where there are none.
         decay_s: time for 60 dB of the fast decays, a reverberation time; None: too few were seen.
         tones: share of the frames with sound in which steady tones last, as in music.
+        pause_tones: share of the pauses in which a tone lasts; None: pauses are too short.
         speech_s: seconds of speech.
     """
 
@@ -51,6 +52,7 @@ class Conditions:
     snr_from: str
     decay_s: float | None
     tones: float
+    pause_tones: float | None
     speech_s: float
 
 
@@ -65,6 +67,7 @@ def measure_conditions(signal: np.ndarray, speech: np.ndarray) -> Conditions:
     powers = measure_powers(chosen)
     speech_frames = spread_ticks(spoken, len(powers))
     heard = speech_frames > SPEECH
+    tones, pause_tones = measure_tones(chosen, spoken)
     lowest, highest = measure_band(powers[heard].mean(axis=0) if heard.any() else powers.mean(0))
     snr_db, snr_from = measure_snr(chosen, powers, speech_frames)
     return Conditions(
@@ -73,7 +76,8 @@ def measure_conditions(signal: np.ndarray, speech: np.ndarray) -> Conditions:
         snr_db=snr_db,
         snr_from=snr_from,
         decay_s=measure_decay(powers),
-        tones=measure_tones(chosen),
+        tones=tones,
+        pause_tones=pause_tones,
         speech_s=round(float((speech > SPEECH).sum() * TICK_S), 1),
     )
 
@@ -98,9 +102,9 @@ def measure_powers(signal: np.ndarray) -> np.ndarray:
     return np.square(np.abs(spectrum)).T.astype(np.float32)
 
 
-def spread_ticks(ticks: np.ndarray, n_frames: int) -> np.ndarray:
-    """Values of ticks of 0.1 s for each frame."""
-    places = ((np.arange(n_frames) + FFT / HOP / 2) / FRAMES_PER_TICK).astype(int)
+def spread_ticks(ticks: np.ndarray, n_frames: int, size: int = FFT, hop: int = HOP) -> np.ndarray:
+    """Values of ticks of 0.1 s for each frame, by its middle."""
+    places = ((np.arange(n_frames) * hop + size / 2) / (TICK_S * RATE)).astype(int)
     return ticks[np.minimum(places, len(ticks) - 1)]
 
 
@@ -197,11 +201,20 @@ def _list_decays(level: np.ndarray) -> np.ndarray:
     return 60 / (-slopes[fitting] * RATE / HOP)
 
 
-def measure_tones(signal: np.ndarray) -> float:
-    """Share of the frames with sound in which steady tones last, as notes of music do.
+def measure_tones(signal: np.ndarray, speech: np.ndarray) -> tuple[float, float | None]:
+    """Shares of the frames in which steady tones last, as notes of music do.
 
     A tone is a peak of the spectrum, 12 dB above what lies around it, that stays in its place for
-    0.22 s and more, and not for 6 s, as hum does. The pitch of speech moves.
+    0.22 s and more, and not for 6 s, as hum does. The pitch of speech moves. Between words, where
+    nobody speaks, one of 0.13 s counts.
+
+    Args:
+        signal: ``(time,)``.
+        speech: probability of speech in ticks.
+
+    Returns:
+        of the frames with sound, and of the pauses; None where there are hardly any. Two tones at
+        once count, since noise of a steep spectrum has one at its lower end.
     """
     padded = np.pad(signal, (0, max(0, TONE_FFT - len(signal))))
     spectrum = stft(padded, RATE, nperseg=TONE_FFT, noverlap=TONE_FFT - TONE_HOP, boundary=None)[2]
@@ -211,8 +224,11 @@ def measure_tones(signal: np.ndarray) -> float:
     peaks[:, 1:-1] &= (levels[:, 1:-1] >= levels[:, :-2]) & (levels[:, 1:-1] >= levels[:, 2:])
     sums = levels.max(axis=1)
     heard = sums > np.percentile(sums, 95) - 30
-    lasting = _keep_lasting(peaks)
-    return float((lasting.sum(axis=1) >= 2)[heard].mean())
+    share = float(_find_chords(peaks, TONE_FRAMES)[heard].mean())
+    pauses = spread_ticks(speech, len(levels), TONE_FFT, TONE_HOP) < NOT_SPEECH
+    if pauses.sum() * TONE_HOP < FEWEST_PAUSES_S * RATE:
+        return share, None
+    return share, float(_find_chords(peaks, PAUSE_TONE_FRAMES)[pauses].mean())
 
 
 def _average_around(levels: np.ndarray, width: int = 12) -> np.ndarray:
@@ -222,13 +238,13 @@ def _average_around(levels: np.ndarray, width: int = 12) -> np.ndarray:
     return (sums[:, 2 * width + 1 :] - sums[:, : -2 * width - 1]) / (2 * width + 1)
 
 
-def _keep_lasting(peaks: np.ndarray) -> np.ndarray:
-    """Of peaks ``(n_frames, n_bins)`` those that last as tones of music do."""
+def _find_chords(peaks: np.ndarray, n_least: int) -> np.ndarray:
+    """Frames in which two of the peaks ``(n_frames, n_bins)`` last as tones of music do."""
     longest = round(LONGEST_TONE_S * RATE / TONE_HOP)
     lasting = np.zeros_like(peaks)
     for bin_, column in enumerate(peaks.T):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], column.astype(np.int8), [0]])))
         for start, stop in zip(edges[::2], edges[1::2], strict=True):
-            if TONE_FRAMES <= stop - start <= longest:
+            if n_least <= stop - start <= longest:
                 lasting[start:stop, bin_] = True
-    return lasting
+    return lasting.sum(axis=1) >= 2

@@ -9,6 +9,7 @@ import numpy as np
 from separation.models import shipped
 from separation.recordings.report import thresholds
 from separation.recordings.report.assess import Assessment
+from separation.recordings.report.conditions import Conditions
 from separation.recordings.report.consequences import find_consequence
 from separation.recordings.report.dnsmos import INSTALL_QUALITY
 from separation.recordings.report.languages import is_heard
@@ -111,7 +112,10 @@ def _list_conditions(assessed: Assessment) -> Iterator[Note]:
         values |= {"highest_khz": own.highest_hz / 1000, "rate_khz": rate_khz}
         yield Note(code="narrow", kind="limit", values=values, level=0.0)
     alone = assessed.record.measured["way"] == "one voice"
-    if speaks and is_noisy(own.snr_db, own.snr_from, alone=alone):
+    musical = is_musical(
+        own.tones, own.pause_tones, own.snr_db
+    )  # which is below speech what noise would be
+    if speaks and not musical and is_noisy(own.snr_db, own.snr_from, alone=alone):
         yield Note(code="noise", kind="limit", values={"snr_db": own.snr_db}, level=own.snr_db)
     if assessed.clipping.share > thresholds.CLIPPED:
         yield _note_clipping(assessed)
@@ -119,10 +123,8 @@ def _list_conditions(assessed: Assessment) -> Iterator[Note]:
         rt60_s = estimate_rt60(own.decay_s)
         values = {"decay_s": own.decay_s, "rt60_s": rt60_s}
         yield Note(code="reverberant", kind="limit", values=values, level=rt60_s)
-    if own.tones > thresholds.TONES:
-        values = {"tones": 100 * own.tones}
-        level = own.snr_db if speaks else None
-        yield Note(code="music", kind="limit", values=values, level=level)
+    if musical:
+        yield _note_music(own, speaks=speaks)
     gap_db = assessed.level_gap_db
     if speaks and gap_db > thresholds.UNEQUAL_DB:
         yield Note(code="unequal", kind="limit", values={"gap_db": gap_db}, level=gap_db)
@@ -147,6 +149,19 @@ def is_noisy(snr_db: float, snr_from: str, *, alone: bool) -> bool:
 def is_reverberant(decay_s: float, snr_db: float) -> bool:
     """Whether decays are a room's; in noise they are not seen."""
     return decay_s > thresholds.REVERBERANT_S and snr_db > thresholds.REVERBERANT_SNR_DB
+
+
+def is_musical(tones: float, pause_tones: float | None, snr_db: float) -> bool:
+    """Whether tones last as in music, all the time or, not too faint, where nobody speaks."""
+    between = (pause_tones or 0.0) > thresholds.PAUSE_TONES and snr_db < thresholds.FAINT_DB
+    return tones > thresholds.TONES or between
+
+
+def _note_music(own: Conditions, *, speaks: bool) -> Note:
+    values = {"tones": 100 * max(own.tones, own.pause_tones or 0.0)}
+    if not speaks:
+        return Note(code="music_alone", kind="limit", values=values)
+    return Note(code="music", kind="limit", values=values, level=own.snr_db)
 
 
 def estimate_rt60(decay_s: float) -> float:
@@ -178,7 +193,8 @@ def _list_language(assessed: Assessment) -> Iterator[Note]:
     spoken, trained_on = assessed.spoken, assessed.trained_on
     is_shipped = str(assessed.record.measured["model"]).startswith(shipped.NAME)
     level = 0.0 if is_shipped else None
-    if not trained_on or has_no_speech(assessed):
+    is_split = assessed.record.measured["way"] != "one voice"
+    if not trained_on or not is_split or has_no_speech(assessed):
         return
     if not spoken:
         yield Note(

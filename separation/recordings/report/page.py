@@ -213,6 +213,8 @@ def _show_measured(assessed: Assessment, words: Sentences) -> str:
 def _list_conditions(assessed: Assessment, words: Sentences) -> list[list[str]]:
     own = assessed.conditions
     decay = words.say("rows", "seldom") if own.decay_s is None else f"{own.decay_s:.2f} s"
+    none = words.say("rows", "unknown")
+    pause_tones = none if own.pause_tones is None else f"{100 * own.pause_tones:.0f} %"
     overlap_s = sum(stop - start for start, stop in assessed.overlap)
     rows = [
         ("duration", f"{assessed.duration_s:.1f} s", ""),
@@ -231,6 +233,7 @@ def _list_conditions(assessed: Assessment, words: Sentences) -> list[list[str]]:
             f"> {100 * thresholds.CLIPPED:g} %",
         ),
         ("tones", f"{100 * own.tones:.0f} %", f"> {100 * thresholds.TONES:g} %"),
+        ("pause_tones", pause_tones, f"> {100 * thresholds.PAUSE_TONES:g} %"),
         ("gap", f"{assessed.level_gap_db:.1f} dB", f"> {thresholds.UNEQUAL_DB:g} dB"),
     ]
     return [[words.say("rows", key), value, hard] for key, value, hard in rows]
