@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import find_commit
+from benchmarks.recording_reports.voices import MODES
 from separation.files import write_json
 from separation.recordings.report import thresholds
 from separation.recordings.report.findings import is_musical, is_narrow, is_noisy, is_reverberant
@@ -181,7 +182,7 @@ def main() -> None:
         "split": args.split,
         "voices": {
             mode: measure_voices(args.voices / mode / args.split)
-            for mode in ("overlap", "auto")
+            for mode in MODES
             if (args.voices / mode / args.split).is_dir()
         },
         "conditions": measure_conditions(rows) if rows else None,  # not measured yet

@@ -32,7 +32,7 @@ from separation.recordings.turns import load_turns
 from separation.recordings.waveform import separate_waveform
 
 PLANTED = ("clean", "swap", "merge", "leak", "alike")
-MINUTES = (0.33, 0.42)
+MODES = {"overlap": (0.33, 0.42), "auto": (0.6, 0.8)}  # minutes: from 20 s of speech on by turns
 ERRORS = 0.125  # share of the model's output in planted cases
 SEED = 20
 TICK = round(TICK_S * RATE)
@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--split", default="test")
     parser.add_argument("--count", type=int, default=72)
-    parser.add_argument("--mode", choices=("overlap", "auto"), default="overlap")
+    parser.add_argument("--mode", choices=MODES, default="overlap")
     args = parser.parse_args()
     torch.set_num_threads(1)
     folder = args.work / args.mode / args.split
@@ -181,7 +181,7 @@ def main() -> None:
         pair = draw_pairs(speakers, 1 + number % 2, rng)[-1]
         if not place.is_file():
             planted = PLANTED[number % len(PLANTED)]
-            conversation = draw_conversation(pair, rng, MINUTES)
+            conversation = draw_conversation(pair, rng, MODES[args.mode])
             if args.mode == "auto":
                 cases = [make_auto_case(conversation, model, folder)]
             else:

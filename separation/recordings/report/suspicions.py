@@ -123,16 +123,16 @@ def measure_track(streams: Streams, track: int) -> TrackTraits:
 def _suspect_track(streams: Streams, track: int) -> list[Suspicion]:
     """Two voices in a track; a merge where the others have hardly anything of their own."""
     traits = measure_track(streams, track)
-    if traits.score <= thresholds.TWO_VOICES:
-        return []
     clear = find_clear(streams)
+    elsewhere = np.delete(clear.sum(axis=1), track).sum()
+    merged = elsewhere < thresholds.MERGED * clear.sum() and is_alone(streams, track)
+    if traits.score <= (thresholds.MERGED_VOICES if merged else thresholds.TWO_VOICES):
+        return []
     points = streams.points[track]
     centres = find_voices(points[clear[track]])
     nearest = (points @ centres.T).argmax(axis=1)
     counts = np.bincount(nearest[clear[track]], minlength=2)
     spans = join_windows(streams, clear[track] & (nearest == counts.argmin()))
-    elsewhere = np.delete(clear.sum(axis=1), track).sum()
-    merged = elsewhere < thresholds.MERGED * clear.sum() and is_alone(streams, track)
     kind: Kind = "merge" if merged else "two_voices"
     return [Suspicion(kind=kind, track=track + 1, spans=spans, value=traits.score)]
 

@@ -6,7 +6,8 @@ they are right for speakers on whom they were not chosen.
 
 # a track is the clear one of a window: so much louder than the others, for this share of it
 CLEAR_DB, SPOKEN = 6.0, 0.6
-TWO_VOICES, SMALLEST = 0.03, 0.15  # score of a track, share of its smaller cluster
+# score of a track, less where the others are silent, and share of its smaller cluster
+TWO_VOICES, MERGED_VOICES, SMALLEST = 0.09, 0.03, 0.15
 # a merge: the other tracks have less of the clear windows, and are heard in less of the speech
 MERGED, MERGED_ACTIVE = 0.15, 0.4
 LIKELY_ONE = 0.6  # likeness of two voices from which on they are not told apart
