@@ -27,7 +27,7 @@ REMEMBER_PLAYED = """window.played = [];
 const play = HTMLMediaElement.prototype.play;
 HTMLMediaElement.prototype.play = function () { window.played.push(this); return play.call(this); };
 """
-PATIENCE_MS = 60_000
+PATIENCE_MS = 300_000  # of a machine that has much else to do
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,8 @@ class Visitor:
 
 
 def wait_until(is_true: Any) -> bool:
-    """Whether it became true within twenty seconds."""
-    end = time.monotonic() + 20
+    """Whether it became true within the patience."""
+    end = time.monotonic() + PATIENCE_MS / 1000
     while not is_true() and time.monotonic() < end:
         time.sleep(0.1)
     return is_true()
