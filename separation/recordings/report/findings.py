@@ -112,9 +112,7 @@ def _list_conditions(assessed: Assessment) -> Iterator[Note]:
         values |= {"highest_khz": own.highest_hz / 1000, "rate_khz": rate_khz}
         yield Note(code="narrow", kind="limit", values=values, level=0.0)
     alone = assessed.record.measured["way"] == "one voice"
-    musical = is_musical(
-        own.tones, own.pause_tones, own.snr_db
-    )  # which is below speech what noise would be
+    musical = is_musical(own.tones, own.pause_tones, own.snr_db)  # counts as noise in the pauses
     if speaks and not musical and is_noisy(own.snr_db, own.snr_from, alone=alone):
         yield Note(code="noise", kind="limit", values={"snr_db": own.snr_db}, level=own.snr_db)
     if assessed.clipping.share > thresholds.CLIPPED:
