@@ -5,7 +5,7 @@
 One thread; fresh weights, noise at 8 kHz, as `separate --stream` runs it (levels included). CPU
 seconds of the process, so that other work on the machine counts less; the ways take turns. The
 largest difference is to the whole signal at once, as a share of its largest output. Writes
-benchmarks/results/streaming.json.
+benchmarks/results/streaming.json after each model, and goes on where it was interrupted.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.machine import find_commit
 from separation.config.load import load_conf
-from separation.files import write_json
+from separation.files import read_json, write_json
 from separation.models.registry import build_model
 from separation.recordings.job import Settings
 from separation.recordings.stream import Stream
@@ -108,12 +108,15 @@ def main() -> None:
     torch.set_num_threads(1)
     generator = np.random.default_rng(0)
     samples = (0.1 * generator.standard_normal(round(words.seconds * RATE))).astype(np.float32)
-    cases = {}
-    for case in CASES:
-        cases[case] = measure(case, samples, words.turns)
-        print(case, cases[case])
     about = {"commit": find_commit(), "torch": torch.__version__, "seconds": words.seconds}
-    write_json(RESULT, {"about": about, "cases": cases})
+    about["turns"] = words.turns
+    before = read_json(RESULT) or {} if RESULT.is_file() else {}
+    cases = before.get("cases", {}) if before.get("about") == about else {}
+    for case in CASES:
+        if case not in cases:
+            cases[case] = measure(case, samples, words.turns)
+            write_json(RESULT, {"about": about, "cases": cases})
+        print(case, cases[case], flush=True)
 
 
 if __name__ == "__main__":
