@@ -43,7 +43,7 @@ class Record:
         recording: absolute path.
         channel: from 1, where each is separated by itself; 0: see ``settings``.
         stamp: of the recording.
-        settings: model's sha256, ``--channel``, ``--bits`` and ``--mode``.
+        settings: model's sha256, ``--channel``, ``--bits``, ``--mode`` and ``--adapt``.
         outputs: stamps by the name of the file.
         measured: see :class:`separation.recordings.measured.Measured`.
         program: marks the file as ours.
