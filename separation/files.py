@@ -113,6 +113,22 @@ def _wait_for_lock(handle: TextIO, line: str) -> bool:
     return False
 
 
+def is_locked(path: Path) -> bool:
+    """Whether another process holds a lock's file; not where there is none, or no locks."""
+    try:
+        handle = open(path, "r+", encoding="utf-8")  # noqa: SIM115 closed below
+    except OSError:
+        return False
+    with handle:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return True
+        except OSError:
+            return False
+    return False
+
+
 def _is_file_of(handle: TextIO, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(handle.fileno()), path.stat())

@@ -19,6 +19,7 @@ from types import FrameType
 
 from separation.ablate.plan import Run
 from separation.environment import ROOT
+from separation.files import is_locked
 from separation.jobs import PR_SET_PDEATHSIG
 
 POLL_S = 0.2
@@ -94,6 +95,7 @@ class Runner:
         self.parallel, self.deadline, self.score_command = parallel, deadline, score_command
         self.slots: list[Slot] = []
         self.prepared: set[str] = set()
+        self.waiting: set[str] = set()  # names of runs in whose folder another process trains
         self.outcome = Outcome()
         self._said = -float("inf")
 
@@ -113,13 +115,18 @@ class Runner:
         return self.outcome
 
     def _fill(self) -> None:
-        """Begin runs in the free slots; of the same corpora one at a time is prepared."""
+        """Begin runs in the free slots; of the same corpora one at a time is prepared.
+
+        Where a call before this one was killed, its training may still write its checkpoint.
+        """
         for run in list(self.pending):
             if len(self.slots) >= self.parallel:
                 return
             busy = [slot.run.options.corpora for slot in self.slots if slot.phase == Phase.DATA]
             is_prepared = str(run.options.data) in self.prepared
-            if is_prepared or list(run.options.corpora) not in [list(own) for own in busy]:
+            if is_prepared and is_locked(run.experiment.folder.training_lock):
+                self._say_waiting(run)
+            elif is_prepared or list(run.options.corpora) not in [list(own) for own in busy]:
                 self.pending.remove(run)
                 self._begin(run, Phase.TRAINING if is_prepared else Phase.DATA)
 
@@ -148,6 +155,12 @@ class Runner:
             )
         self.slots.append(Slot(run=run, phase=phase, process=process))
 
+    def _say_waiting(self, run: Run) -> None:
+        if run.name not in self.waiting:
+            self.waiting.add(run.name)
+            folder = run.experiment.folder.path
+            print(f"{folder}: another process trains in it; waiting", file=sys.stderr, flush=True)
+
     def _look(self) -> None:
         """Go on with what ended."""
         for slot in list(self.slots):
@@ -159,7 +172,7 @@ class Runner:
                 self._note_failure(slot)
             elif slot.phase == Phase.DATA:
                 self.prepared.add(str(slot.run.options.data))
-                self._begin(slot.run, Phase.TRAINING)
+                self.pending.insert(0, slot.run)
             elif slot.phase == Phase.TRAINING:
                 self._begin(slot.run, Phase.SCORES)
             else:

@@ -59,7 +59,10 @@ def explain_fault(error: BaseException, folders: list[Path]) -> str:
         )
     if _is_refused_write(error):
         places = ", ".join(f"{measure_free(own) / 1e6:.0f} MB free in {own}" for own in folders)
-        return f"a file could not be written whole ({places or 'no room'}); make room and {GO_ON}."
+        return (
+            f"a file could not be written whole ({places or 'no room'}); make room, in your quota "
+            f"too if there is one, and {GO_ON}."
+        )
     full = [folder for folder in folders if measure_free(folder) < FULL_BYTES]
     if full and isinstance(error, (OSError, RuntimeError)):
         return f"{full[0]}: the disk is full ({explain_error(error)[:120]}); make room and {GO_ON}."

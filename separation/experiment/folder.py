@@ -94,6 +94,11 @@ class ExperimentFolder:
         return self.path / "curves.csv"
 
     @property
+    def training_lock(self) -> Path:
+        """Is held by the process that trains here."""
+        return self.path / ".training.lock"
+
+    @property
     def evaluation(self) -> Path:
         return self.path / "evaluation"
 

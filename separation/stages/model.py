@@ -13,7 +13,7 @@ from separation.environment import PACKAGES, find_version, read_commit
 from separation.errors import UnscoredError, UserError
 from separation.experiment.experiment import Experiment
 from separation.experiment.fingerprints import read_fingerprints
-from separation.experiment.folder import RunRecord
+from separation.experiment.folder import ExperimentFolder, RunRecord
 from separation.files import check_writable, fingerprint_file, read_json, write_json
 from separation.stages.keys import data_key, scoring_key
 from separation.stages.preflight import check_workers
@@ -42,7 +42,7 @@ def run_train(experiment: Experiment) -> list[Path]:
         raise SystemExit(0)  # the first process marks the stage as done
     folder = experiment.folder
     check_writable(folder.path, "make it so, or choose another with --exp")
-    with _hold(folder.path):
+    with _hold(folder):
         _say_begun_anew(experiment)
         save_conf(experiment)
         write_json(folder.run, describe_run(experiment, choose_device(experiment.device)))
@@ -72,7 +72,7 @@ def _train(experiment: Experiment) -> None:
 
 
 @contextlib.contextmanager
-def _hold(folder: Path) -> Iterator[None]:
+def _hold(folder: ExperimentFolder) -> Iterator[None]:
     """Keep a second training out of the folder while one is under way in it.
 
     The lock goes with the process, however it ends; a file system without locks is taken as it is.
@@ -80,14 +80,14 @@ def _hold(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process trains in it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".training.lock", "w", encoding="utf-8") as handle:
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with open(folder.training_lock, "w", encoding="utf-8") as handle:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
             raise UserError(
-                f"{folder}: another process trains in it; wait until it ends, or choose another "
-                "--tag."
+                f"{folder.path}: another process trains in it; wait until it ends, or choose "
+                "another --tag."
             ) from error
         except OSError:
             pass

@@ -20,7 +20,7 @@ from separation.ablate.steps import measure_gain, measure_rungs
 from separation.cli.main import main
 from separation.errors import MissingInputError, UserError
 from separation.evaluation.score_rows import read_scores
-from separation.files import read_json
+from separation.files import is_locked, read_json
 from tests.conftest import ROOT
 
 TOY = {
@@ -231,6 +231,25 @@ def test_a_result_of_other_settings_is_refused(tmp_path, speech_folder):
     write_result(run.result, make_result("a", "", 0, (1.0, 2.0, 3.0, 4.0)))
     with pytest.raises(UserError, match="made with other settings of rung a"):
         Runner([run], 1, float("inf"), lambda run: [])
+
+
+def test_a_training_that_a_killed_call_left_behind_is_waited_for(tmp_path, speech_folder, capsys):
+    """It still wrote its checkpoint, and the next call's training of that rung failed."""
+    run = plan(write_ladder(tmp_path), speech_folder)[0]
+    run.experiment.folder.path.mkdir(parents=True)
+    hold = "import fcntl, sys; handle = open(sys.argv[1], 'w')\n"
+    hold += "fcntl.lockf(handle, fcntl.LOCK_EX); print('held', flush=True); input()"
+    words = [sys.executable, "-c", hold, str(run.experiment.folder.training_lock)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, **pipes) as process:
+        assert process.stdout.readline() == "held\n"
+        runner = Runner([run], 1, time.monotonic() + 1, lambda run: [])
+        runner.prepared.add(str(run.options.data))
+        outcome = runner.run()
+        process.communicate("\n")
+    assert outcome.is_stopped and not outcome.failed and not run.log.exists()
+    assert capsys.readouterr().err.count("another process trains in it; waiting") == 1
+    assert not is_locked(run.experiment.folder.training_lock)
 
 
 def ablate(path: Path, speech: Path, *words: object) -> list[str]:

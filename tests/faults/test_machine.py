@@ -48,7 +48,7 @@ REFUSED = [
     ),
     (RuntimeError("DataLoader worker (pid 3) is killed by signal: Killed."), "num_workers"),
     (RuntimeError("[enforce fail at inline_container.cc:595]"), "could not be written whole"),
-    (soundfile.LibsndfileError(2), "could not be written whole"),
+    (soundfile.LibsndfileError(2), "could not be written whole .* in your quota too"),
 ]
 
 

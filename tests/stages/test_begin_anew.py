@@ -81,8 +81,9 @@ def test_anything_trained_keeps_its_config(experiment, name):
 def test_a_second_training_in_the_same_folder_is_refused(experiment, no_training):
     """Before its first checkpoint the first one would not be seen otherwise."""
     folder = experiment.folder.path
-    hold = "import sys, pathlib; from separation.stages.model import _hold\n"
-    hold += "with _hold(pathlib.Path(sys.argv[1])): print('held', flush=True); input()"
+    hold = "import sys, pathlib; from separation.stages.model import ExperimentFolder, _hold\n"
+    hold += "with _hold(ExperimentFolder(pathlib.Path(sys.argv[1]))):\n"
+    hold += "    print('held', flush=True); input()"
     command = [sys.executable, "-c", hold, str(folder)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
