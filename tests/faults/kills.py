@@ -285,8 +285,9 @@ def kill(words: list[str], log: Path, after_s: float, *, everything: bool) -> bo
     ended, _ = os.waitpid(child, os.WNOHANG)
     if not ended:
         below = list_below(child) if everything else []
-        os.killpg(child, signal.SIGKILL)
-        for process in below:
+        with suppress(ProcessLookupError):  # killed before it has a group of its own
+            os.killpg(child, signal.SIGKILL)
+        for process in (child, *below):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         os.waitpid(child, 0)
