@@ -45,8 +45,9 @@ def is_cut_off(path: Path, container: str) -> bool:
 def holds_more(path: Path, container: str) -> bool:
     """Whether far more bytes lie behind the samples that a header states than belong there.
 
-    Of WAV other chunks and tags may follow; there a hundredth of the samples is let pass. AU and
-    NIST sphere end with their samples. Zeros may follow everywhere.
+    Of WAV other chunks and tags may follow; there a hundredth of the samples is let pass, unless
+    the header counts what follows among its chunks and it is none. AU and NIST sphere end with
+    their samples. Zeros may follow everywhere.
 
     Args:
         path: of the file.
@@ -62,7 +63,9 @@ def holds_more(path: Path, container: str) -> bool:
             end, n_spare = FIND_END[container](handle.read(HEAD_BYTES)), PADDING_BYTES
         else:
             end = _find_end_of_wav(handle, size)
-            n_spare = SPARE_BYTES + end // 100
+            n_spare = (
+                PADDING_BYTES if _is_whole_riff(handle, end, size) else SPARE_BYTES + end // 100
+            )
         if not end or size - end <= n_spare:
             return False
         handle.seek(end)
@@ -83,6 +86,14 @@ def _find_end_of_wav(handle: BinaryIO, size: int) -> int:
         seen = seen or head[:4] == b"data"
         place += 8 + n_bytes + n_bytes % 2
     return place if seen else 0
+
+
+def _is_whole_riff(handle: BinaryIO, end: int, size: int) -> bool:
+    """Whether a header's size is the file's and what follows the chunks is none by a pad's lack."""
+    handle.seek(4)
+    stated = int.from_bytes(handle.read(4), "little")
+    handle.seek(end - 1)
+    return stated + 8 == size and not all(0x20 <= byte < 0x7F for byte in handle.read(4))
 
 
 def find_ogg_fault(path: Path) -> str:

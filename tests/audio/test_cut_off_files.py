@@ -109,6 +109,22 @@ def test_a_header_that_states_half_of_the_samples(name, tmp_path):
     assert is_documented(str(caught.value))
 
 
+def test_a_wav_that_states_a_little_less_than_its_header_counts(tmp_path):
+    """512 bytes less were taken for what may follow; a chunk that lacks its pad may."""
+    path = write(tmp_path, "WAV")
+    data, place = path.read_bytes(), path.read_bytes().index(b"data") + 4
+    n_bytes = len(data) - place - 4
+    less, odd = ((n_bytes - n).to_bytes(4, "little") for n in (512, 1))
+    path.write_bytes(data[:place] + less + data[place + 4 :])
+    assert read_header(path).fault == "states fewer samples than it holds"
+    tag = b"LIST" + (200).to_bytes(4, "little") + b"INFO" + bytes(range(196))
+    whole = data[:place] + odd + data[place + 4 : -1] + tag
+    path.write_bytes(whole[:4] + (len(whole) - 8).to_bytes(4, "little") + whole[8:])
+    assert read_header(path).fault == ""
+    path.write_bytes(data + bytes(range(1, 200)))  # which the header does not count
+    assert read_header(path).fault == ""
+
+
 @pytest.mark.parametrize(("name", "place", "bit"), [("WAV", 22, 16), ("AIFF", 20, 1)])
 def test_another_number_of_channels_than_the_rest_of_the_header_has(name, place, bit, tmp_path):
     path = write(tmp_path, name)
