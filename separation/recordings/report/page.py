@@ -240,10 +240,10 @@ def _list_conditions(assessed: Assessment, words: Sentences) -> list[list[str]]:
 
 
 def _list_levels(assessed: Assessment, words: Sentences) -> list[list[str]]:
-    unknown = words.say("rows", "unknown")
+    unknown, silent = words.say("rows", "unknown"), words.say("rows", "silent")
     n_voices = unknown if assessed.n_voices is None else str(assessed.n_voices)
     rows = [[words.say("rows", "voices"), n_voices, ""]]
     for k, track in enumerate(assessed.tracks, 1):
-        level = unknown if track.level_db is None else f"{track.level_db:.1f} dB"
+        level = silent if track.level_db is None else f"{track.level_db:.1f} dB"
         rows.append([words.say("rows", "level", name=name_signal(k, words)), level, ""])
     return rows
