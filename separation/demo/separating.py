@@ -3,6 +3,7 @@
 import functools
 import html
 import logging
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -121,9 +122,12 @@ def separate_upload(models: Models, model: str, path: Path, out: Path, limits: L
     Raises:
         UserError: one sentence for the visitor, which names the file as he knows it.
     """
+    copied = out / "upload" / path.name
     try:
         check_upload(path, path.name, limits)
         loaded = models.open(model)
+        copied.parent.mkdir(parents=True)
+        shutil.copyfile(path, copied)  # another visitor's upload of the same file replaces it
         settings = Settings(
             model=loaded.model,
             device=models.device,
@@ -132,9 +136,10 @@ def separate_upload(models: Models, model: str, path: Path, out: Path, limits: L
             about=shipped.describe_named(model),
             report=LANGUAGE,
         )
-        written = separate_files(settings, [path])
+        written = separate_files(settings, [copied])
     except UserError as error:
-        raise UserError(str(error).replace(str(path), path.name)) from error
+        said = str(error).replace(str(copied), path.name).replace(str(path), path.name)
+        raise UserError(said) from error
     *tracks, page = written
     record = read_record(page.with_suffix(".json"))
     return Outcome(

@@ -12,6 +12,7 @@ from separation.demo.page import Visits
 from separation.demo.separating import Limits, Models, open_models, separate_upload, summarise
 from separation.errors import UserError
 from separation.models.asteroid import save_model
+from separation.recordings.record import read_record
 from tests.conftest import make_voice
 from tests.support.small_models import build_small
 
@@ -41,6 +42,15 @@ def test_a_recording_becomes_tracks_and_a_summary(
     assert outcome.report.startswith("<!doctype html>") or "<html" in outcome.report[:200]
     assert outcome.summary.count("<tr>") == 3 and "for 1.5 s of audio" in outcome.summary
     assert "&lt;b&gt;" in summarise({"remarks": ["<b>"]})
+
+
+def test_an_upload_is_copied_since_another_visitors_of_the_same_file_replaces_it(
+    models: Models, call: Path, tmp_path: Path
+) -> None:
+    """The first of two visitors who brought one file was told that it has changed."""
+    separate_upload(models, models.names[0], call, tmp_path / "out", LIMITS)
+    record = read_record(tmp_path / "out" / "call.json")
+    assert record and Path(record.recording).is_relative_to(tmp_path / "out")
 
 
 def test_what_is_refused_is_one_sentence_with_the_visitors_name_of_it(

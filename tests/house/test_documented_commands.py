@@ -4,6 +4,7 @@ There is no ``python`` there, only ``python3`` and, once it is installed, ``.ven
 in capitals (DIR, EXP) stand for what the reader puts there.
 """
 
+import ast
 import importlib
 import itertools
 import re
@@ -126,6 +127,18 @@ def _explain_overrides(*words: str) -> str:
     return ""
 
 
+def _read_shared_options(tree: ast.Module) -> Iterator[str]:
+    """The text of the functions ``add_*``, which declare options, that a benchmark imports."""
+    for node in ast.walk(tree):
+        path = ROOT.joinpath(*str(getattr(node, "module", "")).split(".")).with_suffix(".py")
+        if isinstance(node, ast.ImportFrom) and "benchmarks" in path.parts and path.is_file():
+            names = {alias.name for alias in node.names if alias.name.startswith("add_")}
+            text = path.read_text()
+            for own in ast.parse(text).body:
+                if isinstance(own, ast.FunctionDef) and own.name in names:
+                    yield ast.get_source_segment(text, own) or ""
+
+
 def _explain_module(module: str, *words: str) -> str:
     if module == "separation":
         return _explain_separation(*words)
@@ -135,6 +148,7 @@ def _explain_module(module: str, *words: str) -> str:
     if not path.is_file():
         return f"there is no {module}"
     source = path.read_text()
+    source += "".join(_read_shared_options(ast.parse(source)))
     unknown = [word for word in words if word.startswith("--") and f'"{word}"' not in source]
     return f"{module} has no {', '.join(unknown)}" if unknown else ""
 

@@ -26,6 +26,8 @@ from separation.recordings.report.suspicions import (
 from separation.recordings.speech_networks import TICK_S, load_encoder
 from separation.recordings.turns import load_turns
 
+LEAST_SPEECH_S = 0.5
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrackReport:
@@ -86,9 +88,8 @@ class Assessment:
 
     @property
     def n_voices(self) -> int | None:
-        """Voices that ``separate`` counted; None: it did not, or could not say."""
-        count = self.record.measured["count"]
-        return int(count["n_voices"]) if count and count["is_known"] else None
+        """See :func:`count_voices`."""
+        return count_voices(self.record)
 
     @property
     def level_gap_db(self) -> float:
@@ -97,6 +98,17 @@ class Assessment:
             own.level_db for own in self.tracks if own.level_db is not None and own.speech_s >= 1
         ]
         return max(levels) - min(levels) if len(levels) > 1 else 0.0
+
+
+def count_voices(record: Record) -> int | None:
+    """Voices that ``separate`` counted; None: it did not, or could not say."""
+    count = record.measured["count"]
+    return int(count["n_voices"]) if count and count["is_known"] else None
+
+
+def lacks_speech(n_voices: int | None, speech_s: float) -> bool:
+    """Whether there is nothing to separate."""
+    return n_voices == 0 or speech_s < LEAST_SPEECH_S
 
 
 def assess(place: Path, separated: Separated, spoken: str = "") -> Assessment:
@@ -108,7 +120,9 @@ def assess(place: Path, separated: Separated, spoken: str = "") -> Assessment:
         spoken: code of its language; empty: nobody said it.
     """
     record, speech = separated.record, separated.speech
+    conditions = measure_conditions(separated.recording, speech)
     active = read_rttm(place.with_suffix(".rttm"), len(separated.tracks), len(speech))
+    active &= not lacks_speech(count_voices(record), conditions.speech_s)
     encoder = load_encoder()
     streams = describe_streams(
         separated.recording, separated.tracks, speech, encoder, load_turns().project
@@ -117,7 +131,7 @@ def assess(place: Path, separated: Separated, spoken: str = "") -> Assessment:
     return Assessment(
         record=record,
         duration_s=float(record.measured["duration_s"]),
-        conditions=measure_conditions(separated.recording, speech),
+        conditions=conditions,
         clipping=separated.clipping,
         tracks=tuple(
             _assess_track(name, separated, k, active[:, k])

@@ -8,7 +8,7 @@ import numpy as np
 
 from separation.models import shipped
 from separation.recordings.report import thresholds
-from separation.recordings.report.assess import Assessment
+from separation.recordings.report.assess import Assessment, lacks_speech
 from separation.recordings.report.conditions import Conditions
 from separation.recordings.report.consequences import find_consequence
 from separation.recordings.report.dnsmos import INSTALL_QUALITY
@@ -100,7 +100,7 @@ def _note_learned(
 
 def has_no_speech(assessed: Assessment) -> bool:
     """Whether there is nothing to separate."""
-    return assessed.n_voices == 0 or assessed.conditions.speech_s < 0.5
+    return lacks_speech(assessed.n_voices, assessed.conditions.speech_s)
 
 
 def _list_conditions(assessed: Assessment) -> Iterator[Note]:
