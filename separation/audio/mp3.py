@@ -30,7 +30,7 @@ class Mp3Frames:
         n_held: frames behind the one with the tag, or all.
         n_stated: frames that the tag states; None: it states none, or there is no tag.
         is_exact: whether its encoder counts as we do.
-        has_damaged_tag: whether the first frame is silence with something else in the tag's place.
+        has_damaged_tag: whether the first frame holds a tag with something else in its name's place.
     """
 
     per_frame: int
@@ -89,15 +89,17 @@ def scan_frames(data: bytes) -> Mp3Frames | None:
     is_mpeg_1, is_mono = data[first + 1] >> 3 & 3 == 3, data[first + 3] >> 6 == 3
     n_side = (17 if is_mono else 32) if is_mpeg_1 else (9 if is_mono else 17)
     tag = first + 4 + n_side + 2 * (not data[first + 1] & 1)
-    is_silent = not any(data[first + 4 : tag])
+    is_exact = data[tag + ENCODER_AT :].startswith(COUNTING_ENCODERS)
+    # silence, or an encoder's name and the flags in their places: no frame of sound
+    is_tag = not any(data[first + 4 : tag]) or (is_exact and not any(data[tag + 4 : tag + 7]))
     has_tag = data[tag : tag + 4] in TAGS
     is_other = data[first + 36 : first + 40] == OTHER_TAG
     return Mp3Frames(
         per_frame=1152 if is_mpeg_1 else 576,
         n_held=_count_frames(data, first + length if has_tag else first),
         n_stated=_read_number(data[tag : tag + 12]) if has_tag else None,
-        is_exact=data[tag + ENCODER_AT :].startswith(COUNTING_ENCODERS),
-        has_damaged_tag=is_silent and any(data[tag : tag + 4]) and not (has_tag or is_other),
+        is_exact=is_exact,
+        has_damaged_tag=is_tag and any(data[tag : tag + 4]) and not (has_tag or is_other),
     )
 
 

@@ -164,6 +164,17 @@ def test_mp3_whose_tag_with_the_number_of_frames_is_damaged(tmp_path):
         read_mono(path)
 
 
+def test_mp3_whose_first_frame_is_damaged_within_its_tag_and_before_it(tmp_path):
+    """It was taken for a frame of sound in a file without a tag."""
+    path = write(tmp_path, "MP3")
+    data = bytearray(path.read_bytes())
+    tag = max(data.find(b"Xing"), data.find(b"Info"))
+    data[tag - 1], data[tag] = 0x40, ord("Y")
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="is damaged in the middle"):
+        read_mono(path)
+
+
 @pytest.mark.parametrize("n_stated", [100, 3 * RATE - 1])
 def test_flac_that_holds_more_samples_than_it_states(n_stated, tmp_path):
     """Its last frame has a number and a length of its own."""
