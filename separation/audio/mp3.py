@@ -30,7 +30,7 @@ class Mp3Frames:
         n_held: frames behind the one with the tag, or all.
         n_stated: frames that the tag states; None: it states none, or there is no tag.
         is_exact: whether its encoder counts as we do.
-        has_damaged_tag: whether the first frame holds a tag with something else in its name's place.
+        has_damaged_tag: whether the first frame is a tag's, with something else for its name.
     """
 
     per_frame: int
