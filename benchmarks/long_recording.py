@@ -57,7 +57,8 @@ def list_ways(call: Path, folder: Path) -> dict[str, list[str]]:
     return {
         "LambdaOverlapAdd": [sys.executable, "-c", OVERLAP_ADD, str(call), str(folder)],
         "separate --mode overlap": [*separate, "--mode", "overlap", "--out", str(folder / "o")],
-        "separate": [*separate, "--out", str(folder / "a")],
+        "separate --adapt off": [*separate, "--adapt", "off", "--out", str(folder / "a")],
+        "separate": [*separate, "--out", str(folder / "b")],
     }
 
 
