@@ -90,6 +90,8 @@ def _find_end_of_wav(handle: BinaryIO, size: int) -> int:
 
 def _is_whole_riff(handle: BinaryIO, end: int, size: int) -> bool:
     """Whether a header's size is the file's and what follows the chunks is none by a pad's lack."""
+    if not end:  # of a pipe, whose header states no length
+        return False
     handle.seek(4)
     stated = int.from_bytes(handle.read(4), "little")
     handle.seek(end - 1)
