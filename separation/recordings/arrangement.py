@@ -175,13 +175,15 @@ def separate_planned(
         return keep_recording(stored, plan)
     known = ORDER_LEARNED if adaptation and adaptation.is_used else 0.0
     straight = order_outputs(measured, load_turns().order, known)
-    return arrange_turns(stored, plan, straight, adaptation)
+    by_cues = order_outputs(measured, load_turns().order)
+    return arrange_turns(stored, plan, straight, by_cues, adaptation)
 
 
 def arrange_turns(
     stored: StoredEstimates,
     plan: Plan,
     straight: np.ndarray,
+    by_cues: np.ndarray | None = None,
     adaptation: Adaptation | None = None,
 ) -> Arrangement:
     """Tracks by turns.
@@ -190,6 +192,7 @@ def arrange_turns(
         stored: recording, and estimates of the stretches.
         plan: who speaks when.
         straight: ``(n_stretches,)``, probability that the first output has the first voice.
+        by_cues: the same by the cues alone, which say where it is unclear; None: as ``straight``.
         adaptation: of the model that separated.
     """
     assert plan.turns is not None and plan.evidence is not None
@@ -203,7 +206,9 @@ def arrange_turns(
         speech=spread_speech(spoken, len(surveyed.powers)),
         way="conversation",
         count=plan.count,
-        suspected_s=find_unsure_seconds(plan.turns, plan.stretches, straight),
+        suspected_s=find_unsure_seconds(
+            plan.turns, plan.stretches, straight if by_cues is None else by_cues
+        ),
         adaptation=adaptation,
     )
 

@@ -13,6 +13,7 @@ from separation.recordings.turns import FIRST, NEITHER, SECOND, Turns
 FADE_S = 0.02  # of gains, from tick to tick
 BLOCK_TICKS = 160
 CERTAIN = 0.1  # probabilities this near to 0 or 1 count as either
+UNSURE = 0.9  # mean certainty of a second, below which it is suspected
 SEPARATED = 0.7  # least share of the outputs where both may speak: a model errs less than a guess
 
 
@@ -164,7 +165,7 @@ def extend_speech(states: np.ndarray) -> np.ndarray:
 
 
 def find_unsure_seconds(
-    turns: Turns, stretches: list[tuple[int, int]], straight: np.ndarray, least: float = 0.8
+    turns: Turns, stretches: list[tuple[int, int]], straight: np.ndarray, least: float = UNSURE
 ) -> list[float]:
     """Seconds in which it is not clear whose voice is whose.
 
