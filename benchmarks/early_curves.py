@@ -101,10 +101,11 @@ def interpolate(points: list[Point], by: str, place: float) -> float | None:
 
 
 def choose_places(curves: dict[str, list[Point]], by: str) -> list[float]:
-    """The first model's last three points, and the last end of all."""
+    """The first model's last two points, and the first and the last end of all."""
     first: list[Any] = list(next(iter(curves.values())))
-    ends: list[Any] = [points[-1] for points in curves.values()]
-    return sorted({*(point[by] for point in first[-3:]), max(end[by] for end in ends)})
+    last: list[Any] = [points[-1] for points in curves.values()]
+    ends = [end[by] for end in last]
+    return sorted({*(point[by] for point in first[-2:]), min(ends), max(ends)})
 
 
 def format_table(curves: dict[str, list[Point]], by: str) -> str:
