@@ -38,6 +38,7 @@ LEARNED_S, SCORED_S, LONGEST_S = 6.0, 1.5, 240.0  # of either voice: least, leas
 SCORED_EVERY = 6  # every so many stretches one is kept apart
 N_STEPS, N_WARMUP, DECAY_FROM = 200, 10, 0.6
 BATCH, SEGMENT_S, LEVELS_DB, LEARNING_RATE, CLIP = 4, 3.0, 4.0, 4e-3, 5.0
+AT_ONCE = 1  # mixtures of a step, for memory's sake
 N_SCORED, SEED = 16, 20
 STEPS_KEPT = 20  # between two checkpoints
 MOST_OPERATIONS = 2e9  # multiplications and additions for a second of audio, on a CPU
@@ -206,10 +207,10 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         sources = draw_mixtures(self.voices.learned, BATCH, self.n_samples, (SEED, step))
-        sources = sources.to(self.device)
-        loss = measure_in_order(self.fast(sources.sum(1)), sources)
         self.optimizer.zero_grad()
-        loss.backward()
+        for part in sources.to(self.device).split(AT_ONCE):
+            loss = measure_in_order(self.fast(part.sum(1)), part)
+            (loss * len(part) / BATCH).backward()
         nn.utils.clip_grad_norm_(self.copy.parameters(), CLIP)
         self.optimizer.step()
 
