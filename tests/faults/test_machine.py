@@ -175,13 +175,25 @@ class EndingWorker(Voices):
         return super().__getitem__(index)
 
 
-def test_a_dead_data_worker_is_one_sentence_and_the_training_goes_on(tmp_path):
-    items, often = EndingWorker(tmp_path / "note"), {"checkpoint_min": 1e-6, "num_workers": 1}
+def train_past_a_dead_worker(folder: Path) -> None:
+    """A training whose data worker is killed, called again, ends as one without that."""
+    items, often = EndingWorker(folder / "note"), {"checkpoint_min": 1e-6, "num_workers": 1}
     with pytest.raises(RuntimeError) as caught:
-        run(tmp_path / "cut", items, **often)
+        run(folder / "cut", items, **often)
     sentence = explain_fault(caught.value, [])
     assert "a process that makes training mixtures ended" in sentence and "\n" not in sentence
-    assert_same(run(tmp_path / "whole"), run(tmp_path / "cut", items, **often))
+    assert_same(run(folder / "whole"), run(folder / "cut", items, **often))
+
+
+def test_a_dead_data_worker_is_one_sentence_and_the_training_goes_on(tmp_path):
+    """In a process of its own: torch's handler raises wherever Python is when the signal comes."""
+    code = (
+        "import sys; from pathlib import Path; from tests.faults.test_machine import *; "
+        "train_past_a_dead_worker(Path(sys.argv[1]))"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_more_workers_than_the_machine_serves_are_refused(monkeypatch):
