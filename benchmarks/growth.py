@@ -1,23 +1,25 @@
 """Time and memory of every stage as the corpus grows.
 
-    .venv/bin/python -m benchmarks.growth --speech DIR [--hours 1 5 20] [--work DIR]
+    .venv/bin/python -m benchmarks.growth --speech DIR [--hours 1 5 20] [--turns 3]
 
-DIR has a folder of recordings for each speaker. Corpora of each size are made of hard links to
-them; where they do not suffice each further copy of a speaker has a name and a gain of its own
-(Opus) or another first sample, since stage 1 leaves copies out. They go through the stages of
-folder/ConvTasNet by the real command, one worker, one thread: CPU seconds and the most memory of
-the largest process. Stage 4 runs three steps, so it shows what a start costs; the test sets of
-stages 2, 5 and 6 grow with the corpus, ten mixtures an hour. Writes benchmarks/results/growth.json
-and prints the tables of docs/scale.md.
+DIR has a folder of recordings for each speaker. The smallest corpus is made of hard links to some
+of them, the others of that one several times over, so that all are alike: each further copy of a
+speaker has a name and a gain of its own (Opus) or another first sample, since stage 1 leaves
+copies out. They go through the stages of folder/ConvTasNet by the real command, one worker, one
+thread: CPU seconds and the most memory of the largest process, least of several turns, since the
+machines that this runs on change their speed by a quarter. Stage 4 runs three steps, so it shows
+what a start costs; the test sets of stages 2, 5 and 6 grow with the corpus, ten mixtures an hour.
+Writes benchmarks/results/growth.json and prints the tables of docs/scale.md.
 """
 
 import argparse
+import itertools
 import logging
 import os
 import random
 import sys
+import tempfile
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +42,11 @@ SETTINGS = (
     *("training.batch_size=4", "training.epoch_mixtures=12", "training.segment_s=1.0"),
 )
 
+Speaker = tuple[str, list[Path], float]  # name, recordings, hours
 
-def list_speakers(speech: Path) -> list[tuple[str, list[Path], float]]:
-    """Name, recordings and hours of each speaker, in an order drawn once: all sizes are alike."""
+
+def list_speakers(speech: Path, hours: float) -> list[Speaker]:
+    """Speakers of at least so many hours, drawn once."""
     speakers = []
     for folder in sorted(path for path in speech.iterdir() if path.is_dir()):
         paths = sorted(path for path in folder.rglob("*") if path.suffix in FORMATS)
@@ -50,23 +54,19 @@ def list_speakers(speech: Path) -> list[tuple[str, list[Path], float]]:
             seconds = sum(soundfile.info(path).duration for path in paths)
             speakers.append((folder.name, paths, seconds / 3600))
     random.Random(0).shuffle(speakers)
-    return speakers
+    sums = itertools.accumulate(own for _, _, own in speakers)
+    return speakers[: 1 + sum(total < hours for total in sums)]
 
 
-def link_corpus(
-    speakers: list[tuple[str, list[Path], float]], folder: Path, hours: float
-) -> tuple[float, int]:
-    """A corpus of at least so many hours; its hours and speakers."""
-    total, n_made = 0.0, 0
-    while total < hours:
-        copy, place = divmod(n_made, len(speakers))
-        name, paths, length = speakers[place]
-        target = folder / f"{name}_c{copy}"
-        target.mkdir(parents=True)
-        for path in paths:
-            write_copy(path, target / path.name, copy)
-        total, n_made = total + length, n_made + 1
-    return total, n_made
+def link_corpus(speakers: list[Speaker], folder: Path, n_copies: int) -> float:
+    """A corpus of these speakers so many times over; its hours."""
+    for copy in range(n_copies):
+        for name, paths, _ in speakers:
+            target = folder / f"{name}_c{copy}"
+            target.mkdir(parents=True)
+            for path in paths:
+                write_copy(path, target / path.name, copy)
+    return n_copies * sum(hours for _, _, hours in speakers)
 
 
 def write_copy(path: Path, target: Path, copy: int) -> None:
@@ -113,17 +113,29 @@ def run_stage(stage: str, corpus: Path, work: Path, hours: float) -> dict[str, f
     return {"cpu_s": round(used.ru_utime + used.ru_stime, 1), "memory_mb": used.ru_maxrss // 1024}
 
 
-def measure(speech: Path, sizes: list[float], work: Path) -> Iterator[dict[str, Any]]:
-    """Every stage at every size."""
-    speakers = list_speakers(speech)
-    for size in sizes:
-        folder = work / f"{size:g}h"
-        hours, n_speakers = link_corpus(speakers, folder / "speech", size)
-        row: dict[str, Any] = {"hours": round(hours, 3), "speakers": n_speakers, "stages": {}}
-        for stage in STAGES:
-            row["stages"][stage] = run_stage(stage, folder / "speech", folder, hours)
-            logging.info("%.1f h, %s: %s", hours, stage, row["stages"][stage])
-        yield row
+def measure(speakers: list[Speaker], n_copies: int) -> dict[str, Any]:
+    """Every stage on a corpus of these speakers so many times over."""
+    with tempfile.TemporaryDirectory(prefix="growth_", dir=".") as name:  # on the speech's disk
+        folder = Path(name).resolve()
+        hours = link_corpus(speakers, folder / "speech", n_copies)
+        row: dict[str, Any] = {"hours": round(hours, 3), "speakers": n_copies * len(speakers)}
+        row["stages"] = {
+            stage: run_stage(stage, folder / "speech", folder, hours) for stage in STAGES
+        }
+    logging.info("%.1f h: %s", hours, {k: own["cpu_s"] for k, own in row["stages"].items()})
+    return row
+
+
+def find_least(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of several turns of one size the least seconds, and the most memory, of each stage."""
+    stages = {
+        stage: {
+            "cpu_s": min(turn["stages"][stage]["cpu_s"] for turn in turns),
+            "memory_mb": max(turn["stages"][stage]["memory_mb"] for turn in turns),
+        }
+        for stage in STAGES
+    }
+    return turns[0] | {"stages": stages}
 
 
 def find_slopes(rows: list[dict[str, Any]], stage: str) -> list[float]:
@@ -131,7 +143,7 @@ def find_slopes(rows: list[dict[str, Any]], stage: str) -> list[float]:
     return [
         (large["stages"][stage]["cpu_s"] - small["stages"][stage]["cpu_s"])
         / (large["hours"] - small["hours"])
-        for small, large in pairwise(rows)
+        for small, large in itertools.pairwise(rows)
     ]
 
 
@@ -161,9 +173,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--speech", type=Path, required=True, help="a folder for each speaker")
     parser.add_argument("--hours", type=float, nargs="+", default=[1.0, 5.0, 20.0])
-    parser.add_argument("--work", type=Path, default=Path("growth"), help="on the same disk")
+    parser.add_argument("--turns", type=int, default=3)
     args = parser.parse_args()
-    rows = list(measure(args.speech, sorted(args.hours), args.work.resolve()))
+    sizes = sorted(args.hours)
+    speakers = list_speakers(args.speech, sizes[0])
+    copies = [round(size / sizes[0]) for size in sizes]
+    turns = [[measure(speakers, n_copies) for n_copies in copies] for _ in range(args.turns)]
+    rows = [find_least(list(same_size)) for same_size in zip(*turns, strict=True)]
     write_json(RESULTS / "growth.json", describe_cpu() | {"sizes": rows})
     print("\n".join(format_tables(rows)))
 
