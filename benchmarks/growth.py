@@ -163,9 +163,9 @@ def format_tables(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield "|---|" + "---|" * (len(names) + 3)
     for name, size in LARGE.items():
         minutes = [max(find_slopes(rows, stage)) * size / 60 for stage in names]
-        cells = " | ".join(f"{value:.1f} core-min" for value in minutes)
+        shown = " | ".join(f"{value:.1f} core-min" for value in minutes)
         whole = sum(minutes) / 2
-        yield f"| {name} | {size:,.1f} | {cells} | {whole:.1f} min | {whole / 10:.1f} min |"
+        yield f"| {name} | {size:,.1f} | {shown} | {whole:.1f} min | {whole / 10:.1f} min |"
 
 
 def main() -> None:
