@@ -17,7 +17,7 @@ benchmarks/results/conversations.json.
 
 import argparse
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ import numpy as np
 import torch
 
 from benchmarks.conversations.cases import CPU, Case, OracleEstimates, prepare_case
-from benchmarks.conversations.draw import draw_conversation, draw_pairs
+from benchmarks.conversations.draw import Conversation, draw_conversation, draw_pairs
 from benchmarks.conversations.score import TrackScore, score_tracks
-from benchmarks.conversations.speech import add_speakers, list_speakers
+from benchmarks.conversations.speech import Speaker, add_speakers, list_speakers
 from benchmarks.machine import find_commit
 from separation.files import read_json, write_json
 from separation.models.checkpoint.load import open_model
@@ -42,6 +42,17 @@ RESULT = ROOT / "benchmarks" / "results" / "conversations.json"
 WAYS = ("today", "overlap-add", "ours", "unadapted", "oracle")
 SEED = 40
 BLOCK = 1 << 17
+
+
+def draw_all(
+    speakers: list[Speaker], n_conversations: int, first: int = 0
+) -> Iterator[tuple[int, Conversation]]:
+    """The conversations from the first on, with their numbers."""
+    pairs = draw_pairs(speakers, n_conversations, np.random.default_rng(SEED))
+    for number, pair in list(enumerate(pairs))[first:]:
+        rng = np.random.default_rng([SEED, number])
+        minutes = 3 + 7 * rng.random() ** 3  # long ones are rarer
+        yield number, draw_conversation(pair, rng, (minutes, minutes))
 
 
 def read_whole(tracks: Blocks, factors: np.ndarray) -> np.ndarray:
@@ -168,11 +179,7 @@ def main() -> None:
     model = open_model("shipped").model
     speakers = list_speakers(args.speech, args.metadata, args.split)
     rows = []
-    pairs = draw_pairs(speakers, args.conversations, np.random.default_rng(SEED))
-    for number, pair in list(enumerate(pairs))[args.first :]:
-        rng = np.random.default_rng([SEED, number])
-        minutes = 3 + 7 * rng.random() ** 3  # long ones are rarer
-        conversation = draw_conversation(pair, rng, (minutes, minutes))
+    for number, conversation in draw_all(speakers, args.conversations, args.first):
         work = args.work / f"{number:02d}"
         case = prepare_case(conversation, int(model.sample_rate), work)
         rows.append(score_case(case, number, work, model, args.ways))

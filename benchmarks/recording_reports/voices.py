@@ -6,7 +6,8 @@ Each conversation of two gives the tracks that ``separate`` makes with the shipp
 planted case: sources with an eighth of the model's errors, and in them nothing wrong, a swap, a
 merge, a leak, or hardly anything separated. Writes a file a conversation into WORK/MODE/SPLIT,
 which ``measure`` reads; in ``--mode auto`` without the planted ones, since they are those of
-``overlap``.
+``overlap``. ``--mode learned``: the tracks of the conversations that ``conversations.run`` left in
+a folder, by turns and with the voices learned first, as ``separate`` is.
 """
 
 import argparse
@@ -18,13 +19,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.conversations.cases import prepare_case
+from benchmarks.conversations.cases import Case, prepare_case
 from benchmarks.conversations.draw import Conversation, draw_conversation, draw_pairs
-from benchmarks.conversations.run import read_whole
+from benchmarks.conversations.run import draw_all, read_whole
 from benchmarks.conversations.speech import RATE, add_speakers, list_speakers
 from separation.audio.resample import resample
+from separation.files import write_whole
 from separation.models.checkpoint.load import open_model
 from separation.models.inference import fit_length
+from separation.recordings.arrangement import Arrangement
 from separation.recordings.evidence import detect_speech
 from separation.recordings.report.streams import describe_streams
 from separation.recordings.speech_networks import INSTALL, TICK_S, load_detector, load_encoder
@@ -32,7 +35,9 @@ from separation.recordings.turns import load_turns
 from separation.recordings.waveform import separate_waveform
 
 PLANTED = ("clean", "swap", "merge", "leak", "alike")
-MODES = {"overlap": (0.33, 0.42), "auto": (0.6, 0.8)}  # minutes: from 20 s of speech on by turns
+# minutes: from 20 s of speech on by turns; those of "learned" are drawn by conversations.run
+MODES = {"overlap": (0.33, 0.42), "auto": (0.6, 0.8), "learned": (3.0, 10.0)}
+N_LEARNED = 40
 ERRORS = 0.125  # share of the model's output in planted cases
 SEED = 20
 TICK = round(TICK_S * RATE)
@@ -137,8 +142,22 @@ def make_auto_case(conversation: Conversation, model: Any, work: Path) -> dict[s
     """The tracks that ``--mode auto`` makes of a conversation."""
     with tempfile.TemporaryDirectory(dir=work) as folder:
         case = prepare_case(conversation, int(model.sample_rate), Path(folder))
-        arranged = case.arrange(case.store("auto"), model)
-        tracks = read_whole(arranged.tracks, arranged.survey.factors)
+        return describe_arranged(case, case.arrange(case.store("auto"), model), conversation)
+
+
+def make_learned_case(conversation: Conversation, model: Any, folder: Path) -> dict[str, Any]:
+    """The tracks that ``separate`` makes of a conversation, its voices learned first."""
+    case = prepare_case(conversation, int(model.sample_rate), folder)
+    return describe_arranged(
+        case, case.arrange(case.store("ours"), model, adapt=True), conversation
+    )
+
+
+def describe_arranged(
+    case: Case, arranged: Arrangement, conversation: Conversation
+) -> dict[str, Any]:
+    """A case of such tracks."""
+    tracks = read_whole(arranged.tracks, arranged.survey.factors)
     wide = fit_length(resample(tracks, case.rate, RATE), conversation.sources.shape[1])
     described = describe_case("real", wide, case.evidence.speech, conversation)
     return described | {"way": arranged.way, "unsure_s": arranged.suspected_s}
@@ -169,12 +188,22 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--count", type=int, default=72)
     parser.add_argument("--mode", choices=MODES, default="overlap")
+    parser.add_argument("--conversations", type=Path, help="of --mode learned: run's --work")
     args = parser.parse_args()
+    if (args.mode == "learned") != (args.conversations is not None):
+        parser.error("--mode learned and --conversations DIR belong together")
     torch.set_num_threads(1)
     folder = args.work / args.mode / args.split
     folder.mkdir(parents=True, exist_ok=True)
     model = open_model("shipped").model
     speakers = list_speakers(args.speech, args.metadata, args.split)
+    if args.mode == "learned":
+        for number, conversation in draw_all(speakers, N_LEARNED):
+            place = folder / f"{number:03d}.pkl"
+            if number < args.count and not place.is_file():
+                kept = args.conversations / f"{number:02d}"
+                write_case(place, [make_learned_case(conversation, model, kept)])
+        return
     for number in range(args.count):
         place = folder / f"{number:03d}.pkl"
         rng = np.random.default_rng([SEED, number])
@@ -183,11 +212,16 @@ def main() -> None:
             planted = PLANTED[number % len(PLANTED)]
             conversation = draw_conversation(pair, rng, MODES[args.mode])
             if args.mode == "auto":
-                cases = [make_auto_case(conversation, model, folder)]
+                write_case(place, [make_auto_case(conversation, model, folder)])
             else:
-                cases = make_overlap_cases(conversation, rng, planted, model, folder)
-            place.write_bytes(pickle.dumps(cases))
-            print(args.split, number, planted, flush=True)
+                write_case(place, make_overlap_cases(conversation, rng, planted, model, folder))
+
+
+def write_case(place: Path, cases: list[dict[str, Any]]) -> None:
+    """What ``measure`` reads."""
+    with write_whole(place) as partial:
+        partial.write_bytes(pickle.dumps(cases))
+    print(place, flush=True)
 
 
 if __name__ == "__main__":
