@@ -17,6 +17,7 @@ benchmarks/results/conversations.json.
 
 import argparse
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -142,6 +143,19 @@ def score_way(
     return describe_score(score_tracks(case.sources, tracks, case.rate), arranged, seconds)
 
 
+def count_runs(wrong_s: Sequence[Sequence[int]]) -> dict[str, int]:
+    """How many wrong windows follow each other, and how often; a turn takes two seconds at least.
+
+    >>> count_runs([[3, 4, 9], [5]])
+    {'1': 2, '2': 1}
+    """
+    lengths: Counter[int] = Counter()
+    for seconds in wrong_s:
+        breaks = np.flatnonzero(np.diff(seconds) != 1) + 1
+        lengths.update(len(run) for run in np.split(np.asarray(seconds), breaks) if len(run))
+    return {str(length): lengths[length] for length in sorted(lengths)}
+
+
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over the conversations, by way."""
     summary = {}
@@ -155,6 +169,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "wrong": round(statistics.mean(score["wrong"] for score in scores), 4),
             "without_wrong": sum(score["wrong"] == 0 for score in scores),
             "si_sdr": round(float(np.mean([score["si_sdr"] for score in scores])), 2),
+            "wrong_in_a_row": count_runs([score["wrong_s"] for score in scores]),
         }
         if "suspected" in scores[0]:
             wrong = [score for score in scores if score["wrong_s"]]
