@@ -97,9 +97,18 @@ class Settings:
 
     @functools.cached_property
     def adapts(self) -> bool:
-        """Whether the model learns the voices of conversations, see :mod:`.adaptation`."""
+        """Whether the model learns the voices of conversations, see :mod:`.adaptation`.
+
+        Raises:
+            UserError: that is asked for, of a model without weights here (an ONNX file).
+        """
         if self.way in ("overlap", "stream") or self.adapt == "off":
             return False
+        if self.adapt == "on" and not any(True for _ in self.model.parameters()):
+            raise UserError(
+                "--adapt on: the model is an ONNX file, which cannot be trained; give the "
+                "checkpoint that it was exported from, or leave --adapt out."
+            )
         return self.adapt == "on" or allows_adaptation(self.model, self.device)
 
     def describe(self) -> dict[str, str]:

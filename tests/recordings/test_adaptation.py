@@ -7,6 +7,7 @@ import pytest
 import torch
 from asteroid.models import ConvTasNet, LSTMTasNet
 
+from separation.errors import UserError
 from separation.models import shipped
 from separation.models.checkpoint.load import open_model
 from separation.recordings import adaptation
@@ -154,6 +155,15 @@ def test_which_models_are_adapted_unasked(model, tmp_path):
     for mode, adapt, expected in (("overlap", "on", "off"), ("auto", "off", "off")):
         settings = Settings(model=model, device=CPU, out=tmp_path, mode=mode, adapt=adapt)
         assert settings.describe()["adapt"] == expected
+
+
+def test_an_onnx_file_that_should_learn_is_refused_before_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(Settings, "way", "auto")
+    model = torch.nn.Identity()  # as OnnxModel: no parameters
+    model.sample_rate, model.n_src = RATE, 2
+    settings = Settings(model=model, device=CPU, out=tmp_path, adapt="on")
+    with pytest.raises(UserError, match=r"--adapt on: .* give the checkpoint"):
+        settings.describe()
 
 
 def test_learned_order_outweighs_unclear_cues():
