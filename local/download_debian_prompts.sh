@@ -45,7 +45,7 @@ for package in "$@"; do
     "$refreshed" || refresh_lists
     refreshed=true
     if ! fetch_package "$package"; then
-      echo "error: apt cannot fetch $package; mend apt's sources or the network, or give your own" \
+      echo "error: apt cannot fetch $package; fix apt's sources or the network, or give your own" \
         "recordings with --corpus speech=DIR (one sub-folder per speaker)." >&2
       exit 2
     fi

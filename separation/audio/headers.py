@@ -80,7 +80,7 @@ def _explain(path: Path, error: BaseException) -> str:
 
 
 def read_samples(path: Path) -> tuple[np.ndarray, AudioHeader]:
-    """Decode a file whose fault, if there is one, is told in its header and not raised.
+    """Decode a file; its fault, if there is one, is in the header that is returned, not raised.
 
     Returns:
         float32 ``(time,)``, or ``(time, channels)`` of several; empty where there is a fault.

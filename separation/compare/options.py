@@ -102,7 +102,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--models",
         nargs="+",
         metavar="MODEL",
-        help=f"each a {MODEL_HELP}, or module:function (samples, rate -> voices)",
+        help=f"each {MODEL_HELP}, or module:function (samples, rate -> voices)",
     )
     add_estimates(compared)
     compared.add_argument(

@@ -97,7 +97,7 @@ class EvalSet:
             return ()
         text = f"resampled {self.own_rate} -> {sample_rate} Hz, mixture and references alike"
         if sample_rate < self.own_rate:
-            return (f"{text}: not judged above {sample_rate // 2} Hz.",)
+            return (f"{text}: nothing above {sample_rate // 2} Hz is scored.",)
         return (f"{text}: there is nothing above {self.own_rate // 2} Hz to separate.",)
 
     def limit(self, n_mixtures: int) -> "EvalSet":

@@ -34,7 +34,7 @@ class Options:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of :class:`Options`."""
     add = parser.add_argument
-    add_models(parser, f"beside {shipped.NAME} and what is cached")
+    add_models(parser, f"offered beside {shipped.NAME} and cached published models")
     add("--port", type=whole_number(1), metavar="N", help=f"of 127.0.0.1 ({PORT})")
     add(
         "--longest-s",

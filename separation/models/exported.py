@@ -224,7 +224,7 @@ def _read_stated(stated: dict[str, str], inputs: list[str]) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the tracer's remarks on every Python number: :func:`_compare` is the judge."""
+    """Without the tracer's remarks on every Python number: :func:`_compare` decides."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)

@@ -116,7 +116,7 @@ def overfit_recipe(experiment: Experiment, minutes: float, n_mixtures: int) -> O
 
 
 def shorten(conf: Conf, minutes: float, n_items: int) -> Conf:
-    """The recipe with what makes overfitting fast: short segments, a constant rate."""
+    """The recipe with what makes overfitting fast: short segments, small batches, no schedule."""
     largest = min(BATCH_SIZE, conf.training.batch_size)
     training = dataclasses.replace(
         conf.training,

@@ -101,8 +101,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--adapt",
         type=one_of(*ADAPT),
         metavar="|".join(ADAPT),
-        help="of a conversation: the model first learns its voices where each speaks alone, a "
-        "minute or two; auto: where that costs no more (auto)",
+        help="of a conversation: a copy of the model first learns its voices where each speaks "
+        "alone; auto: where that takes no more than a minute or two (auto)",
     )
     _add_streaming(parser)
     _add_report(parser)
@@ -121,7 +121,7 @@ def _add_streaming(parser: argparse.ArgumentParser) -> None:
         "--block-ms",
         type=number_from(0, above=True),
         metavar="MS",
-        help=f"length of a block of --stream, which is its latency ({BLOCK_MS:g})",
+        help=f"length of a block of --stream, the largest part of its latency ({BLOCK_MS:g})",
     )
     add(
         "--raw",
@@ -138,13 +138,13 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
         help="a page on each recording, NAME.html: what went wrong, what in it is hard, what to do",
     )
     parser.add_argument(
-        "--language", type=one_of("en", "zh"), metavar="en|zh", help="of the page (en)"
+        "--language", type=one_of("en", "zh"), metavar="en|zh", help="of --report's page (en)"
     )
     parser.add_argument(
         "--spoken",
         type=kept_if(check_spoken),
         metavar="CODE",
-        help="language that is spoken, such as es, which the page compares with the model's",
+        help="language spoken in the recordings, such as es; --report compares it with the model's",
     )
 
 
