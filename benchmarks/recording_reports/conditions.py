@@ -1,6 +1,7 @@
 """Recordings with one hard condition each, what is measured of them, and what it costs.
 
-    .venv/bin/python -m benchmarks.recording_reports.conditions --speech DIR --metadata DIR
+    .venv/bin/python -m benchmarks.recording_reports.conditions --speech DIR --metadata DIR \\
+        --music DIR --prompts DIR DIR --work WORK
 
 Music is any folder of OGG files (Debian: extremetuxracer-data and frozen-bubble-data), prompts are
 folders of WAV files of one voice each in another language (asterisk-core-sounds-es-wav, -fr-wav).

@@ -1,6 +1,7 @@
 """Ten recordings of different kinds, for their pages to be looked at.
 
-    .venv/bin/python -m benchmarks.recording_reports.ten --speech DIR --metadata DIR
+    .venv/bin/python -m benchmarks.recording_reports.ten --speech DIR --metadata DIR \\
+        --music DIR --prompts DIR DIR --out OUT
 
 Speakers are those that the shipped model never heard; music and prompts as in ``conditions``. Then
 `.venv/bin/python -m separation separate OUT --report --out PAGES`.
