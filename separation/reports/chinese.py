@@ -153,5 +153,5 @@ CHINESE = {
     "results.audio": "{rate} Hz 的混合音频：{audio}",
     "results.checkpoint": "检查点 sha256 {sha256}",
     "results.again": "重跑同一实验：`{command}`",
-    "results.row": "可填入 egs/{mix}/README.md 结果表的一行：",
+    "results.row": "可填入结果表（例如 egs/aishell3mix/README.md 的表）的一行：",
 }

@@ -163,5 +163,5 @@ ENGLISH = {
     "results.audio": "rendered audio at {rate} Hz: {audio}",
     "results.checkpoint": "checkpoint sha256 {sha256}",
     "results.again": "the same run again: `{command}`",
-    "results.row": "As a row of the results table in egs/{mix}/README.md:",
+    "results.row": "As a row of a table of results, such as that of egs/aishell3mix/README.md:",
 }

@@ -36,7 +36,7 @@ def format_results(experiment: Experiment, summary: Summary, run: RunRecord) -> 
         Block("text", [line for line in about if line]),
         *(Block("text", note) for note in notes),
         Block("list", _list_origin(experiment, summary, run, words)),
-        Block("text", words.say("results.row", mix=run["recipe"].split("/")[0])),
+        Block("text", words.say("results.row")),
         Block("text", row),
     ]
     return blocks_to_markdown(parts)
