@@ -39,11 +39,12 @@ TOOL_COMMANDS = {
     ),
     "separate": Command("separation.recordings.command", "recordings -> one WAV file per speaker"),
     "compare": Command(
-        "separation.compare.command", "score models on test sets; exit 1: some mixtures could not"
+        "separation.compare.command",
+        "score models on test sets; exit 1: some mixtures have no score",
     ),
     "score": Command(
         "separation.compare.score_command",
-        "score separated files of any systems; exit 1: some mixtures could not",
+        "score separated files of any systems; exit 1: some mixtures have no score",
     ),
     "validate": Command(
         "separation.mixture_checks.command", "check sets of mixtures; exit 1: they have faults"
@@ -67,7 +68,8 @@ TOOL_COMMANDS = {
         "trained experiments: keys that differ, steps, losses, test scores; also as CSV",
     ),
     "models": Command(
-        "separation.publish.list_command", "published models: scores, licence, where, cached"
+        "separation.publish.list_command",
+        "the shipped and the published models: scores, licence, where",
     ),
     "publish": Command(
         "separation.publish.command", "experiment -> model file and card for the Hub"
