@@ -30,7 +30,8 @@ KEPT_S, LOOKED_EVERY_S = 900, 60
 FONTS = ("system-ui", "sans-serif"), ("ui-monospace", "monospace")  # the browser's: none is fetched
 CSS = """
 :root:not(.dark) { --neutral-400: #525252 }
-.gradio-container { max-width: 1100px !important; margin: 0 auto !important }
+/* a player's waveform is 20 pixels a second wide, and would make a phone's page as wide */
+.gradio-container { max-width: min(1100px, 100vw) !important; margin: 0 auto !important }
 .message p { border-left: 4px solid #d97706; padding: .4rem .8rem; margin: 0 }
 .report iframe { width: 100%; height: 80vh; border: 0; margin-top: .5rem }
 .voices { width: 100%; border-collapse: collapse; margin: .5rem 0 }
@@ -39,6 +40,11 @@ CSS = """
 INTRODUCTION = """# Separate a recording
 Drop a recording of two people who talk at once, or record one. Each voice comes out as a track of
 its own. Everything happens on this machine; files are removed when you close the page."""
+
+LEARNS = (
+    "Better for a conversation in turns of half a minute and more. The shipped model takes a "
+    "minute or two for it, larger ones many."
+)
 
 
 def find_gradio() -> Any:
@@ -72,8 +78,17 @@ class Visits:
         self.models, self.limits, self.work, self.kept = models, limits, work, kept
         self.files: dict[str, set[str]] = defaultdict(set)  # names of a visitor's files
 
-    def separate(self, path: str | None, model: str, session: str) -> Iterator[tuple[Any, ...]]:
-        """Yield once: the message, :data:`MOST_VOICES` tracks or None, and the summary."""
+    def separate(
+        self, path: str | None, model: str, learns: bool, session: str
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield once: the message, :data:`MOST_VOICES` tracks or None, and the summary.
+
+        Args:
+            path: of the upload; None: there is none.
+            model: one of the page's names.
+            learns: whether the model learns the voices of a conversation first.
+            session: of the visitor.
+        """
         nothing = (None,) * MOST_VOICES
         if not path:
             yield show_message("There is no recording yet; drop one, or record one."), *nothing, ""
@@ -81,7 +96,9 @@ class Visits:
         self.files[session].add(Path(path).name)
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             try:
-                outcome = separate_upload(self.models, model, Path(path), Path(folder), self.limits)
+                outcome = separate_upload(
+                    self.models, model, Path(path), Path(folder), self.limits, learns=learns
+                )
             except (UserError, OSError, RuntimeError, MemoryError) as error:
                 logger.warning("%s: %s", Path(path).name, explain_error(error))
                 yield show_message(explain_error(error)), *nothing, ""
@@ -132,7 +149,14 @@ def build_page(visits: Visits) -> Any:
                 shown = _place_outputs(gradio)
         shown.append(gradio.HTML())
         separate, forget = _make_handlers(gradio, visits)
-        button.click(separate, given, shown, concurrency_limit=1, api_visibility="private")
+        button.click(
+            separate,
+            given,
+            shown,
+            concurrency_limit=1,
+            api_visibility="private",
+            show_progress_on=shown[-1],
+        )
         page.unload(forget)
     return page
 
@@ -145,7 +169,9 @@ def _place_inputs(gradio: Any, visits: Visits) -> list[Any]:
         buttons=["download"],  # without the one that shares it on the network
     )
     names = visits.models.names
-    return [recording, gradio.Dropdown(choices=names, value=names[0], label="Model")]
+    model = gradio.Dropdown(choices=names, value=names[0], label="Model")
+    learns = gradio.Checkbox(label="Learn the voices first", info=LEARNS)
+    return [recording, model, learns]
 
 
 def _place_outputs(gradio: Any) -> list[Any]:
@@ -165,9 +191,12 @@ def _make_handlers(gradio: Any, visits: Visits) -> tuple[Callable, Callable]:
     def separate(
         path: str | None,
         name: str,
+        learns: bool,
         request: gradio.Request,  # type: ignore[name-defined]
+        bars: Any = gradio.Progress(track_tqdm=True),  # noqa: B008, so the framework finds it
     ) -> Iterator[Any]:
-        for said, *tracks, about in visits.separate(path, name, request.session_hash or ""):
+        session = request.session_hash or ""
+        for said, *tracks, about in visits.separate(path, name, learns, session):
             shown = [gradio.update(value=own, visible=own is not None) for own in tracks]
             yield said, *shown, about
 

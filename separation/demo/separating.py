@@ -109,7 +109,9 @@ def check_upload(path: Path, name: str, limits: Limits) -> None:
         )
 
 
-def separate_upload(models: Models, model: str, path: Path, out: Path, limits: Limits) -> Outcome:
+def separate_upload(
+    models: Models, model: str, path: Path, out: Path, limits: Limits, *, learns: bool = False
+) -> Outcome:
     """Separate one recording into a folder.
 
     Args:
@@ -118,6 +120,7 @@ def separate_upload(models: Models, model: str, path: Path, out: Path, limits: L
         path: of the recording.
         out: folder of the tracks, the visitor's own.
         limits: of the page.
+        learns: whether the model learns the voices of a conversation first, while others wait.
 
     Raises:
         UserError: one sentence for the visitor, which names the file as he knows it.
@@ -132,7 +135,7 @@ def separate_upload(models: Models, model: str, path: Path, out: Path, limits: L
             model=loaded.model,
             device=models.device,
             out=out,
-            adapt="off",  # others wait
+            adapt="on" if learns else "off",
             about=shipped.describe_named(model),
             report=LANGUAGE,
         )

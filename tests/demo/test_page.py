@@ -38,7 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(folder: Path) -> Iterator[Any]:
     models = Models([shipped.NAME], torch.device("cpu"))
-    served = demo_page.start(models, Limits(longest_s=5.0, largest_mb=1), folder, port=0, waiting=5)
+    served = demo_page.start(
+        models, Limits(longest_s=70.0, largest_mb=2), folder, port=0, waiting=5
+    )
     yield served
     served.close(verbose=False)
 
@@ -53,8 +55,9 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def recordings(tmp_path: Path) -> dict[str, Path]:
-    paths = {name: tmp_path / f"{name}.wav" for name in ("call", "other", "long", "text")}
-    for number, (name, seconds) in enumerate({"call": 3.0, "other": 2.5, "long": 6.0}.items()):
+    lengths = {"call": 3.0, "other": 2.5, "wide": 60.0, "long": 71.0}
+    paths = {name: tmp_path / f"{name}.wav" for name in (*lengths, "text")}
+    for number, (name, seconds) in enumerate(lengths.items()):
         voices = make_voice(number, 110, seconds, 8000), make_voice(9 + number, 200, seconds, 8000)
         soundfile.write(paths[name], sum(voices), 8000)
     paths["text"].write_text("no audio at all")
@@ -64,8 +67,8 @@ def recordings(tmp_path: Path) -> dict[str, Path]:
 class Visitor:
     """A browser's page, and everything that went wrong or elsewhere in it."""
 
-    def __init__(self, browser: Any, url: str) -> None:
-        self.context = browser.new_context()
+    def __init__(self, browser: Any, url: str, width: int = 1280) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": 900})
         self.page, self.faults, self.elsewhere = self.context.new_page(), [], []
         self.page.set_default_timeout(PATIENCE_MS)
         self.page.add_init_script(REMEMBER_PLAYED)
@@ -124,7 +127,18 @@ def test_two_visitors_at_once_hear_their_voices_and_leave_nothing(
     assert wait_until(lambda: not list((folder / "kept").glob("*/*.wav")))
 
 
-@pytest.mark.parametrize(("name", "message"), [("long", "is 6 s long; 5 s"), ("text", "decoded")])
+def test_on_a_phone_the_waveform_of_a_minute_does_not_widen_the_page(
+    served: Any, browser: Any, recordings: dict[str, Path]
+) -> None:
+    visitor = Visitor(browser, served.local_url, width=400)
+    visitor.bring(recordings["wide"])
+    visitor.page.locator("table.voices").wait_for()
+    visitor.page.get_by_label("Play", exact=True).nth(2).wait_for()
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") == 400
+    visitor.context.close()
+
+
+@pytest.mark.parametrize(("name", "message"), [("long", "is 71 s long; 70 s"), ("text", "decoded")])
 def test_a_file_that_cannot_be_used_is_one_sentence(
     served: Any, browser: Any, recordings: dict[str, Path], name: str, message: str
 ) -> None:

@@ -44,6 +44,15 @@ def test_a_recording_becomes_tracks_and_a_summary(
     assert "&lt;b&gt;" in summarise({"remarks": ["<b>"]})
 
 
+@pytest.mark.parametrize("learns", [False, True])
+def test_the_model_learns_the_voices_only_where_that_was_asked_for(
+    models: Models, call: Path, tmp_path: Path, learns: bool
+) -> None:
+    separate_upload(models, models.names[0], call, tmp_path / "out", LIMITS, learns=learns)
+    record = read_record(tmp_path / "out" / "call.json")
+    assert record and record.settings["adapt"] == ("on" if learns else "off")
+
+
 def test_an_upload_is_copied_since_another_visitors_of_the_same_file_replaces_it(
     models: Models, call: Path, tmp_path: Path
 ) -> None:
@@ -85,7 +94,7 @@ def test_a_visit_leaves_nothing_but_what_another_visitor_has_too(
     visits = Visits(models, LIMITS, work, kept)
     for session in ("a", "b"):
         (said, first, _, third, *_, summary) = next(
-            visit := visits.separate(str(call), models.names[0], session)
+            visit := visits.separate(str(call), models.names[0], False, session)
         )
         assert not said and Path(first).is_file() and third is None and "Voice 2" in summary
         assert next(visit, None) is None and not list(work.iterdir())
@@ -96,7 +105,7 @@ def test_a_visit_leaves_nothing_but_what_another_visitor_has_too(
     assert len(list(kept.glob("*/*"))) == 3
     visits.forget("b")
     assert [path.name for path in kept.iterdir()] == ["other"]
-    (said, *rest) = next(visits.separate(None, models.names[0], "c"))
+    (said, *rest) = next(visits.separate(None, models.names[0], False, "c"))
     assert "no recording yet" in said and not any(rest)
 
 
