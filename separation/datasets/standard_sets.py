@@ -126,7 +126,7 @@ def measure_inputs(eval_set: EvalSet, rows_of: RowsOf, rates: dict[str, int]) ->
 
 
 def name_standard(test_set: str, task: str) -> str:
-    """A published test set in full, as :class:`PublishedModel` has it: clean and noisy apart.
+    """A published test set in full, as the published models' list has it, clean and noisy apart.
 
     >>> name_standard("Libri2Mix test, min, 8 kHz", "sep_noisy")
     'Libri2Mix test, min, 8 kHz, sep_noisy'

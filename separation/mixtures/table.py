@@ -25,7 +25,7 @@ corpora's roots:
 ('librimix', 2, 0.58, 0.21)
 
 A row of wsj0-mix, whose text lists (``01to030v.wav 0.76421 20ga010m.wav -0.76421``) and active
-levels (ITU-T P.56, as power) ``local/lists_wsj0mix.py`` reads:
+levels (ITU-T P.56, as power) ``local/wsj0mix.py`` reads:
 
 >>> row = parse_row({
 ...     "mixture_ID": "01to030v_0.76421_20ga010m_-0.76421",

@@ -2,7 +2,7 @@
 
 Between a block's two products of matrices lie PReLU, gLN, a depthwise convolution, PReLU, gLN. Of
 the last norm only the statistics are computed here: its scale and shift are the next product's
-(:func:`separation.models.fast.time_major.multiply_normed`). Arithmetic is float32 or wider; what
+(:class:`separation.models.fast.time_major.NormedProduct`). Arithmetic is float32 or wider; what
 goes in and out in bfloat16 stays so. Sums run over channels, the innermost axis, and then over
 time, or over time alone, so that a compiler joins them with what makes or reads the activations.
 """
