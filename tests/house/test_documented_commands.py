@@ -26,6 +26,7 @@ PAGES = [
     *sorted(ROOT.glob("docs/*.md")),
     *sorted(ROOT.glob("egs/*/README.md")),
     *sorted(ROOT.glob("benchmarks/**/README.md")),
+    ROOT / "separation" / "models" / "shipped" / "README.md",
 ]
 SOURCE_PATTERNS = (
     *(
