@@ -98,14 +98,14 @@ def check_upload(path: Path, name: str, limits: Limits) -> None:
     if size_mb > limits.largest_mb:
         raise UserError(
             f"{name}: has {size_mb:.0f} MB; {limits.largest_mb} MB are the most here. Cut it, or "
-            "use the command separate, which takes hours."
+            "use the command separate, which has no limit."
         )
     with tempfile.TemporaryDirectory() as folder, open_audio(path, Path(folder)) as file:
         seconds = file.frames / file.samplerate
     if seconds > limits.longest_s:
         raise UserError(
             f"{name}: is {seconds:.0f} s long; {limits.longest_s:g} s are the most here. Cut it, "
-            "or use the command separate, which takes hours."
+            "or use the command separate, which has no limit."
         )
 
 
