@@ -22,7 +22,7 @@ from separation.audio.containers import (
     holds_more,
     is_cut_off,
 )
-from separation.audio.mp3 import find_mp3_fault, is_mp3_of_unknown_length
+from separation.audio.mp3 import find_lost_frames, find_mp3_fault, is_mp3_of_unknown_length
 from separation.errors import MissingInputError, UserError
 from separation.files import locate_recording
 
@@ -120,9 +120,11 @@ def _decode(path: Path) -> tuple[np.ndarray, int, str]:
             raise ValueError(f"states {file.frames} samples, more than its bytes can hold")
         frames = -1 if file.seekable() else file.frames  # raw GSM cannot be sought in
         samples = file.read(frames, dtype="float32", always_2d=True)
-        if is_mp3_of_unknown_length(path) and len(samples) == file.frames:
-            samples = _read_mp3_to_end(path, samples)
         fault = find_missing_samples(file)
+        if is_mp3_of_unknown_length(path):
+            if len(samples) == file.frames:
+                samples = _read_mp3_to_end(path, samples)
+            fault = fault or find_lost_frames(path, len(samples))
         short = file.seekable() and len(samples) < file.frames and not is_decoded_whole(path)
         return samples, file.samplerate, fault or (TRUNCATED if short else "")
 

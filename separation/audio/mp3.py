@@ -13,6 +13,7 @@ HEAD_BYTES = 1 << 12
 SPARE_FRAMES = 3  # what encoders add at the ends, and decoders take off
 COUNTING_ENCODERS = (b"LAME", b"Lavc", b"Lavf")  # whose numbers of frames are exact
 TAGS, OTHER_TAG = (b"Xing", b"Info"), b"VBRI"
+TAG_WITHIN = 4 + 32 + 2 + 4  # bytes of its frame: head, side information, checksum, name
 ENCODER_AT = 120  # bytes behind the tag's beginning
 RATES_HZ = (44100, 48000, 32000)  # of MPEG 1; 2 and 2.5 have a half and a quarter
 KBITS = {  # per second of layer III, by MPEG 1 or not
@@ -60,9 +61,10 @@ def find_mp3_fault(path: Path, n_decoded: int) -> str:
         path: of the file.
         n_decoded: samples of a channel that its decoder counts.
     """
-    frames = scan_frames(path.read_bytes())
+    data = path.read_bytes()
+    frames = scan_frames(data)
     if frames is None:
-        return ""
+        return DAMAGED if _has_tag_without_frame(data) else ""
     if frames.has_damaged_tag:
         return DAMAGED
     if frames.n_stated is None:
@@ -74,6 +76,20 @@ def find_mp3_fault(path: Path, n_decoded: int) -> str:
         return HOLDS_MORE
     n_least = (min(frames.n_held, frames.n_stated) - SPARE_FRAMES) * frames.per_frame
     return DAMAGED if n_decoded < n_least else ""
+
+
+def find_lost_frames(path: Path, n_decoded: int) -> str:
+    """As :func:`find_mp3_fault` of a file without a tag, all of which was decoded."""
+    frames = scan_frames(path.read_bytes())
+    if frames is None or frames.n_stated is not None:
+        return ""
+    return DAMAGED if n_decoded < (frames.n_held - SPARE_FRAMES) * frames.per_frame else ""
+
+
+def _has_tag_without_frame(data: bytes) -> bool:
+    """Whether a tag lies at the beginning, and the head of its frame does not."""
+    first = _measure_id3(data[:10])
+    return any(name in data[first : first + TAG_WITHIN] for name in TAGS)
 
 
 def scan_frames(data: bytes) -> Mp3Frames | None:
@@ -92,14 +108,14 @@ def scan_frames(data: bytes) -> Mp3Frames | None:
     is_exact = data[tag + ENCODER_AT :].startswith(COUNTING_ENCODERS)
     # silence, or an encoder's name and the flags in their places: no frame of sound
     is_tag = not any(data[first + 4 : tag]) or (is_exact and not any(data[tag + 4 : tag + 7]))
-    has_tag = data[tag : tag + 4] in TAGS
+    has_tag, is_named = data[tag : tag + 4] in TAGS, is_exact or any(data[tag : tag + 4])
     is_other = data[first + 36 : first + 40] == OTHER_TAG
     return Mp3Frames(
         per_frame=1152 if is_mpeg_1 else 576,
         n_held=_count_frames(data, first + length if has_tag else first),
         n_stated=_read_number(data[tag : tag + 12]) if has_tag else None,
         is_exact=is_exact,
-        has_damaged_tag=is_tag and any(data[tag : tag + 4]) and not (has_tag or is_other),
+        has_damaged_tag=is_tag and not (has_tag or is_other) and is_named,
     )
 
 

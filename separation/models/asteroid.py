@@ -98,3 +98,17 @@ def save_tensors(values: Any, path: Path) -> None:
     with write_whole(path) as partial:
         # A view of the buffer, kept by the error of a full disk, crashes Python 3.12.1's collector.
         partial.write_bytes(buffer.getvalue())
+
+
+def load_tensors(path: Path) -> Any:
+    """What :func:`save_tensors` wrote, on the CPU; None where the file is something else.
+
+    Raises:
+        OSError, MemoryError: what a disk or the memory refuses.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception:  # torch and pickle raise nearly all there are on a damaged file
+        return None

@@ -21,8 +21,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from separation.files import hash_value, write_whole
-from separation.models.asteroid import import_asteroid
+from separation.files import hash_value
+from separation.models.asteroid import import_asteroid, load_tensors, save_tensors
 from separation.models.fast.layers import make_fast
 from separation.recordings.activity import find_runs
 from separation.recordings.chunks import StoredEstimates
@@ -225,16 +225,15 @@ class Learner:
         return round(float(np.mean(values)), 2)
 
     def _read(self) -> None:
-        if self.kept.is_file():
-            state = torch.load(self.kept, map_location="cpu", weights_only=True)
+        state = load_tensors(self.kept) if self.kept.is_file() else None
+        if state is not None:
             self.copy.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.n_done = int(state["n_done"])
 
     def _write(self) -> None:
         state = {"model": self.copy.state_dict(), "optimizer": self.optimizer.state_dict()}
-        with write_whole(self.kept) as partial:
-            torch.save(state | {"n_done": self.n_done}, partial)
+        save_tensors(state | {"n_done": self.n_done}, self.kept)
 
 
 def adapt_model(

@@ -2,22 +2,17 @@
 
 import contextlib
 import errno
-import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from separation.errors import UserError
-from separation.models.asteroid import save_tensors
+from separation.models.asteroid import load_tensors, save_tensors
 from separation.models.checkpoint.file_kinds import describe_wrong_kind
 
 KEYS = {"state_dict", "step", "epoch", "steps_in_epoch", "stepping_s", "elapsed_s", "stepper"}
 KEYS |= {"plateau", "results"}
-# what torch.load raises for a file that is something else; not what a disk or memory refuses
-NO_CHECKPOINT = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError)
 DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EACCES)
 
 
@@ -43,10 +38,9 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
             f"{path}: is not a checkpoint but {wrong[0]}; delete it to begin anew, or put a copy "
             "of it there."
         )
-    with contextlib.suppress(*NO_CHECKPOINT):
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state.keys() >= KEYS:
-            return state
+    state = load_tensors(path)
+    if isinstance(state, dict) and state.keys() >= KEYS:
+        return state
     raise UserError(
         f"{path} is no checkpoint of this version of the program: choose a new --tag, or delete "
         "it to begin anew."

@@ -9,7 +9,7 @@ import soundfile
 from separation.audio.clips import open_clip
 from separation.audio.files import TRUNCATED, read_mono
 from separation.audio.headers import read_header
-from separation.audio.mp3 import is_mp3_of_unknown_length
+from separation.audio.mp3 import find_lost_frames, is_mp3_of_unknown_length
 from separation.corpora.plugin import Recording
 from separation.corpora.table import scan_recordings
 from separation.errors import UserError
@@ -175,6 +175,25 @@ def test_mp3_whose_first_frame_is_damaged_within_its_tag_and_before_it(tmp_path)
         read_mono(path)
 
 
+def test_mp3_whose_tag_lost_its_name_or_its_frames_head(tmp_path):
+    """The first was taken for a file without a tag; the second was decoded from its next frame on."""
+    path = write(tmp_path, "MP3")
+    data = bytearray(path.read_bytes())
+    tag = max(data.find(b"Xing"), data.find(b"Info"))
+    for start, stop in ((tag, tag + 30), (1, 3)):
+        path.write_bytes(data[:start] + bytes(stop - start) + data[stop:])
+        with pytest.raises(UserError, match="is damaged in the middle"):
+            read_mono(path)
+
+
+def test_mp3_without_a_tag_of_which_a_part_is_not_decoded(tmp_path):
+    path = write(tmp_path, "MP3")
+    data = path.read_bytes()
+    path.write_bytes(data[data.index(data[:2], 4) :])
+    assert not find_lost_frames(path, len(read_mono(path)[0]))
+    assert find_lost_frames(path, 2 * RATE) == "is damaged in the middle"
+
+
 @pytest.mark.parametrize("n_stated", [100, 3 * RATE - 1])
 def test_flac_that_holds_more_samples_than_it_states(n_stated, tmp_path):
     """Its last frame has a number and a length of its own."""
@@ -228,7 +247,7 @@ def test_an_mp3_file_that_states_no_length_is_decoded_to_its_end(tmp_path):
     data = path.read_bytes()
     assert not is_mp3_of_unknown_length(path)
     bare = tmp_path / "bare.mp3"
-    bare.write_bytes(data.replace(b"Info", bytes(4)).replace(b"Xing", bytes(4)))
+    bare.write_bytes(data[data.index(data[:2], 4) :])  # without the first frame
     tagged = tmp_path / "tagged.mp3"
     tagged.write_bytes(b"ID3\4\0\0\0\0\x40\0" + bytes(1 << 13) + data)
     assert is_mp3_of_unknown_length(bare) and not is_mp3_of_unknown_length(tagged)

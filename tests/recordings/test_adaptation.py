@@ -130,6 +130,14 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_weights(stored, turns, mode
     assert all(map(torch.equal, whole.state_dict().values(), again.state_dict().values()))
 
 
+def test_a_damaged_file_of_what_was_learned_is_learned_anew(stored, turns, model):
+    whole, _ = adapt_model(model, stored, turns, CPU, "x")
+    (kept,) = stored.state.parent.glob("voices-*.pth")
+    kept.write_bytes(b"\x80\x02a.")
+    again, _ = adapt_model(model, stored, turns, CPU, "x")
+    assert all(map(torch.equal, whole.state_dict().values(), again.state_dict().values()))
+
+
 def test_a_copy_that_is_no_better_is_dropped(stored, turns, model, monkeypatch):
     monkeypatch.setattr(adaptation, "LEARNING_RATE", 0.0)
     kept, found = adapt_model(model, stored, turns, CPU, "x")

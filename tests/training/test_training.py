@@ -223,10 +223,24 @@ def test_full_disk_is_one_sentence_and_costs_nothing(tmp_path):
     assert_same(whole, run(tmp_path / "full", epochs=2))
 
 
-def test_checkpoint_of_something_else_is_refused(tmp_path):
+def _damage_last_checkpoint(kind: str, path: Path) -> None:
+    torch.save({"state_dict": {}}, path)
+    data = bytearray(path.read_bytes())
+    if kind == "pickle":  # that takes from an empty stack
+        data = bytearray(b"\x80\x02a.")
+    elif kind == "disks":  # of which the end of the archive states several
+        data[data.rindex(b"PK\6\7") + 16] = 3
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("other", "a new --tag"), ("pickle", "a new --tag"), ("disks", "delete it to begin anew")],
+)
+def test_checkpoint_of_something_else_is_refused(kind, said, tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    torch.save({"state_dict": {}}, tmp_path / "checkpoints" / "last.ckpt")
-    with pytest.raises(UserError, match="choose a new --tag"):
+    _damage_last_checkpoint(kind, tmp_path / "checkpoints" / "last.ckpt")
+    with pytest.raises(UserError, match=said):
         run(tmp_path)
 
 

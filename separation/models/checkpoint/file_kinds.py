@@ -28,7 +28,7 @@ def describe_wrong_kind(path: Path) -> tuple[str, str] | None:
             "a safetensors file, which holds no architecture",
             "give the .pth or .bin beside it",
         )
-    if start.startswith(b"PK") and not zipfile.is_zipfile(path):
+    if start.startswith(b"PK") and not _is_zip(path):
         return f"the beginning of one ({size} bytes, the end is missing)", again
     if start.startswith(b"PK") and (fault := _find_zip_fault(path)):
         return fault, again
@@ -38,6 +38,14 @@ def describe_wrong_kind(path: Path) -> tuple[str, str] | None:
             "give the checkpoint that it was exported from, or that as ONNX (`export`)",
         )
     return None
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether an archive has its end, which is read first; a damaged one is looked at further."""
+    try:
+        return zipfile.is_zipfile(path)
+    except BAD_ZIP:  # Python's own answer to an end that speaks of several disks
+        return True
 
 
 def _holds_code(path: Path) -> bool:
