@@ -176,7 +176,7 @@ def test_mp3_whose_first_frame_is_damaged_within_its_tag_and_before_it(tmp_path)
 
 
 def test_mp3_whose_tag_lost_its_name_or_its_frames_head(tmp_path):
-    """The first was taken for a file without a tag; the second was decoded from its next frame on."""
+    """The first was taken for a file without a tag; the second lost its first frame."""
     path = write(tmp_path, "MP3")
     data = bytearray(path.read_bytes())
     tag = max(data.find(b"Xing"), data.find(b"Info"))
