@@ -24,6 +24,8 @@ SPARE_BYTES, PADDING_BYTES = 1 << 10, 16
 TAGS = (b"ID3", b"TAG", b"APETAGEX")
 TRUNCATED, DAMAGED = "is truncated", "is damaged in the middle"
 HOLDS_MORE = "states fewer samples than it holds"
+AU_SAMPLE_BYTES = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+AU_SAMPLE_BYTES |= {"ULAW": 1, "ALAW": 1}
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 
 
@@ -142,6 +144,20 @@ def sum_ogg(page: bytes) -> int:
 def _find_end_of_au(head: bytes) -> int:
     offset, n_bytes = (int.from_bytes(head[at : at + 4], "big") for at in (4, 8))
     return 0 if n_bytes in NOT_STATED else offset + n_bytes
+
+
+def ends_within_frame(path: Path, n_channels: int, subtype: str) -> bool:
+    """Whether an AU file states bytes that are no whole number of its frames.
+
+    Args:
+        path: of the file.
+        n_channels: that it states.
+        subtype: libsndfile's name of its samples' form.
+    """
+    n_each = AU_SAMPLE_BYTES.get(subtype, 0)
+    with open(path, "rb") as handle:
+        n_bytes = int.from_bytes(handle.read(12)[8:], "big")
+    return n_each > 0 and n_bytes not in NOT_STATED and n_bytes % (n_channels * n_each) > 0
 
 
 def _find_end_of_nist(head: bytes) -> int:

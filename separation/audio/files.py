@@ -18,6 +18,7 @@ except ImportError:  # pragma: no cover
 from separation.audio.containers import (
     HOLDS_MORE,
     TRUNCATED,
+    ends_within_frame,
     find_ogg_fault,
     holds_more,
     is_cut_off,
@@ -29,6 +30,7 @@ from separation.files import locate_recording
 DECODED_WHOLE = (".g722", ".gsm")  # formats without a header
 ABSENT, EMPTY = "is not there", "holds no samples"
 LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz, of anything that holds speech
+MOST_CHANNELS = 256
 NO_LENGTH = "states no length, as FLAC written to a pipe does; encode it into a file"
 # Programs that write WAV to a pipe do not know the size; they state this, or a little less.
 UNKNOWN_SIZE_BYTES = 0x7FFFF000
@@ -185,6 +187,10 @@ def find_missing_samples(file: soundfile.SoundFile) -> str:
     if file.format == "OGG":
         return find_ogg_fault(Path(file.name))
     if file.subtype in PLAIN_SUBTYPES and _contradicts_itself(remarks):
+        return "has a header that contradicts itself"
+    if file.channels > MOST_CHANNELS:
+        return f"states {file.channels} channels, as a damaged header does"
+    if file.format == "AU" and ends_within_frame(Path(file.name), file.channels, file.subtype):
         return "has a header that contradicts itself"
     if holds_more(Path(file.name), file.format):
         return HOLDS_MORE

@@ -215,6 +215,17 @@ def test_au_that_states_a_little_less_than_it_holds(tmp_path):
     assert read_header(path).fault == "states fewer samples than it holds"
 
 
+@pytest.mark.parametrize(("n_channels", "said"), [(513, "states 513 channels"), (7, "itself")])
+def test_au_with_damaged_channels(n_channels, said, tmp_path):
+    """The samples that made no whole frame were left out."""
+    path = write(tmp_path, "AU")
+    data = bytearray(path.read_bytes())
+    data[20:24] = n_channels.to_bytes(4, "big")
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=said):
+        read_mono(path)
+
+
 BEHIND = {
     "zeros": bytes(9000),
     "tag": b"ID3\3" + bytes(5000) + b"x" * 9000,

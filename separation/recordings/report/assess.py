@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from separation.recordings.evidence import SPEECH
 from separation.recordings.record import Record
 from separation.recordings.report.conditions import Conditions, measure_conditions
 from separation.recordings.report.dnsmos import Quality, choose_windows, load_quality
@@ -137,7 +138,7 @@ def assess(place: Path, separated: Separated, spoken: str = "") -> Assessment:
             _assess_track(name, separated, k, active[:, k])
             for k, name in enumerate(list_track_files(record))
         ),
-        overlap=join_ticks(active.sum(axis=1) > 1),
+        overlap=join_ticks((active.sum(axis=1) > 1) & (speech > SPEECH)),
         suspicions=tuple(list_suspicions(streams)) if is_split else (),
         consistency=trace_voices(streams) if is_split else (),
         has_encoder=encoder is not None,
