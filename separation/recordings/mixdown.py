@@ -83,20 +83,32 @@ class Mixdown:
         """Mixture ``(time,)`` and tracks ``(n_src, time)``, some samples at a time."""
         start = 0
         for mixture, estimates in self.stored.read_blocks(n_samples):
-            signals = np.concatenate([mixture[None], estimates])
-            gains = self._spread(start, len(mixture))
-            yield mixture, np.einsum("tks,st->kt", gains, signals, optimize=True)
+            yield mixture, self._mix(start, np.concatenate([mixture[None], estimates]))
             start += len(mixture)
 
-    def _spread(self, start: int, n_samples: int) -> np.ndarray:
-        """Gains of samples; at the beginning of each tick they fade from those before."""
+    def _mix(self, start: int, signals: np.ndarray) -> np.ndarray:
+        """Tracks ``(n_src, time)`` of recording and estimates ``(1 + n_src, time)``.
+
+        At the beginning of each tick its gains fade in from those of the tick before.
+
+        Args:
+            start: first sample.
+            signals: from there on.
+        """
         tick, fade = round(TICK_S * self.rate), round(FADE_S * self.rate)
-        places = np.arange(start, start + n_samples)
-        now = np.minimum(places // tick, len(self.gains) - 1)
-        before = np.maximum(now - 1, 0)
-        share = np.minimum(1.0, (places - now * tick) / fade).astype(np.float32)[:, None, None]
+        n_before, n_samples = start % tick, signals.shape[1]
+        padded = np.pad(signals, ((0, 0), (n_before, -(n_before + n_samples) % tick)))
+        framed = padded.reshape(len(padded), -1, tick).transpose(1, 0, 2)
+        places = start // tick + np.arange(len(framed))
+        now = np.minimum(places, len(self.gains) - 1)
         gains = self.gains.astype(np.float32)
-        return gains[before] * (1 - share) + gains[now] * share
+        tracks = gains[now] @ framed
+        # of the last tick's gains, which go on behind it, there is nothing to fade
+        missing = (gains[np.maximum(now - 1, 0)] - gains[now]) * (places == now)[:, None, None]
+        share = (1 - np.arange(fade) / fade).astype(np.float32)
+        tracks[:, :, :fade] += missing @ framed[:, :, :fade] * share
+        flat = tracks.transpose(1, 0, 2).reshape(self.n_src, -1)
+        return flat[:, n_before : n_before + n_samples]
 
 
 def make_gains(

@@ -115,21 +115,24 @@ class SpeakerEncoder:
         return self._finish(torch.cat(hidden)).numpy() if hidden else np.empty((0, 256), np.float32)
 
     @torch.inference_mode()
-    def embed_whole(self, signal: np.ndarray) -> np.ndarray:
-        """Embeddings ``(n_windows, 256)`` of all of a signal, by half overlapping windows.
+    def embed_whole(self, signals: np.ndarray) -> np.ndarray:
+        """Embeddings ``(n, n_windows, 256)`` of all of some signals, by half overlapping windows.
 
         Args:
-            signal: ``(time,)``; one that is shorter than a window is a window.
+            signals: ``(n, time)``; where they are shorter than a window, each is a window.
         """
-        samples = torch.from_numpy(np.ascontiguousarray(signal, np.float32))
-        mels = self._measure_mels(samples)
-        length = min(N_WINDOW, len(mels))
-        starts = sorted({*range(0, len(mels) - length, N_WINDOW // 2), len(mels) - length})
+        samples = torch.from_numpy(np.ascontiguousarray(signals, np.float32))
+        mels = torch.stack([self._measure_mels(own) for own in samples])
+        powers = torch.stack([self._measure_powers(own) for own in samples])
+        n_frames = mels.shape[1]
+        length = min(N_WINDOW, n_frames)
+        starts = sorted({*range(0, n_frames - length, N_WINDOW // 2), n_frames - length})
         places = torch.tensor(starts)[:, None] + torch.arange(length)
-        powers = self._measure_powers(samples)
-        places.clamp_(max=len(powers) - 1)
-        hidden = [self._run(mels[part], powers[part])[:, -1] for part in places.split(256)]
-        return self._finish(torch.cat(hidden)).numpy()
+        levels = powers[:, places.clamp(max=powers.shape[1] - 1)].flatten(0, 1)
+        windows = mels[:, places].flatten(0, 1)
+        parts = zip(windows.split(256), levels.split(256), strict=True)
+        hidden = [self._run(*part)[:, -1] for part in parts]
+        return self._finish(torch.cat(hidden)).unflatten(0, (len(samples), -1)).numpy()
 
     @torch.inference_mode()
     def embed_ticks(self, signal: np.ndarray, n_ticks: int) -> tuple[np.ndarray, np.ndarray]:

@@ -115,7 +115,7 @@ class OrderCues:
     def _compare(self, outputs: np.ndarray) -> np.ndarray:
         """Likeness ``(output, voice)`` of two signals at the model's rate."""
         wide = resample(outputs.astype(np.float32), self.rate, RATE)
-        means = [self.project(self.encoder.embed_whole(signal)).mean(axis=0) for signal in wide]
+        means = [self.project(own).mean(axis=0) for own in self.encoder.embed_whole(wide)]
         units = [mean / max(float(np.linalg.norm(mean)), 1e-9) for mean in means]
         return np.stack(units) @ self.turns.centres.T
 
