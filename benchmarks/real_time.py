@@ -3,12 +3,13 @@
     .venv/bin/python -m benchmarks.real_time [--only NAME] [--table]
 
 Every shipped configuration (recipes of one network are one row) and the published checkpoints'
-shapes, with fresh weights, on which no time depends: noise of ``separate``'s longest chunk, or of
-four seconds for networks slower than real time. On one core and on two, median of three: the
-layers of Asteroid or of the paper, the form that runs here in float32, and in bfloat16 where the
-CPU has it and the network that form, which is what ``separate`` takes then. Below 1 is faster than
-real time. Needs a quiet machine. Writes benchmarks/results/real_time.json anew after each row, and
-goes on where it was interrupted.
+shapes, with fresh weights, on which no time depends: noise of 4 to 30 s, the latter being
+``separate``'s longest chunk, so that a network takes some two seconds for it. On one core and on
+two, median of three (one time where four seconds take more than ten): the layers of Asteroid or of
+the paper, the form that runs here in float32, and in bfloat16 where the CPU has it and the network
+that form, which is what ``separate`` takes then. Below 1 is faster than real time. Needs a quiet
+machine. Writes benchmarks/results/real_time.json anew after each row, and goes on where it was
+interrupted.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from separation.models.precision import has_fast_bf16
 from separation.models.registry import build_model
 
 RESULT = RESULTS / "real_time.json"
-SHORT_S, N_TURNS, CORES = 4.0, 3, (1, 2)
+SHORT_S, TAKEN_S, SLOW_S, N_TURNS, CORES = 4.0, 2.0, 10.0, 3, (1, 2)
 WAYS = ("plain", "float32", "bfloat16")
 CPU = torch.device("cpu")
 # Voices, rate and encoder of the Hub's checkpoints in conf/published_models.yml; all else, and all
@@ -72,19 +73,21 @@ def measure(network: Network) -> dict[str, Any]:
     torch.set_num_threads(max(CORES))
     second = torch.randn(network.sample_rate)
     ways["plain"](second)
-    seconds = CHUNK_S if time_call(ways["plain"], second) < 1 else SHORT_S
+    factor = time_call(ways["plain"], second)
+    seconds = round(min(CHUNK_S, max(SHORT_S, TAKEN_S / factor)), 1)
+    n_turns = 1 if factor * seconds > SLOW_S else N_TURNS
     mixture = torch.randn(round(seconds * network.sample_rate))
     factors: dict[str, dict[str, float]] = {}
     for n_cores in CORES:
         torch.set_num_threads(n_cores)
         took: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(N_TURNS):
+        for _ in range(n_turns):
             for name, way in ways.items():
                 took[name].append(time_call(way, mixture) / seconds)
         factors[str(n_cores)] = {
             name: float(f"{statistics.median(own):.3g}") for name, own in took.items()
         }
-    return {"mixture_s": seconds, "factors": factors}
+    return {"mixture_s": seconds, "turns": n_turns, "factors": factors}
 
 
 def time_call(way: Callable[[torch.Tensor], Any], mixture: torch.Tensor) -> float:

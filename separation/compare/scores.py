@@ -33,7 +33,7 @@ from separation.datasets.standard_sets import compare_with_published
 from separation.device import choose_device, name_device
 from separation.environment import PACKAGES, ROOT, find_version, read_commit
 from separation.errors import UserError
-from separation.evaluation.estimators import make_reference_estimator
+from separation.evaluation.references import make_reference
 from separation.evaluation.runner import Evaluation, Mixtures, Scoring, evaluate_set
 from separation.evaluation.score_rows import ScoreRow, describe_unscored, hash_audio_of
 from separation.evaluation.selfcheck import ScorerCheck, join_checks
@@ -102,7 +102,7 @@ class Estimators:
         """The estimator itself."""
         if name in self.systems:
             return self.systems[name].open(eval_set)
-        return make_reference_estimator(name, self.conf, self.base_rate)
+        return make_reference(name, self.conf, self.base_rate)
 
     def open_mixtures(self, name: str, eval_set: EvalSet) -> Mixtures:
         """The mixtures of a set at an estimator's rate."""

@@ -22,6 +22,7 @@ from separation.device import is_broken
 from separation.environment import find_version
 from separation.errors import UserError
 from separation.evaluation.breakdown import describe_mixture
+from separation.evaluation.references import Reference
 from separation.evaluation.score_rows import Cell, ScoreRow, format_scores_csv, parse_score_row
 from separation.evaluation.selfcheck import Checker, ScorerCheck, join_checks, parse_check
 from separation.evaluation.under_way import UnderWay
@@ -117,6 +118,7 @@ class ScoreJob:
         scoring: what is measured.
         mixture: None where it could not be read.
         estimates: ``(n_src, time)``; None where there are none.
+        reference: makes the estimates where the mixture is scored; None: they are given.
         problem, error: why something is None.
     """
 
@@ -125,6 +127,7 @@ class ScoreJob:
     scoring: Scoring
     mixture: Mixture | None = None
     estimates: np.ndarray | None = None
+    reference: Reference | None = None
     problem: str = ""
     error: str = ""
 
@@ -317,7 +320,11 @@ def _prepare_group(run: _Run, indices: list[int], start: int) -> Iterator[ScoreJ
         UserError(text) if text else _read(run.mixtures, index)
         for index, text in zip(indices, left_out, strict=True)
     ]
-    found = iter(_estimate(run.estimator, [m for m in read if isinstance(m, Mixture)]))
+    reference = run.estimator if isinstance(run.estimator, Reference) else None
+    if run.checker.wanted:  # which needs the estimates here
+        reference = None
+    whole = [mixture for mixture in read if isinstance(mixture, Mixture)]
+    found = iter([] if reference else _estimate(run.estimator, whole))
     for place, (index, mixture) in enumerate(zip(indices, read, strict=True), start):
         job = partial(
             ScoreJob,
@@ -328,6 +335,9 @@ def _prepare_group(run: _Run, indices: list[int], start: int) -> Iterator[ScoreJ
         if isinstance(mixture, Exception):
             problem = FAILED if left_out[place - start] else UNREADABLE
             yield job(problem=problem, error=explain_error(mixture))
+            continue
+        if reference:  # the processes that score have less to do than this one
+            yield job(mixture=mixture, reference=reference)
             continue
         estimates = next(found)
         if isinstance(estimates, Exception):
@@ -383,12 +393,17 @@ def _refuse_broken(error: Exception, mixture: Mixture) -> None:
 
 def score_row(job: ScoreJob) -> ScoreRow:
     """One mixture's row: what it is, what is wrong with it, then its scores where there are any."""
-    if job.mixture is None or job.estimates is None:
+    estimates: np.ndarray | Exception | None = job.estimates
+    if job.mixture is not None and job.reference is not None:
+        estimates = _estimate_one(job.reference, job.mixture)
+    if isinstance(estimates, Exception):
+        return _begin_row(job, problems=(FAILED,), error=explain_error(estimates))
+    if job.mixture is None or estimates is None:
         return _begin_row(job, problems=(job.problem,), error=job.error)
     row = _begin_row(job)
     try:
         row = _describe(row, job.mixture, job.sample_rate)
-        return _measure(row, job.mixture, job.estimates, job.sample_rate, job.scoring)
+        return _measure(row, job.mixture, estimates, job.sample_rate, job.scoring)
     except UserError as error:  # estimates of another length or number
         return dataclasses.replace(row, problems=(FAILED,), error=explain_error(error))
     except Exception as error:  # one mixture must not end a run of thousands

@@ -91,6 +91,10 @@ class Part:
         return self.stop - self.start
 
 
+# of a part: its number, its mixture (time,) and its estimates (n_src, time)
+Measurable = tuple[int, np.ndarray, np.ndarray]
+
+
 @dataclass(kw_only=True)
 class StoredEstimates:
     """Separates a stored signal into a stored one, and goes on where it was ended.
@@ -148,18 +152,17 @@ class StoredEstimates:
         device: torch.device,
         label: str,
         parts: Sequence[Part],
-        measure: Callable[[int, np.ndarray, np.ndarray], np.ndarray],
+        measure: Callable[[Sequence[Measurable]], np.ndarray],
     ) -> np.ndarray:
         """Separate some parts of the mixture only; the estimates are zero elsewhere.
 
         Args:
             model, device, label: as of :meth:`separate`.
             parts: in order, of which what is kept does not overlap.
-            measure: a part's number, its mixture ``(time,)`` and its estimates ``(n_src, time)``,
-                to a few numbers, which are stored as well.
+            measure: some parts to a few numbers of each, ``(n, n_numbers)``, stored as well.
 
         Returns:
-            The numbers ``(n_parts, n)``.
+            The numbers ``(n_parts, n_numbers)``.
         """
         extents = np.array([(part.start, part.stop) for part in parts]).reshape(-1, 2)
         measured = self._read_measured(extents)
@@ -167,18 +170,21 @@ class StoredEstimates:
         pieces = self.run_model(model, device, chunks)
         self.n_src = self.n_src or int(getattr(model, "n_src", 2))
         self.estimates.touch()
+        waiting: list[Measurable] = []
         with open(self.estimates, "r+b") as handle:
             handle.truncate(4 * self.n_samples * self.n_src)
-            watched = self._watch(pieces, label, len(measured), len(parts))
-            for part, piece in zip(parts[len(measured) :], watched, strict=True):
+            first = len(measured)
+            for number, piece in enumerate(self._watch(pieces, label, first, len(parts)), first):
+                part = parts[number]
                 kept = piece[:, part.first - part.start : part.last - part.start]
                 handle.seek(4 * part.first * self.n_src)
                 handle.write(np.ascontiguousarray(kept.T, np.float32).data)
-                mixture = self.read_mixture(part.start, part.size)
-                measured.append(measure(len(measured), mixture, piece))
-                if len(measured) % PARTS_AT_ONCE == 0 or len(measured) == len(parts):
+                waiting.append((number, self.read_mixture(part.start, part.size), piece))
+                if len(waiting) == PARTS_AT_ONCE or number + 1 == len(parts):
                     handle.flush()
                     os.fsync(handle.fileno())
+                    measured += list(measure(waiting))
+                    waiting.clear()
                     with write_whole(self.state) as partial, open(partial, "wb") as state:
                         np.savez(state, measured=np.stack(measured), extents=extents)
         return np.array(measured)

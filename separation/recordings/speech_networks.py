@@ -11,6 +11,7 @@ read, never a line of their code.
 import functools
 import importlib.util
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -115,24 +116,35 @@ class SpeakerEncoder:
         return self._finish(torch.cat(hidden)).numpy() if hidden else np.empty((0, 256), np.float32)
 
     @torch.inference_mode()
-    def embed_whole(self, signals: np.ndarray) -> np.ndarray:
-        """Embeddings ``(n, n_windows, 256)`` of all of some signals, by half overlapping windows.
+    def embed_whole(self, signals: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Embeddings ``(n_windows, 256)`` of all of each signal, by half overlapping windows.
 
         Args:
-            signals: ``(n, time)``; where they are shorter than a window, each is a window.
+            signals: each ``(time,)``; one that is shorter than a window is a window.
         """
-        samples = torch.from_numpy(np.ascontiguousarray(signals, np.float32))
-        mels = torch.stack([self._measure_mels(own) for own in samples])
-        powers = torch.stack([self._measure_powers(own) for own in samples])
-        n_frames = mels.shape[1]
-        length = min(N_WINDOW, n_frames)
-        starts = sorted({*range(0, n_frames - length, N_WINDOW // 2), n_frames - length})
+        found = [self._cut_windows(signal) for signal in signals]
+        windows = [window for own, _ in found for window in own]
+        levels = torch.cat([levels for _, levels in found])
+        ends = torch.tensor([len(window) for window in windows]) - 1
+        padded = nn.utils.rnn.pad_sequence(windows, batch_first=True)
+        hidden = [
+            self._run(part, level)[torch.arange(len(end)), end]
+            for part, level, end in zip(
+                padded.split(256), levels.split(256), ends.split(256), strict=True
+            )
+        ]
+        sizes = [len(own) for own, _ in found]
+        return [own.numpy() for own in self._finish(torch.cat(hidden)).split(sizes)]
+
+    def _cut_windows(self, signal: np.ndarray) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Mel bands of a signal's windows, ``(n_frames, n_mels)``, and their levels ``(n, 1)``."""
+        samples = torch.from_numpy(np.ascontiguousarray(signal, np.float32))
+        mels, powers = self._measure_mels(samples), self._measure_powers(samples)
+        length = min(N_WINDOW, len(mels))
+        starts = sorted({*range(0, len(mels) - length, N_WINDOW // 2), len(mels) - length})
         places = torch.tensor(starts)[:, None] + torch.arange(length)
-        levels = powers[:, places.clamp(max=powers.shape[1] - 1)].flatten(0, 1)
-        windows = mels[:, places].flatten(0, 1)
-        parts = zip(windows.split(256), levels.split(256), strict=True)
-        hidden = [self._run(*part)[:, -1] for part in parts]
-        return self._finish(torch.cat(hidden)).unflatten(0, (len(samples), -1)).numpy()
+        levels = powers[places.clamp(max=len(powers) - 1)].mean(dim=1, keepdim=True)
+        return list(mels[places]), levels
 
     @torch.inference_mode()
     def embed_ticks(self, signal: np.ndarray, n_ticks: int) -> tuple[np.ndarray, np.ndarray]:

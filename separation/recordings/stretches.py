@@ -6,6 +6,7 @@ around it. A little of those, though, shows whose voice goes on.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from separation.audio.resample import resample
 from separation.models.inference import find_factors
 from separation.recordings.activity import find_runs, to_db
-from separation.recordings.chunks import Part
+from separation.recordings.chunks import Measurable, Part
 from separation.recordings.speech_networks import RATE, TICK_S, SpeakerEncoder
 from separation.recordings.turns import BOTH, FIRST, SECOND, Projection, Turns
 
@@ -79,29 +80,43 @@ class OrderCues:
     points: np.ndarray
     rate: int
 
-    def __call__(self, number: int, mixture: np.ndarray, estimates: np.ndarray) -> np.ndarray:
-        """Cues ``(N_CUES,)``, positive where the first output has the first voice.
+    def __call__(self, parts: Sequence[Measurable]) -> np.ndarray:
+        """Cues ``(n, N_CUES)`` of stretches, positive where the first output has the first voice.
 
         How alike the outputs are to the voices; which output is louder before and behind the
         stretch, where one of them speaks; which is louder within, and who is heard more.
 
         Args:
-            number: of the stretch.
-            mixture: ``(time,)``, all that the model saw.
-            estimates: ``(2, time)``.
+            parts: of each stretch its number, the mixture ``(time,)`` that the model saw, and the
+                estimates ``(2, time)``.
         """
+        cores = [self._find_core(number) for number, _, _ in parts]
+        scaled = [
+            scale_estimates(mixture, estimates, core)
+            for (_, mixture, estimates), core in zip(parts, cores, strict=True)
+        ]
+        likeness = self._compare([own[:, core] for own, core in zip(scaled, cores, strict=True)])
+        rows = zip(parts, cores, scaled, likeness, strict=True)
+        return np.stack([self._weigh(number, core, *rest) for (number, *_), core, *rest in rows])
+
+    def _find_core(self, number: int) -> slice:
+        """The stretch itself in what the model saw, in samples."""
         tick = round(TICK_S * self.rate)
         start, stop = self.stretches[number]
         begin = max(0, start - AROUND)
-        core = slice((start - begin) * tick, (stop - begin) * tick)
-        scaled = scale_estimates(mixture, estimates, core)
+        return slice((start - begin) * tick, (stop - begin) * tick)
+
+    def _weigh(
+        self, number: int, core: slice, scaled: np.ndarray, likeness: np.ndarray
+    ) -> np.ndarray:
+        """Cues ``(N_CUES,)`` of a stretch."""
+        start, stop = self.stretches[number]
         states = self.turns.states
         inside = states[start:stop].mean(axis=0)
-        likeness = self._compare(scaled[:, core])
         mean = self.points[start + 2 : max(start + 3, stop + 8)].mean(axis=0)
         heard = self.turns.centres @ mean / max(float(np.linalg.norm(mean)), 1e-9)
         louder = measure_lead(scaled[:, core])
-        before, behind = states[begin:start], states[stop : stop + AROUND]
+        before, behind = states[max(0, start - AROUND) : start], states[stop : stop + AROUND]
         return np.array(
             [
                 2 * (likeness[0, 0] + likeness[1, 1] - likeness[0, 1] - likeness[1, 0]),
@@ -112,12 +127,16 @@ class OrderCues:
             ]
         )
 
-    def _compare(self, outputs: np.ndarray) -> np.ndarray:
-        """Likeness ``(output, voice)`` of two signals at the model's rate."""
-        wide = resample(outputs.astype(np.float32), self.rate, RATE)
+    def _compare(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Likeness ``(n, output, voice)`` of pairs of signals ``(2, time)`` at the model's rate."""
+        wide = [
+            signal
+            for pair in outputs
+            for signal in resample(pair.astype(np.float32), self.rate, RATE)
+        ]
         means = [self.project(own).mean(axis=0) for own in self.encoder.embed_whole(wide)]
-        units = [mean / max(float(np.linalg.norm(mean)), 1e-9) for mean in means]
-        return np.stack(units) @ self.turns.centres.T
+        units = np.stack([mean / max(float(np.linalg.norm(mean)), 1e-9) for mean in means])
+        return (units @ self.turns.centres.T).reshape(len(outputs), 2, -1)
 
 
 def scale_estimates(mixture: np.ndarray, estimates: np.ndarray, core: slice) -> np.ndarray:

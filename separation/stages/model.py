@@ -226,12 +226,13 @@ def _refuse_unscored(scored: Evaluations, outputs: list[Path]) -> None:
 
 
 def _make_estimator(experiment: Experiment, name: str) -> "Callable[[Mixture], np.ndarray]":
-    from separation.evaluation.estimators import make_model_estimator, make_reference_estimator
+    from separation.evaluation.estimators import make_model_estimator
+    from separation.evaluation.references import make_reference
     from separation.models.checkpoint.load import load_model
 
     conf = experiment.conf
     if name != "model":
-        return make_reference_estimator(name, conf.evaluation, conf.audio.sample_rate)
+        return make_reference(name, conf.evaluation, conf.audio.sample_rate)
     model = load_model(experiment.folder.checkpoint)
     return make_model_estimator(model, choose_device(experiment.device))
 

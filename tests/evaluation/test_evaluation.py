@@ -12,7 +12,7 @@ import pytest
 from separation.errors import UserError
 from separation.evaluation import runner as evaluation
 from separation.evaluation import selfcheck as scoring_check
-from separation.evaluation.estimators import estimate_mixture
+from separation.evaluation.references import MixtureItself, OracleMask
 from separation.evaluation.runner import Scoring, evaluate_set, score_row
 from separation.evaluation.score_rows import (
     ScoreRow,
@@ -386,7 +386,7 @@ def test_a_journal_with_spoilt_lines_goes_on_with_the_others(tmp_path):
 
 def test_the_mixture_improves_nothing(tmp_path):
     path = tmp_path / "v.csv"
-    for row in evaluate_set(Voices(2), estimate_mixture, path, PLAIN, "v", "key").rows:
+    for row in evaluate_set(Voices(2), MixtureItself(), path, PLAIN, "v", "key").rows:
         assert row.values["si_sdri"] == row.values["sdri"] == 0
         assert row.values["si_sdr"] == row.values["input_si_sdr"]
 
@@ -402,3 +402,28 @@ def test_rows_are_plain_json(tmp_path):
     cells = [row.as_cells() for row in rows]
     assert json.loads(json.dumps(cells)) == cells
     assert [parse_score_row(own) for own in cells] == rows
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_references_are_computed_where_they_are_scored(n_jobs, tmp_path):
+    scoring = Scoring(metrics=("si_sdr",), n_jobs=n_jobs, n_checked=0)
+    mask = OracleMask(name="irm", window=256, hop=64, sample_rate=RATE)
+    for name, reference in (("mixture", MixtureItself()), ("irm", mask)):
+        path = tmp_path / f"{name}.csv"
+        rows = evaluate_set(Voices(3), reference, path, scoring, "v", "key").rows
+        for row, mixture in zip(rows, Voices(3), strict=True):
+            expected = si_sdr_db(mixture.sources, reference(mixture)).mean()
+            assert row.values["si_sdr"] == pytest.approx(expected, abs=1e-5)
+
+
+class BrokenReference(MixtureItself):
+    def __call__(self, mixture: Mixture) -> np.ndarray:
+        raise ValueError("no such window")
+
+
+def test_a_reference_that_fails_is_a_row_that_says_so(tmp_path):
+    scoring = Scoring(metrics=("si_sdr",), n_checked=0)
+    path = tmp_path / "b.csv"
+    rows = evaluate_set(Voices(2), BrokenReference(), path, scoring, "v", "key").unscored()
+    assert [row.problems for row in rows] == [("model-failed",)] * 2
+    assert all("no such window" in row.error for row in rows)

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from separation.config.load import load_conf
-from separation.evaluation import estimators, runner, selfcheck
-from separation.evaluation.estimators import make_oracle_mask
+from separation.evaluation import references, runner, selfcheck
+from separation.evaluation.references import make_oracle_mask
 from separation.evaluation.runner import Scoring, evaluate_set, score_row
 from separation.evaluation.score_rows import read_scores
 from separation.evaluation.selfcheck import check_scorer
@@ -189,8 +189,8 @@ def test_masks_of_a_long_mixture_are_those_of_the_whole(name, noisy, monkeypatch
     signal = (sources.sum(axis=0) + noise).astype(np.float32)
     mixture = Mixture(row=row, sample_rate=8000, mixture=signal, sources=sources)
     whole = make_oracle_mask(name, conf, 8000)(mixture)
-    monkeypatch.setattr(estimators, "LONGEST_WHOLE_S", 4.0)
-    monkeypatch.setattr(estimators, "BLOCK_S", 2.0)
+    monkeypatch.setattr(references, "LONGEST_WHOLE_S", 4.0)
+    monkeypatch.setattr(references, "BLOCK_S", 2.0)
     np.testing.assert_allclose(make_oracle_mask(name, conf, 8000)(mixture), whole, atol=1e-6)
 
 

@@ -1,6 +1,7 @@
 """Voices known again: who speaks when, what is separated, and tracks of recording and outputs."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from separation.recordings.arrangement import (
     plan_by_evidence,
     separate_planned,
 )
-from separation.recordings.chunks import Part, StoredEstimates
+from separation.recordings.chunks import Measurable, Part, StoredEstimates
 from separation.recordings.evidence import Evidence, gather_evidence
 from separation.recordings.mixdown import (
     Mixdown,
@@ -219,12 +220,13 @@ def test_parts_are_separated_alone_and_a_second_call_goes_on(stored, monkeypatch
     parts = cut_parts([(2, 6), (10, 14)], stored.n_samples, RATE)
     seen = []
 
-    def measure(number: int, mixture: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    def measure(found: Sequence[Measurable]) -> np.ndarray:
+        ((number, mixture, estimates),) = found
         seen.append(number)
         assert estimates.shape == (2, len(mixture)) == (2, parts[number].size)
         if number and len(seen) == 2:
             raise KeyboardInterrupt
-        return np.full(3, number)
+        return np.full((1, 3), number)
 
     monkeypatch.setattr("separation.recordings.chunks.PARTS_AT_ONCE", 1)
     with pytest.raises(KeyboardInterrupt):
@@ -238,7 +240,22 @@ def test_parts_are_separated_alone_and_a_second_call_goes_on(stored, monkeypatch
     assert estimates.shape == (2, stored.n_samples) and not estimates[:, ~inside].any()
     assert np.allclose(estimates[:, inside], np.array([[0.25], [0.75]]) * mixture[inside])
     others = cut_parts([(3, 6)], stored.n_samples, RATE)  # another version finds other stretches
-    assert len(stored.separate_parts(Halves(), CPU, "x", others, lambda *_: np.ones(3))) == 1
+    assert (
+        len(stored.separate_parts(Halves(), CPU, "x", others, lambda own: np.ones((len(own), 3))))
+        == 1
+    )
+
+
+def test_embeddings_of_signals_of_unlike_lengths_are_those_of_each_alone():
+    encoder = speech_networks.load_encoder()
+    if encoder is None:
+        pytest.skip("resemblyzer is not installed")
+    signals = [RNG.standard_normal(n).astype(np.float32) for n in (48000, 9000, 25600, 800)]
+    together = encoder.embed_whole(signals)
+    for signal, own in zip(signals, together, strict=True):
+        (alone,) = encoder.embed_whole([signal])
+        assert own.shape == alone.shape
+        assert ((own * alone).sum(axis=1) > 0.999).all()
 
 
 def test_cues_change_their_sign_with_the_outputs():
@@ -256,8 +273,8 @@ def test_cues_change_their_sign_with_the_outputs():
         rate=RATE,
     )
     estimates = RNG.standard_normal((2, 16 * 800)) * [[0.1], [0.02]]
-    straight = cues(0, estimates.sum(axis=0), estimates)
-    crossed = cues(0, estimates.sum(axis=0), estimates[::-1])
+    orders = (estimates, estimates[::-1])
+    straight, crossed = cues([(0, estimates.sum(axis=0), own) for own in orders])
     assert np.allclose(straight, -crossed, atol=0.05) and straight[1] > 1 and straight[2] > 1
     assert order_outputs(np.array([]), np.ones(5)).shape == (0,)
 

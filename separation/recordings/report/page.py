@@ -207,7 +207,10 @@ def _show_measured(assessed: Assessment, words: Sentences) -> str:
     """All that was measured, beside the values from which on it is hard."""
     head = [words.say("head", key) for key in ("what", "value", "hard_from")]
     rows = _list_conditions(assessed, words) + _list_levels(assessed, words)
-    return f"<h2>{escape(words.say('page', 'measured'))}</h2>{Table(head, rows).to_html()}"
+    return (
+        f"<h2>{escape(words.say('page', 'measured'))}</h2>"
+        f"<div class='short-values'>{Table(head, rows).to_html()}</div>"
+    )
 
 
 def _list_conditions(assessed: Assessment, words: Sentences) -> list[list[str]]:
@@ -215,7 +218,8 @@ def _list_conditions(assessed: Assessment, words: Sentences) -> list[list[str]]:
     decay = words.say("rows", "seldom") if own.decay_s is None else f"{own.decay_s:.2f} s"
     none = words.say("rows", "unknown")
     pause_tones = none if own.pause_tones is None else f"{100 * own.pause_tones:.0f} %"
-    overlap_s = sum(stop - start for start, stop in assessed.overlap)
+    # short gaps within are closed, so the sum may be a little more than all speech
+    overlap_s = min(own.speech_s, sum(stop - start for start, stop in assessed.overlap))
     rows = [
         ("duration", f"{assessed.duration_s:.1f} s", ""),
         ("speech", f"{own.speech_s:.1f} s", ""),
