@@ -8,15 +8,16 @@ import gzip
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from separation.corpora.extract import Piece
 from separation.corpora.plugin import Recording
 from separation.corpora.recording_checks import parse_sex
 from separation.errors import MissingInputError, UserError
 
+T = TypeVar("T")
 N_ABOVE = 2  # folders above the manifests from which relative paths are tried, too
 
 
@@ -38,14 +39,25 @@ def list_pieces(root: Path) -> list[Piece]:
         if not beside.is_file():
             raise MissingInputError(f"{beside}: not there; {path.name} alone names no speakers.")
         sources = {
-            str(record["id"]): _find_source(record, where, root)
+            str(record["id"]): _parse(_find_source, record, where, root)
             for where, record in _read_lines(path)
         }
         subset = re.sub(r"\.jsonl(\.gz)?$", "", path.name).split("recordings")
         name = "-".join(part.strip("._-") for part in subset[1:] if part.strip("._-"))
         for where, record in _read_lines(beside):
-            pieces.append(_make_piece(record, where, sources, name))
+            pieces.append(_parse(_make_piece, record, where, sources, name))
     return pieces
+
+
+def _parse(parse: Callable[..., T], record: dict[str, Any], where: str, *rest: Any) -> T:
+    """What a function makes of a record, whose values may be of any type."""
+    try:
+        return parse(record, where, *rest)
+    except UserError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        text = f"{type(error).__name__}: {error}"
+        raise UserError(f"{where} is no record of Lhotse's ({text}); write it anew.") from error
 
 
 def _read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

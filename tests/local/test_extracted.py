@@ -269,7 +269,26 @@ def test_what_cannot_be_cut_out_is_named_with_its_line(scp, segments, tmp_path, 
     assert "line 1" in said and is_documented(said.strip().splitlines()[-1]), said
 
 
-@pytest.mark.parametrize("text", ["{", '{"id": 1}', "[1]"])
+SOURCE = '{"id": "r", "sources": [{"type": "file", "source": "a.wav"}]}'
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ['"start": "soon"', '"start": [1]', '"duration": {}', '"channel": []', '"gender": [1]'],
+)
+def test_values_of_other_types_in_a_manifest_are_one_sentence(wrong, tmp_path, capsys):
+    (tmp_path / "recordings.jsonl").write_text(SOURCE)
+    known = '{"id": "u", "recording_id": "r", "speaker": "s"'
+    (tmp_path / "supervisions.jsonl").write_text(f"{known}, {wrong}}}")
+    assert call(tmp_path, tmp_path / "out", last=0) == 2
+    said = capsys.readouterr().err
+    assert "line 1" in said and is_documented(said.strip().splitlines()[-1]), said
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", '{"id": 1}', "[1]", '{"id": "r", "sources": [7]}', '{"id": "r", "sources": {"a": 1}}'],
+)
 def test_manifests_that_are_none(text, tmp_path, capsys):
     (tmp_path / "recordings.jsonl").write_text(text)
     (tmp_path / "supervisions.jsonl").write_text('{"id": "u", "recording_id": "r"}')
