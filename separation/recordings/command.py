@@ -157,6 +157,7 @@ def run(options: Options) -> None:
     """
     streams = [path for path in options.files if str(path) == STREAM]
     _check_streaming(options, from_stdin=bool(streams))
+    _check_report(options)
     if streams and len(options.files) > 1:
         raise UserError("-: stdin stands alone; separate files in another call.")
     if streams and options.report:
@@ -182,7 +183,16 @@ def run(options: Options) -> None:
         separate_stream(settings, sys.stdin.buffer, sys.stdout.buffer)
 
 
+def _check_report(options: Options) -> None:
+    """Refuse options of a page that nobody asked for."""
+    for name, is_given in (("spoken", options.spoken), ("language", options.language != "en")):
+        if is_given and not options.report:
+            raise UserError(f"--{name}: is of the page of --report; add that, or leave it out.")
+
+
 def _check_streaming(options: Options, *, from_stdin: bool) -> None:
+    if options.block_ms != BLOCK_MS and not options.stream:
+        raise UserError("--block-ms: is of --stream; add that, or leave it out.")
     if options.raw and not (options.stream and from_stdin):
         raise UserError("--raw: is of --stream from stdin; write it as --stream --raw HZ -.")
     if options.stream and options.report:

@@ -151,9 +151,12 @@ def test_kinds_of_samples_that_are_not_read() -> None:
         (["--stream", "--report"], "--report: looks at the whole recording"),
         (["--stream", "--channel", "each"], "--stream takes one channel"),
         (["--stream", "--block-ms", "0"], "--block-ms 0: should be a number, above 0."),
+        (["--block-ms", "50"], "--block-ms: is of --stream; add that"),
+        (["--spoken", "es"], "--spoken: is of the page of --report; add that"),
+        (["--language", "zh"], "--language: is of the page of --report; add that"),
     ],
 )
-def test_what_a_stream_cannot_is_one_sentence(
+def test_options_that_do_not_go_together_are_one_sentence(
     words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     soundfile.write(tmp_path / "call.wav", make_call(8000, 0.2), 8000)
