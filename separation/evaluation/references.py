@@ -18,10 +18,10 @@ BLOCK_S = 60.0  # of a long mixture that is masked at a time
 
 @dataclass(frozen=True)
 class MixtureItself:
-    """The unprocessed mixture for every source, ``(n_src, time)``: improves nothing."""
+    """The unprocessed mixture for every source, which improves nothing."""
 
     def __call__(self, mixture: Mixture) -> np.ndarray:
-        """As said."""
+        """``(n_src, time)``."""
         return np.repeat(mixture.mixture[None], len(mixture.sources), axis=0)
 
 

@@ -185,9 +185,13 @@ class StoredEstimates:
                     os.fsync(handle.fileno())
                     measured += list(measure(waiting))
                     waiting.clear()
-                    with write_whole(self.state) as partial, open(partial, "wb") as state:
-                        np.savez(state, measured=np.stack(measured), extents=extents)
+                    self._write_measured(measured, extents)
         return np.array(measured)
+
+    def _write_measured(self, measured: list[np.ndarray], extents: np.ndarray) -> None:
+        """What :meth:`_read_measured` reads."""
+        with write_whole(self.state) as partial, open(partial, "wb") as state:
+            np.savez(state, measured=np.stack(measured), extents=extents)
 
     def _read_measured(self, extents: np.ndarray) -> list[np.ndarray]:
         """What was stored of these very parts; an earlier version may have chosen others."""

@@ -156,34 +156,31 @@ def test_mp3_that_holds_more_frames_than_it_states(n_stated, tmp_path):
     assert read_header(path).fault == "states fewer samples than it holds"
 
 
-def test_mp3_whose_tag_with_the_number_of_frames_is_damaged(tmp_path):
-    """It was taken for a file without one, of which the length is guessed."""
-    path = write(tmp_path, "MP3")
-    path.write_bytes(path.read_bytes().replace(b"Xing", b"Xin\xe7").replace(b"Info", b"Inf\xef"))
-    with pytest.raises(UserError, match="is damaged in the middle"):
-        read_mono(path)
+MP3_DAMAGE = {  # from the beginning of the tag: what lies there then
+    "its name, by which it was taken for a file of unknown length": (3, b"\xe7"),
+    "its name and what is before it, as a frame of sound": (-1, b"@Y"),
+    "its name and what follows, as a file without a tag": (0, bytes(30)),
+}
 
 
-def test_mp3_whose_first_frame_is_damaged_within_its_tag_and_before_it(tmp_path):
-    """It was taken for a frame of sound in a file without a tag."""
+@pytest.mark.parametrize(("place", "put"), MP3_DAMAGE.values(), ids=MP3_DAMAGE)
+def test_mp3_whose_tag_with_the_number_of_frames_is_damaged(place, put, tmp_path):
     path = write(tmp_path, "MP3")
     data = bytearray(path.read_bytes())
-    tag = max(data.find(b"Xing"), data.find(b"Info"))
-    data[tag - 1], data[tag] = 0x40, ord("Y")
+    start = max(data.find(b"Xing"), data.find(b"Info")) + place
+    data[start : start + len(put)] = put
     path.write_bytes(data)
     with pytest.raises(UserError, match="is damaged in the middle"):
         read_mono(path)
 
 
-def test_mp3_whose_tag_lost_its_name_or_its_frames_head(tmp_path):
-    """The first was taken for a file without a tag; the second lost its first frame."""
+def test_mp3_whose_first_frame_lost_its_head(tmp_path):
+    """It was decoded from its second frame on."""
     path = write(tmp_path, "MP3")
-    data = bytearray(path.read_bytes())
-    tag = max(data.find(b"Xing"), data.find(b"Info"))
-    for start, stop in ((tag, tag + 30), (1, 3)):
-        path.write_bytes(data[:start] + bytes(stop - start) + data[stop:])
-        with pytest.raises(UserError, match="is damaged in the middle"):
-            read_mono(path)
+    data = path.read_bytes()
+    path.write_bytes(data[:1] + bytes(2) + data[3:])
+    with pytest.raises(UserError, match="is damaged in the middle"):
+        read_mono(path)
 
 
 def test_mp3_without_a_tag_of_which_a_part_is_not_decoded(tmp_path):
