@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,7 +37,7 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
-def _prepare_worker() -> None:
+def prepare_worker() -> None:
     """End with the parent, which a worker would otherwise wait for for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     if sys.platform == "linux":
@@ -78,7 +79,7 @@ class LocalProcesses:
     def __init__(self, n_jobs: int) -> None:
         context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
         self._n_jobs = n_jobs
-        self._pool = ProcessPoolExecutor(n_jobs, context, initializer=_prepare_worker)
+        self._pool = ProcessPoolExecutor(n_jobs, context, initializer=prepare_worker)
 
     def count(self) -> int:
         return self._n_jobs
@@ -105,6 +106,42 @@ def use_workers(workers: Workers) -> Iterator[None]:
         yield
     finally:
         _cluster.reset(before)
+
+
+_inherited: dict[int, Any] = {}
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """What :func:`inherit` was given, by the place where every process finds it."""
+
+    place: int
+
+    def get(self) -> Any:
+        return _inherited[self.place]
+
+
+@contextlib.contextmanager
+def inherit(value: Any) -> Iterator[Inherited]:
+    """Inside, processes that are forked have ``value``, however large: it is never pickled.
+
+    Only where :func:`can_inherit` says so do jobs that hold the :class:`Inherited` find it.
+    """
+    place = max(_inherited, default=-1) + 1
+    _inherited[place] = value
+    try:
+        yield Inherited(place)
+    finally:
+        del _inherited[place]
+
+
+def can_inherit() -> bool:
+    """Whether the processes of :func:`run_jobs` are forked from this one and may multiply matrices.
+
+    Those of a cluster are elsewhere; on macOS the fork of a process that has multiplied matrices
+    may die of doing so.
+    """
+    return sys.platform == "linux" and _cluster.get() is None
 
 
 def stay_here(n_jobs: int, total: int) -> bool:

@@ -31,6 +31,10 @@ class ModelEstimator:
     def __call__(self, mixture: Mixture) -> np.ndarray:
         return self.estimate_all([mixture])[0]
 
+    def count_bytes(self, n_samples: int) -> int | None:
+        """Of memory, about, that a mixture takes; None on a GPU, or where nobody knows."""
+        return None if self.separator.is_on_gpu else self.separator.count_bytes(n_samples)
+
     def estimate_all(self, mixtures: Sequence[Mixture]) -> list[np.ndarray]:
         """Estimates of each as it would have them alone."""
         with torch.inference_mode(), multiply_exactly():

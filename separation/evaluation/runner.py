@@ -1,5 +1,6 @@
 """Evaluation: an estimator on a test set -> one score row per mixture, resumable, in CSV."""
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -29,14 +30,19 @@ from separation.evaluation.under_way import UnderWay
 from separation.files import hash_value, write_text
 from separation.jobs import (
     WINDOW_PER_PROCESS,
+    Inherited,
     Journal,
+    can_inherit,
     count_workers,
+    inherit,
+    prepare_worker,
     run_jobs,
     run_jobs_here,
     spread_evenly,
     stay_here,
 )
 from separation.metrics.score import Score, score_mixture, si_sdr_db
+from separation.mixtures.kept import MEMORY_SHARE, measure_memory
 from separation.mixtures.signals import Mixture
 from separation.mixtures.table import MixtureRow
 from separation.text import explain_briefly, explain_error
@@ -75,7 +81,8 @@ class Scoring:
 
     Attributes:
         metrics: out of :data:`separation.metrics.score.METRICS`.
-        n_jobs: scoring processes; the model runs beside them.
+        n_jobs: scoring processes. On a CPU they run the model too, where it is known to fit their
+            memory; else it runs beside them.
         sixteen_bit: also SI-SDR of the estimates as a 16-bit WAV file would hold them.
         n_checked: mixtures on which the scorer is compared with mir_eval.
     """
@@ -118,7 +125,7 @@ class ScoreJob:
         scoring: what is measured.
         mixture: None where it could not be read.
         estimates: ``(n_src, time)``; None where there are none.
-        reference: makes the estimates where the mixture is scored; None: they are given.
+        estimator: makes the estimates where the mixture is scored; None: they are given.
         problem, error: why something is None.
     """
 
@@ -127,7 +134,7 @@ class ScoreJob:
     scoring: Scoring
     mixture: Mixture | None = None
     estimates: np.ndarray | None = None
-    reference: Reference | None = None
+    estimator: Reference | Inherited | None = None
     problem: str = ""
     error: str = ""
 
@@ -193,8 +200,10 @@ def _score_into(journal: Journal, run: "_Run", todo: list[int]) -> None:
         logger.warning("%s: %s: %s; it comes last", run.label, name, deaths)
     suspects = {*killed, *(i for i in todo if _died(done.get(names[i])))}
     try:
-        for index, row in _score_all(run, todo, suspects):
-            journal.add(names[index], row.as_cells())
+        with contextlib.ExitStack() as share:
+            run = _share_work(run, len(todo), share)
+            for index, row in _score_all(run, todo, suspects):
+                journal.add(names[index], row.as_cells())
     finally:  # only a process that is killed leaves its note
         run.under_way.end(name for name in names if not _is_open(done.get(name)))
 
@@ -241,6 +250,30 @@ class _Run:
     checker: Checker
     under_way: UnderWay
     label: str
+    remote: Reference | Inherited | None = None  # the estimator, for the processes that score
+    remote_bytes: float = 0.0  # of memory that one of them may take for the estimates
+
+    def hands_over(self, place: int, mixture: Mixture) -> bool:
+        """Whether the process that scores a mixture makes its estimates too."""
+        if self.remote is None or self.checker.is_due(place):  # which needs the estimates here
+            return False
+        if isinstance(self.remote, Reference):
+            return True
+        n_bytes = self.estimator.count_bytes(len(mixture.mixture))  # type: ignore[attr-defined]
+        return n_bytes <= self.remote_bytes
+
+
+def _share_work(run: _Run, n_mixtures: int, share: contextlib.ExitStack) -> _Run:
+    """The run, its estimator ready for the processes that score, where it may go there."""
+    if isinstance(run.estimator, Reference):
+        return dataclasses.replace(run, remote=run.estimator)
+    count_bytes = getattr(run.estimator, "count_bytes", lambda n_samples: None)
+    alone = stay_here(run.scoring.n_jobs, n_mixtures) or not can_inherit()
+    if alone or count_bytes(run.mixtures.sample_rate) is None:
+        return run
+    n_bytes = MEMORY_SHARE * measure_memory() / count_workers(run.scoring.n_jobs)
+    remote = share.enter_context(inherit(run.estimator))
+    return dataclasses.replace(run, remote=remote, remote_bytes=n_bytes)
 
 
 def _score_all(run: _Run, todo: list[int], suspects: set[int]) -> Iterator[tuple[int, ScoreRow]]:
@@ -291,7 +324,7 @@ def _score_apart(job: ScoreJob) -> ScoreRow:
 def _try_apart(job: ScoreJob) -> ScoreRow | None:
     """The row, or None where the process died."""
     context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
-    with ProcessPoolExecutor(1, context) as pool:
+    with ProcessPoolExecutor(1, context, initializer=prepare_worker) as pool:
         try:
             return pool.submit(score_row, job).result()
         except BrokenProcessPool:
@@ -301,7 +334,7 @@ def _try_apart(job: ScoreJob) -> ScoreRow | None:
 def _prepare_jobs(
     run: _Run, todo: list[int], start: int, n_at_once: int | None = None
 ) -> Iterator[ScoreJob]:
-    """Read, separate, hand over; the estimator stays in this process, which has the GPU.
+    """Read, separate where that is done here, hand over; a GPU is this process's.
 
     Args:
         start: the first one's place among all that are checked with mir_eval.
@@ -320,11 +353,9 @@ def _prepare_group(run: _Run, indices: list[int], start: int) -> Iterator[ScoreJ
         UserError(text) if text else _read(run.mixtures, index)
         for index, text in zip(indices, left_out, strict=True)
     ]
-    reference = run.estimator if isinstance(run.estimator, Reference) else None
-    if run.checker.wanted:  # which needs the estimates here
-        reference = None
     whole = [mixture for mixture in read if isinstance(mixture, Mixture)]
-    found = iter([] if reference else _estimate(run.estimator, whole))
+    remote = run.remote if all(map(run.hands_over, itertools.count(start), whole)) else None
+    found = iter([] if remote else _estimate(run.estimator, whole))
     for place, (index, mixture) in enumerate(zip(indices, read, strict=True), start):
         job = partial(
             ScoreJob,
@@ -336,8 +367,8 @@ def _prepare_group(run: _Run, indices: list[int], start: int) -> Iterator[ScoreJ
             problem = FAILED if left_out[place - start] else UNREADABLE
             yield job(problem=problem, error=explain_error(mixture))
             continue
-        if reference:  # the processes that score have less to do than this one
-            yield job(mixture=mixture, reference=reference)
+        if remote:  # the processes that score have less to do than this one
+            yield job(mixture=mixture, estimator=remote)
             continue
         estimates = next(found)
         if isinstance(estimates, Exception):
@@ -394,8 +425,9 @@ def _refuse_broken(error: Exception, mixture: Mixture) -> None:
 def score_row(job: ScoreJob) -> ScoreRow:
     """One mixture's row: what it is, what is wrong with it, then its scores where there are any."""
     estimates: np.ndarray | Exception | None = job.estimates
-    if job.mixture is not None and job.reference is not None:
-        estimates = _estimate_one(job.reference, job.mixture)
+    if job.mixture is not None and job.estimator is not None:
+        own = job.estimator
+        estimates = _estimate_one(own.get() if isinstance(own, Inherited) else own, job.mixture)
     if isinstance(estimates, Exception):
         return _begin_row(job, problems=(FAILED,), error=explain_error(estimates))
     if job.mixture is None or estimates is None:

@@ -109,9 +109,13 @@ class Checker:
     metrics: tuple[str, ...]
     checks: list[ScorerCheck] = field(default_factory=list)
 
+    def is_due(self, place: int) -> bool:
+        """Whether :meth:`check` would check on the mixture of a place."""
+        return bool(self.wanted) and place >= self.wanted[0]
+
     def check(self, place: int, mixture: Mixture, estimates: np.ndarray) -> None:
         """Check on this mixture if the next one wanted is not behind it, and it can be scored."""
-        if not self.wanted or place < self.wanted[0] or not _can_be_scored(mixture, estimates):
+        if not self.is_due(place) or not _can_be_scored(mixture, estimates):
             return
         signals = _cut_middle(mixture, estimates)
         try:

@@ -86,6 +86,12 @@ class Separator:
             estimates[place] = self._separate_long(mixtures[place])
         return [estimates[place] for place in range(len(mixtures))]
 
+    def count_bytes(self, n_samples: int) -> int | None:
+        """Of memory, about, that one mixture takes at a time; None: nobody knows."""
+        if self.joined is None:
+            return None
+        return self.joined.count_bytes(min(n_samples, self.longest_whole))
+
     @property
     def longest_whole(self) -> int:
         """Samples beyond which a mixture goes through in chunks, for memory's sake."""

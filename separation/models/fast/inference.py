@@ -68,6 +68,14 @@ class InferenceConvTasNet:
         signal = lay_over(pieces.transpose(1, 2), decoder.stride)
         return functional.pad(signal, (0, waveforms.shape[-1] - signal.shape[-1]))
 
+    def count_bytes(self, n_samples: int) -> int:
+        """Of memory, about, that one mixture takes at most at a time."""
+        bank, masker = self.model.encoder.filterbank, self.model.masker
+        encoded = bank.n_feats_out * (1 + 2 * masker.n_src)  # and masks, and what they are made of
+        blocks = masker.bn_chan + (masker.skip_chan or 0) + 3 * masker.hid_chan
+        n_values = encoded + blocks + masker.n_src * bank.kernel_size
+        return 4 * n_values * (n_samples // bank.stride + 1)
+
     def _estimate_masks(self, encoded: torch.Tensor, counts: FrameCounts) -> torch.Tensor:
         """``(batch, frames, n_filters)`` to the masks' scores, ``(..., n_src, n_filters)``."""
         masker = self.model.masker
