@@ -1,5 +1,6 @@
 """The training section of a recipe's config."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -52,6 +53,7 @@ class TrainingConf:
     speed_min: Speed
     speed_max: Speed
     speaker_weight: Share = 0.0
+    speaker_groups: str = ""
     equalize_db: Gain = 0.0
     segment_s: Segment
     batch_size: Batch
@@ -113,6 +115,11 @@ class TrainingConf:
                 f"pieces of training.micro_batch={self.micro_batch}: make it a multiple of "
                 f"{pieces}."
             )
+        try:
+            re.compile(self.speaker_groups)
+        except re.error as error:
+            text = f"training.speaker_groups={self.speaker_groups}"
+            raise UserError(f"{text}: is no regular expression ({error}).") from error
         self._check_measures()
 
     def _check_measures(self) -> None:

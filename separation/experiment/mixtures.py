@@ -87,6 +87,7 @@ def open_training(experiment: Experiment) -> DynamicMixtures | ListedSegments:
         noise,
         speeds,
         speaker_weight=conf.training.speaker_weight,
+        speaker_groups=conf.training.speaker_groups,
         equalize_db=conf.training.equalize_db,
     )
 

@@ -32,6 +32,7 @@ class DynamicMixtures(Dataset):
         noise: packed noises, added to the mixture but no source.
         speeds: slowest and fastest, in steps of a hundredth; each source is played at its own.
         speaker_weight: 0: all speakers are drawn alike often; 1: by the length of their speech.
+        speaker_groups: expression on names; those in which it finds the same are mixed. "": all.
         equalize_db: most that each source's own random equalizer changes a band; 0: none.
     """
 
@@ -45,6 +46,7 @@ class DynamicMixtures(Dataset):
         speeds: tuple[float, float] = (1.0, 1.0),
         *,
         speaker_weight: float = 0.0,
+        speaker_groups: str = "",
         equalize_db: float = 0.0,
     ) -> None:
         self.audio = audio
@@ -59,6 +61,7 @@ class DynamicMixtures(Dataset):
             noise,
             speeds,
             speaker_weight=speaker_weight,
+            speaker_groups=speaker_groups,
             equalize_db=equalize_db,
         )
         self.n_epoch = audio.n_utterances // conf.n_src

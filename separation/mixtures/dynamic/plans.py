@@ -3,7 +3,6 @@
 A crop of an utterance that holds no speech is drawn anew.
 """
 
-import bisect
 import itertools
 import logging
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import numpy as np
 from separation.config.schema import MixturesConf
 from separation.corpora.pack import PackedAudio
 from separation.mixtures.dynamic.equalizer import draw_curve
+from separation.mixtures.dynamic.teams import Teams
 from separation.mixtures.rng import make_generator
 
 OVERSHOOT = 1.5  # resampling may raise a peak by less than this
@@ -59,7 +59,7 @@ class MixturePlans:
         seed: of all items.
         noise: packed noises.
         speeds: slowest and fastest, in steps of a hundredth.
-        speaker_weight: speakers are drawn by the length of their speech to this power.
+        speaker_weight, speaker_groups: see :class:`separation.mixtures.dynamic.teams.Teams`.
         equalize_db: most that a source's equalizer changes a band; 0: no equalizers.
     """
 
@@ -73,6 +73,7 @@ class MixturePlans:
         speeds: tuple[float, float] = (1.0, 1.0),
         *,
         speaker_weight: float = 0.0,
+        speaker_groups: str = "",
         equalize_db: float = 0.0,
     ) -> None:
         self.n_samples = n_samples
@@ -83,7 +84,7 @@ class MixturePlans:
         self.n_redrawn = 0
         self._audio = audio
         self._rows = _list_rows(audio)
-        self._ends = _sum_weights(audio, speaker_weight) if speaker_weight else []
+        self._teams = Teams(audio, conf.n_src, speaker_weight, speaker_groups)
         self._noise_rows = _list_rows(noise) if noise else []
         self._levels = (conf.loudness_min_lufs, conf.loudness_max_lufs)
         self._noise_levels = (conf.noise_loudness_min_lufs, conf.noise_loudness_max_lufs)
@@ -92,12 +93,7 @@ class MixturePlans:
         """The plan of item ``index``."""
         numbers = self.numbers.of_item(index)
         take = numbers.__next__
-        n_src = self.conf.n_src
-        if self._ends:
-            team = draw_weighted(numbers, self._ends, n_src)
-        else:
-            team = draw_different(numbers, len(self._rows), n_src)
-        sources = [self._plan_source(take, speaker) for speaker in team]
+        sources = [self._plan_source(take, speaker) for speaker in self._teams.draw(numbers)]
         differences = self._draw_differences(take)
         noise = None
         if self._noise_rows:
@@ -157,12 +153,6 @@ def _list_rows(audio: PackedAudio) -> list[list[tuple[int, float, float]]]:
     ]
 
 
-def _sum_weights(audio: PackedAudio, power: float) -> list[float]:
-    """Where each speaker's share ends, of all speakers laid end to end."""
-    lengths = [sum(row.n_samples for row in rows) for rows in audio.utterances]
-    return list(itertools.accumulate(float(length) ** power for length in lengths))
-
-
 def _plan_pieces(
     take: Callable[[], float],
     speaker: int,
@@ -213,37 +203,3 @@ class ItemNumbers:
         generator = make_generator(self.seed, "train/more", index)
         while True:
             yield from generator.random(self.SHARE).tolist()
-
-
-def draw_different(numbers: Iterator[float], n: int, count: int) -> list[int]:
-    """``count`` different whole numbers below ``n``, all sets equally likely.
-
-    >>> draw_different(iter([0.0, 0.0, 0.99]), 3, 3)
-    [0, 1, 2]
-    """
-    chosen: list[int] = []
-    for taken in range(count):
-        number = int(next(numbers) * (n - taken))
-        for other in sorted(chosen):
-            number += number >= other
-        chosen.append(number)
-    return chosen
-
-
-def draw_weighted(numbers: Iterator[float], ends: list[float], count: int) -> list[int]:
-    """``count`` different places, each as likely as its share is long.
-
-    Args:
-        numbers: in [0, 1).
-        ends: where each share ends, rising.
-        count: at most ``len(ends)``.
-
-    >>> draw_weighted(iter([0.5, 0.6, 0.99]), [1.0, 9.0, 10.0], 2)
-    [1, 2]
-    """
-    chosen: list[int] = []
-    while len(chosen) < count:
-        place = min(bisect.bisect_right(ends, next(numbers) * ends[-1]), len(ends) - 1)
-        if place not in chosen:
-            chosen.append(place)
-    return chosen
