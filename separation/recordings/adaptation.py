@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from separation.files import hash_value
 from separation.models.asteroid import import_asteroid, load_tensors, save_tensors
-from separation.models.fast.layers import make_fast
+from separation.models.fast.layers import FastForm, make_fast
 from separation.recordings.activity import find_runs
 from separation.recordings.chunks import StoredEstimates
 from separation.recordings.speech_networks import TICK_S
@@ -182,7 +182,8 @@ class Learner:
         for part in self.copy.modules():
             if isinstance(part, (nn.modules.batchnorm._BatchNorm, nn.Dropout)):
                 part.eval()
-        self.fast = make_fast(self.copy)
+        # steps of a minute or two, which a compiler would not earn back
+        self.fast = make_fast(self.copy, FastForm(eager=device.type == "cpu"))
         self.optimizer = torch.optim.Adam(self.copy.parameters(), betas=(0.9, 0.99))
         self.n_samples = round(SEGMENT_S * voices.rate)
         self.n_done = 0

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from separation.models.fast.block_middle import widen
+from separation.models.fast.eager import write_eager_gradients
 from separation.models.fast.gradients import (
     EPS,
     NormOfPReLU,
@@ -143,6 +144,8 @@ class FastForm:
         layout: of the activations, ``(batch, channels, time)`` as Asteroid's or ``(batch, time,
             channels)``, which replaces the whole network, see
             :mod:`separation.models.fast.time_major`; where that cannot be had, ``bct``.
+        eager: gradients written out for a CPU without a compiler, see
+            :mod:`separation.models.fast.eager`.
         kernels: as ``btc`` with gradients, the middle of blocks by Triton's kernels on CUDA, see
             :mod:`separation.models.fast.block_operations`.
     """
@@ -150,6 +153,7 @@ class FastForm:
     norms: bool = True
     depthwise: bool = False
     gradients: bool = False
+    eager: bool = False
     layout: Literal["bct", "btc"] = "bct"
     kernels: bool = False
 
@@ -183,6 +187,8 @@ def make_fast(model: nn.Module, form: FastForm = PLAIN) -> nn.Module:
             _join_norms(fast)
         multiply_frames(fast)
     _replace_layers(fast, form)
+    if form.eager:
+        write_eager_gradients(fast)
     if form.depthwise and not form.gradients:
         _join_outputs(fast)
     masker = getattr(fast, "masker", None)
