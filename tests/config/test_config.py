@@ -21,7 +21,7 @@ def test_every_shipped_recipe_builds_its_model(recipe):
 def test_small_configuration_has_the_published_number_of_parameters():
     from separation.models.registry import build_model
 
-    conf = load_conf(ROOT, "mini/ConvTasNet", ["model.kernel_size=40", "model.stride=20"])
+    conf = load_conf(ROOT, "folder/ConvTasNet", [])
     model = build_model(conf.model, 2, 8000)
     assert sum(p.numel() for p in model.parameters()) == 1_472_157
 
@@ -151,7 +151,7 @@ def test_scientific_notation_and_switches_are_understood():
 
 
 def test_receptive_field_is_that_of_the_paper():
-    conf = load_conf(ROOT, "mini/ConvTasNet", ["model.kernel_size=40", "model.stride=20"])
+    conf = load_conf(ROOT, "folder/ConvTasNet", [])
     assert conf.model.receptive_field() / 8000 == pytest.approx(1.28, abs=0.01)
 
 

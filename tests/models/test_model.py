@@ -27,7 +27,7 @@ SMALL = ["model.n_filters=32", "model.bn_chan=16", "model.hid_chan=24", "model.s
 
 def make_model(*overrides: str, n_src: int = 2):
     torch.manual_seed(0)
-    conf = load_conf(ROOT, "mini/ConvTasNet", [*SMALL, *overrides])
+    conf = load_conf(ROOT, "mini/ConvTasNet/from_scratch", [*SMALL, *overrides])
     return build_model(conf.model, n_src, 8000)
 
 
