@@ -21,6 +21,7 @@ from separation.ablate.result import read_results
 from separation.evaluation.intervals import MeanInterval
 from separation.files import format_rows, read_rows, write_text
 from separation.models.checkpoint.load import load_model
+from separation.stages.preflight import check_start
 from tests.conftest import ROOT
 
 LADDERS = ROOT / "benchmarks" / "ladder"
@@ -139,7 +140,8 @@ def test_every_rung_is_one_valid_change_of_the_recipe(prepared):
 
 def test_the_small_models_trainings_begin_as_their_labels_say(prepared):
     tuned, scratch = (run.experiment.conf for run in plan_small(prepared))
-    assert Path(tuned.training.init_from).is_file() and scratch.training.init_from == ""
+    assert tuned.training.init_from == "shipped" and scratch.training.init_from == ""
+    check_start(tuned)
     assert (tuned.training.lr, scratch.training.lr) == (0.001, 0.002)
     assert tuned.model == scratch.model and tuned.splits == scratch.splits
 
