@@ -113,7 +113,7 @@ def separate_files(
         bits: ``16``, ``24`` or ``float``, of the tracks.
         mode: ``conversation``, by turns; ``overlap``, as :func:`separate`; ``auto`` decides.
         adapt: let the model first learn the voices of a conversation: ``on``, ``off``, or
-            ``auto``: where that takes a minute or two.
+            ``auto``: where that takes no more than some minutes.
         report: language of a page on each (:func:`report_recording`): ``en``, ``zh``, or None.
 
     Returns:

@@ -42,8 +42,8 @@ Drop a recording of two people who talk at once, or record one. Each voice comes
 its own. Everything happens on this machine; files are removed when you close the page."""
 
 LEARNS = (
-    "Better for a conversation in turns of half a minute and more. The shipped model takes a "
-    "minute or two for it, larger ones many."
+    "Better for a conversation in turns of half a minute and more. The shipped model takes "
+    "two to four minutes for it, larger ones many."
 )
 
 

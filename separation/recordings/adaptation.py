@@ -182,7 +182,7 @@ class Learner:
         for part in self.copy.modules():
             if isinstance(part, (nn.modules.batchnorm._BatchNorm, nn.Dropout)):
                 part.eval()
-        # steps of a minute or two, which a compiler would not earn back
+        # a few minutes, which a compiler would hardly earn back
         self.fast = make_fast(self.copy, FastForm(eager=device.type == "cpu"))
         self.optimizer = torch.optim.Adam(self.copy.parameters(), betas=(0.9, 0.99))
         self.n_samples = round(SEGMENT_S * voices.rate)

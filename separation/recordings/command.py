@@ -102,7 +102,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=one_of(*ADAPT),
         metavar="|".join(ADAPT),
         help="of a conversation: a copy of the model first learns its voices where each speaks "
-        "alone; auto: where that takes no more than a minute or two (auto)",
+        "alone; auto: where that takes no more than some minutes (auto)",
     )
     _add_streaming(parser)
     _add_report(parser)

@@ -1,4 +1,4 @@
-"""Layers whose gradients are written out for a CPU without a compiler, for trainings of a minute.
+"""Layers whose gradients are written out for a CPU without a compiler, for short trainings.
 
 PyTorch's gradients of a PReLU's slope and of a depthwise convolution take a third of a step of
 Conv-TasNet there. Both are the same sums in another order, by operations that vectorise and work in
