@@ -1,9 +1,14 @@
-"""Triton's kernels against the formulas: on a GPU, or interpreted where Triton is installed."""
+"""Triton's kernels where Triton is installed: against the formulas, and compiled for cards.
+
+On a GPU they run; without one they are interpreted, and compiled for the cards all the same.
+"""
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +24,9 @@ CASES = [
     (Dilated(8, 8), 3, 130, 72, torch.bfloat16),
     (Dilated(8, 4), 5, 67, 64, torch.float32),
 ]
+WITHOUT_TRITON = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="Triton is not installed"
+)
 
 
 def run(case, device, by_kernels: bool) -> list[torch.Tensor]:
@@ -49,7 +57,7 @@ def compare(device: str) -> None:
             assert apart < tolerance, f"{case}, {place}: {float(apart):.1e}"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+@WITHOUT_TRITON
 def test_kernels_equal_the_formulas():
     device = "cuda" if torch.cuda.is_available() else "cpu"
     interpreted = {} if device == "cuda" else {"TRITON_INTERPRET": "1"}
@@ -59,3 +67,80 @@ def test_kernels_equal_the_formulas():
         env=os.environ | interpreted, cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def list_launches(monkeypatch) -> list[tuple[Any, tuple, dict[str, int]]]:
+    """Every kernel with what a step of the best configuration gives it; tensors without values."""
+    from separation.models.fast import block_kernels
+
+    launches: list[tuple[Any, tuple, dict[str, int]]] = []
+
+    def keep(kernel, like, tile, *arguments, **constants):
+        launches.append((kernel, arguments, constants | dict(zip(TILE, tile, strict=True))))
+
+    monkeypatch.setattr(block_kernels, "launch", keep)
+    monkeypatch.setattr(block_operations, "uses_kernels", lambda values: True)
+    batch, n_channels, taps, place = 24, 512, 3, (8, 8)
+    activation = torch.empty(batch, 2999, n_channels, dtype=torch.bfloat16, device="meta")
+    by_item, by_channel, slope, weight, of_items = (
+        torch.empty(size, device="meta")
+        for size in [(batch,), (n_channels,), (1,), (n_channels, 1, taps), (batch, n_channels)]
+    )
+    middle, end = (activation, by_channel, slope), (activation, slope, by_item, by_item)
+    block_operations._sum_active(*middle)
+    block_operations._mix(*middle, of_items, of_items, weight, by_channel, slope, *place)
+    block_operations._differentiate_end(activation, *end, *middle, taps, *place)
+    block_operations._differentiate_start(
+        *middle, activation, weight, of_items, by_item, by_item, *place
+    )
+    return launches
+
+
+TILE = ("FRAMES", "CHANNELS")
+POINTERS = {torch.bfloat16: "*bf16", torch.float32: "*fp32"}
+
+
+def compile_for(capability: int, kernel: Any, arguments: tuple, constants: dict[str, int]) -> str:
+    """PTX of a kernel as it is launched: what sixteen divides is told to the compiler."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from separation.models.fast import block_kernels
+
+    given = [*arguments, *constants.values()]
+    names = [*kernel.arg_names[: len(arguments)], *constants]
+    is_tensor = [isinstance(value, torch.Tensor) for value in given]
+    signature = {
+        name: POINTERS[value.dtype] if there else "constexpr" if name in constants else "i32"
+        for name, value, there in zip(names, given, is_tensor, strict=True)
+    }
+    even = [["tt.divisibility", 16]]
+    attributes = {
+        (place,): even
+        for place, (name, value) in enumerate(zip(names, given, strict=True))
+        if name not in constants and (is_tensor[place] or value % 16 == 0)
+    }
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=attributes)
+    target, options = GPUTarget("cuda", capability, 32), {"num_warps": block_kernels.WARPS}
+    return triton.compile(source, target=target, options=options).asm["ptx"]
+
+
+@WITHOUT_TRITON
+@pytest.mark.parametrize("capability", [80, 89, 90, 120])  # A100, RTX 40, H100, RTX 50
+def test_kernels_compile_for_cards_without_spilling(capability, monkeypatch, tmp_path):
+    """And read and write sixteen bytes at once, as bandwidth needs."""
+    from triton import knobs
+
+    launches = list_launches(monkeypatch)
+    assert len(launches) == 4
+    for kernel, arguments, constants in launches:
+        ptx = tmp_path / "kernel.ptx"
+        ptx.write_text(compile_for(capability, kernel, arguments, constants))
+        assert "ld.global.v4" in ptx.read_text()
+        tool = knobs.nvidia.ptxas_blackwell if capability >= 100 else knobs.nvidia.ptxas
+        architecture = re.findall(r"\.target (\w+)", ptx.read_text())[0]
+        command = [tool.path, "-v", f"--gpu-name={architecture}", ptx, "-o", tmp_path / "cubin"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        assert "0 bytes spill stores, 0 bytes spill loads" in said, f"{kernel}: {said}"
+        print(kernel.__name__, architecture, *re.findall(r"Used (\d+) registers", said))
