@@ -24,7 +24,13 @@ CASES = [
     (Dilated(8, 8), 3, 130, 72, torch.bfloat16),
     (Dilated(8, 4), 5, 67, 64, torch.float32),
 ]
-WITHOUT_TRITON = pytest.mark.skipif(
+TILE = ("FRAMES", "CHANNELS")
+POINTERS = {torch.bfloat16: "*bf16", torch.float32: "*fp32"}
+TILES = [  # capability (A100, RTX 40, RTX 50, H100), frames, channels, warps
+    *((capability, 64, 64, 4) for capability in (80, 89, 120, 90)),
+    *((90, *tile) for tile in [(64, 64, 8), (32, 64, 4)]),
+]
+NEEDS_TRITON = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="Triton is not installed"
 )
 
@@ -57,7 +63,7 @@ def compare(device: str) -> None:
             assert apart < tolerance, f"{case}, {place}: {float(apart):.1e}"
 
 
-@WITHOUT_TRITON
+@NEEDS_TRITON
 def test_kernels_equal_the_formulas():
     device = "cuda" if torch.cuda.is_available() else "cpu"
     interpreted = {} if device == "cuda" else {"TRITON_INTERPRET": "1"}
@@ -96,10 +102,6 @@ def list_launches(monkeypatch) -> list[tuple[Any, tuple, dict[str, int]]]:
     return launches
 
 
-TILE = ("FRAMES", "CHANNELS")
-POINTERS = {torch.bfloat16: "*bf16", torch.float32: "*fp32"}
-
-
 def compile_for(capability: int, kernel: Any, arguments: tuple, constants: dict[str, int]) -> str:
     """PTX of a kernel as it is launched: what sixteen divides is told to the compiler."""
     import triton
@@ -126,12 +128,19 @@ def compile_for(capability: int, kernel: Any, arguments: tuple, constants: dict[
     return triton.compile(source, target=target, options=options).asm["ptx"]
 
 
-@WITHOUT_TRITON
-@pytest.mark.parametrize("capability", [80, 89, 90, 120])  # A100, RTX 40, H100, RTX 50
-def test_kernels_compile_for_cards_without_spilling(capability, monkeypatch, tmp_path):
-    """And read and write sixteen bytes at once, as bandwidth needs."""
+@NEEDS_TRITON
+@pytest.mark.parametrize(("capability", "frames", "channels", "warps"), TILES)
+def test_kernels_compile_for_cards_without_spilling(
+    capability, frames, channels, warps, monkeypatch, tmp_path
+):
+    """And read sixteen bytes at once, as bandwidth needs."""
     from triton import knobs
 
+    from separation.models.fast import block_kernels
+
+    monkeypatch.setattr(block_operations, "FRAMES", frames)
+    monkeypatch.setattr(block_operations, "CHANNELS", channels)
+    monkeypatch.setattr(block_kernels, "WARPS", warps)
     launches = list_launches(monkeypatch)
     assert len(launches) == 4
     for kernel, arguments, constants in launches:
